@@ -1,0 +1,96 @@
+"""Result files: written whole or not at all, hashed, and validated against their schema."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from posebench.errors import PoseBenchError
+
+SCHEMA_VERSION = 1
+SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Give a temporary path beside `path`; rename it to `path` when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix is kept because OpenCV and matplotlib choose the format by it.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text: str) -> None:
+    """Write `text` (UTF-8) to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _finite(value):
+    """Replace NaN and infinities, which JSON has no word for, by None."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    elif hasattr(value, "tolist"):
+        return _finite(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path, data, schema: str | None = None) -> None:
+    """Write `data` as JSON; with `schema` (a file name in workflow/schemas) validate it first.
+
+    Numpy numbers and arrays are accepted; NaN becomes null. Raises PoseBenchError when `data` does not
+    fit the schema: that is a fault of this code, and a wrong file is worse than none.
+    """
+    data = _finite(data)
+    if schema:
+        try:
+            jsonschema.validate(data, yaml.safe_load((SCHEMAS / schema).read_text(encoding="utf-8")))
+        except jsonschema.ValidationError as error:
+            where = "/".join(str(part) for part in error.absolute_path) or "top level"
+            message = f"{path}: result does not fit {schema} at {where}: {error.message}"
+            raise PoseBenchError(message) from error
+    write_text(path, json.dumps(data, indent=1 if isinstance(data, dict) else None) + "\n")
+
+
+def read_json(path):
+    """Read a JSON file; PoseBenchError names the file when it is missing or damaged."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PoseBenchError(f"{path}: no such file") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise PoseBenchError(f"{path}: not valid JSON ({error}); delete it and run again") from error
+
+
+def sha256_file(path) -> str:
+    """Return the sha256 of a file as 64 hex digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_json(data) -> str:
+    """Return the sha256 of `data` written as canonical JSON (sorted keys): the hash of a config, say."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
