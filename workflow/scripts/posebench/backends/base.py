@@ -1,0 +1,60 @@
+"""What every backend offers, and what none of them should write twice."""
+
+import ctypes
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from posebench.errors import Unavailable
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of the pipeline and the files that hold it."""
+
+    role: str  # "detector" or "pose"
+    name: str  # as shown in tables
+    input_size: tuple[int, int]  # (width, height)
+    onnx: str | None = None  # path of the exported or given ONNX file
+    config: str | None = None  # MMDetection / MMPose config, see posebench.models.config_path
+    checkpoint: str | None = None  # path of the PyTorch checkpoint
+
+
+class Session(Protocol):
+    """A loaded network."""
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Run on float32 [N, 3, height, width]; return the named outputs as float32 host arrays.
+
+        Detector: boxes [N, A, 4] and scores [N, A, 1], or dets [N, K, 5]; pose: simcc_x [N, 17, width * 2]
+        and simcc_y [N, 17, height * 2]. Returns only when the results are there.
+        """
+
+    def provenance(self) -> dict:
+        """What really ran: runtime, version, provider, device, threads, file, sha256."""
+
+
+def cuda_devices() -> int:
+    """Count the CUDA devices through the driver itself, so that no runtime has to be imported."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def require_cuda() -> None:
+    """Raise Unavailable when this machine has no CUDA device."""
+    if cuda_devices() == 0:
+        raise Unavailable("no CUDA device")
+
+
+def auto_device(device: str) -> str:
+    """Resolve "auto" to cuda where there is a CUDA device, else cpu."""
+    if device != "auto":
+        return device
+    return "cuda" if cuda_devices() else "cpu"

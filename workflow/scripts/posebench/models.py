@@ -1,0 +1,128 @@
+"""Build the networks of MMDetection and MMPose models as plain modules: tensor in, named tensors out."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from posebench import openmmlab
+from posebench.backends.base import Network
+from posebench.errors import PoseBenchError
+
+
+def config_path(config: str) -> Path:
+    """Find a config: a file, or `package::path` inside the configs that mmdet / mmpose bring along.
+
+    `mmpose::demo/mmdetection_cfg/x.py` is <mmpose>/.mim/demo/mmdetection_cfg/x.py.
+    """
+    if "::" not in config:
+        path = Path(config)
+    else:
+        package, _, inside = config.partition("::")
+        if package not in ("mmdet", "mmpose"):
+            raise PoseBenchError(f"model config '{config}': '{package}' is not one of mmdet, mmpose")
+        openmmlab.install()
+        path = Path(__import__(package).__file__).parent / ".mim" / inside
+    if not path.is_file():
+        raise PoseBenchError(f"model config '{config}': no file {path}")
+    return path
+
+
+class DetectorNetwork(nn.Module):
+    """RTMDet with decoded boxes and without NMS.
+
+    float32 [N, 3, height, width] -> boxes [N, A, 4] (xyxy, input pixels, not clipped), scores [N, A, 1].
+    """
+
+    output_names = ("boxes", "scores")
+
+    def __init__(self, model, input_size: tuple[int, int]):
+        super().__init__()
+        self.model = model
+        head = model.bbox_head
+        if getattr(head, "with_objectness", False) or head.cls_out_channels != 1:
+            raise PoseBenchError("the detector must be an RTMDet with the one class 'person'")
+        width, height = input_size
+        sizes = [(height // stride[1], width // stride[0]) for stride in head.prior_generator.strides]
+        # float32 [A, 2] x, y: the input size is fixed, so the priors are constants of the graph.
+        self.register_buffer("priors", torch.cat(head.prior_generator.grid_priors(sizes, device="cpu")))
+
+    def forward(self, batch):
+        """Return (boxes, scores)."""
+        class_scores, distances = self.model.bbox_head(self.model.neck(self.model.backbone(batch)))
+        distances = torch.cat([level.flatten(2) for level in distances], 2).transpose(1, 2)
+        scores = torch.cat([level.flatten(2) for level in class_scores], 2).transpose(1, 2).sigmoid()
+        boxes = torch.cat([self.priors - distances[..., :2], self.priors + distances[..., 2:]], -1)
+        return boxes, scores
+
+
+class PoseNetwork(nn.Module):
+    """RTMPose without flip test.
+
+    float32 [N, 3, height, width] -> simcc_x [N, 17, 2 * width], simcc_y [N, 17, 2 * height].
+    """
+
+    output_names = ("simcc_x", "simcc_y")
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch):
+        """Return (simcc_x, simcc_y)."""
+        return self.model.head(self.model.backbone(batch))
+
+
+def load_model(network: Network, device: str = "cpu"):
+    """Build the MMDetection / MMPose model itself, in eval mode, with its checkpoint loaded.
+
+    The input size of the network must be that of its config. Raises PoseBenchError when the checkpoint
+    is missing or does not fit the config.
+    """
+    openmmlab.install()
+    path = config_path(network.config)
+    if not Path(network.checkpoint).is_file():
+        raise PoseBenchError(f"models.{network.role}.checkpoint: no file {network.checkpoint}")
+    from mmengine.config import Config
+
+    config = Config.fromfile(path)
+    config.model.pop("init_cfg", None)
+    if network.role == "detector":
+        from mmdet.apis import init_detector as init
+    else:
+        from mmpose.apis import init_model as init
+
+        expected = tuple(config.model.head.input_size)
+        if tuple(network.input_size) != expected:
+            raise PoseBenchError(
+                f"models.pose.input_size is {list(network.input_size)}, its config says {list(expected)}"
+            )
+    try:
+        model = init(config, str(network.checkpoint), device=device)
+    except Exception as error:  # torch.load and mmengine raise many classes for a damaged file
+        raise PoseBenchError(f"{network.checkpoint}: cannot be loaded into {path.name}: {error}") from error
+    check_weights(model, network)
+    return model.eval()
+
+
+def check_weights(model, network: Network) -> None:
+    """Raise PoseBenchError when the checkpoint lacks weights of the model (mmengine only warns)."""
+    weights = torch.load(network.checkpoint, map_location="cpu", weights_only=False)
+    weights = weights.get("state_dict", weights)
+    own = model.state_dict()
+    # The preprocessor's mean and std are buffers that checkpoints do not hold.
+    missing = [name for name in own if name not in weights and not name.startswith("data_preprocessor")]
+    wrong = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    if missing or wrong:
+        raise PoseBenchError(
+            f"{network.checkpoint} does not fit {network.config}: {len(missing)} weights missing, "
+            f"{len(wrong)} of another shape, the first is {(missing + wrong)[0]}"
+        )
+
+
+def build_network(network: Network) -> nn.Module:
+    """Return the DetectorNetwork or PoseNetwork of a config and checkpoint, on the CPU, in eval mode."""
+    model = load_model(network)
+    if network.role == "detector":
+        return DetectorNetwork(model, network.input_size).eval()
+    return PoseNetwork(model).eval()

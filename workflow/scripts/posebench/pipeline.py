@@ -1,0 +1,292 @@
+"""From an image to persons: the same steps for every runtime.
+
+Each step gives MMDetection's and MMPose's own numbers (RTMDet and RTMPose test pipelines): keep-ratio
+letterbox, box clipping, NMS, 1.25-padded 3:4 affine crop, mean and standard deviation, SimCC maximum.
+Nothing here knows which runtime computes the two networks; see posebench.backends.
+"""
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from posebench.errors import PoseBenchError
+from posebench.study import STAGES
+
+# MMDetection's RTMDet configs (BGR) and MMPose's RTMPose configs (RGB).
+DETECTOR_MEAN, DETECTOR_STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
+POSE_MEAN, POSE_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+LETTERBOX_VALUE = 114
+BBOX_PADDING = 1.25
+SIMCC_SPLIT_RATIO = 2.0
+# Persons per call of the pose network: bounds memory in crowds.
+MAX_POSE_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Thresholds, the same for every runtime (keys of `pipeline:` in the config)."""
+
+    score_thr: float = 0.1  # boxes with a score up to this are dropped
+    nms_thr: float = 0.6  # IoU above which the lesser of two boxes is dropped
+    max_persons: int = 100  # boxes kept per image
+    person_thr: float = 0.5  # box score from which a person counts as detected
+    keypoint_thr: float = 0.2  # keypoint score above which it counts in the instance score
+
+
+@dataclass
+class Persons:
+    """What the pipeline found in one image; N persons, best box first."""
+
+    bboxes: np.ndarray  # float32 [N, 4] xyxy, pixels of the image
+    bbox_scores: np.ndarray  # float32 [N]
+    keypoints: np.ndarray  # float32 [N, 17, 2], pixels of the image
+    keypoint_scores: np.ndarray  # float32 [N, 17], SimCC maxima: not probabilities
+    stages_ms: dict = field(default_factory=dict)  # milliseconds per stage, keys of study.STAGES
+
+    def __len__(self) -> int:
+        return len(self.bboxes)
+
+
+class StageClock:
+    """Adds up wall-clock milliseconds per stage."""
+
+    def __init__(self):
+        self.ms = dict.fromkeys(STAGES, 0.0)
+
+    @contextlib.contextmanager
+    def stage(self, name: str):
+        begin = time.perf_counter()
+        yield
+        self.ms[name] += (time.perf_counter() - begin) * 1e3
+
+
+def normalize_table(mean, std) -> list[np.ndarray]:
+    """Return (value - mean) / std for the 256 byte values: three float32 [256] tables.
+
+    A table look-up gives the same bits as float32 arithmetic and is seven times faster.
+    """
+    values = np.arange(256, dtype=np.float32)[:, None]
+    table = (values - np.float32(mean)) / np.float32(std)
+    return [np.ascontiguousarray(table[:, channel]) for channel in range(3)]
+
+
+_DETECTOR_TABLE = normalize_table(DETECTOR_MEAN, DETECTOR_STD)
+_POSE_TABLE = normalize_table(POSE_MEAN, POSE_STD)
+
+
+def letterbox(image: np.ndarray, input_size: tuple[int, int]):
+    """Resize to fit `input_size` with the aspect ratio kept; pad right and bottom with 114.
+
+    Args:
+        image: uint8 [H, W, 3] BGR.
+        input_size: (width, height) of the detector's input.
+
+    Returns:
+        (uint8 [height, width, 3], float32 [2] scale in x and y from image to input pixels). As in
+        mmcv.imrescale the new size is rounded half up, so the two scales differ a little.
+    """
+    height, width = image.shape[:2]
+    long_edge, short_edge = max(input_size), min(input_size)
+    factor = min(long_edge / max(height, width), short_edge / min(height, width))
+    new_width, new_height = int(width * factor + 0.5), int(height * factor + 0.5)
+    resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+    canvas = cv2.copyMakeBorder(
+        resized,
+        0,
+        input_size[1] - new_height,
+        0,
+        input_size[0] - new_width,
+        cv2.BORDER_CONSTANT,
+        value=(LETTERBOX_VALUE,) * 3,
+    )
+    return canvas, np.array([new_width / width, new_height / height], np.float32)
+
+
+def detector_input(image: np.ndarray, input_size: tuple[int, int]):
+    """Return (float32 [1, 3, height, width] normalised BGR, float32 [2] scale) for the detector."""
+    canvas, scale = letterbox(image, input_size)
+    batch = np.empty((1, 3, *canvas.shape[:2]), np.float32)
+    for channel in range(3):
+        batch[0, channel] = cv2.LUT(cv2.extractChannel(canvas, channel), _DETECTOR_TABLE[channel])
+    return batch, scale
+
+
+def nms(bboxes: np.ndarray, scores: np.ndarray, iou_thr: float) -> np.ndarray:
+    """Greedy NMS by OpenCV. float32 [N, 4] xyxy, float32 [N] -> int [K], best first."""
+    if len(bboxes) == 0:
+        return np.empty(0, np.intp)
+    # NMSBoxes reads x, y, width, height; giving it xyxy makes neighbours suppress each other.
+    xywh = bboxes.astype(np.float64)
+    xywh[:, 2:] -= xywh[:, :2]
+    keep = cv2.dnn.NMSBoxes(xywh, scores, -1.0, iou_thr)
+    return np.asarray(keep, np.intp).reshape(-1)
+
+
+def select_boxes(outputs: dict, scale: np.ndarray, input_size: tuple[int, int], settings: Settings):
+    """Turn the detector's outputs for one image into boxes in image pixels.
+
+    Args:
+        outputs: {"boxes": float32 [1, A, 4] xyxy in input pixels, "scores": float32 [1, A, 1]} from a
+            network without NMS, or {"dets": float32 [1, K, 5]} (xyxy, score) from one with NMS inside.
+        scale: float32 [2], image to input pixels.
+        input_size: (width, height) of the detector's input, to which boxes are clipped.
+        settings: thresholds.
+
+    Returns:
+        (float32 [N, 4] xyxy, float32 [N] scores), best first, at most settings.max_persons.
+    """
+    if "dets" in outputs:
+        bboxes, scores = outputs["dets"][0, :, :4], outputs["dets"][0, :, 4]
+    else:
+        bboxes, scores = outputs["boxes"][0], outputs["scores"][0, :, 0]
+    above = np.flatnonzero(scores > settings.score_thr)
+    bboxes, scores = bboxes[above], scores[above]
+    limit = np.array([*input_size, *input_size], np.float32)
+    bboxes = np.clip(bboxes, 0, limit) / np.concatenate([scale, scale])
+    solid = np.all(bboxes[:, 2:] > bboxes[:, :2], axis=1)
+    bboxes, scores = bboxes[solid], scores[solid]
+    has_nms = "dets" in outputs
+    keep = np.argsort(-scores, kind="stable") if has_nms else nms(bboxes, scores, settings.nms_thr)
+    keep = keep[: settings.max_persons]
+    return bboxes[keep].astype(np.float32), scores[keep].astype(np.float32)
+
+
+def padded_box(bboxes: np.ndarray, input_size: tuple[int, int]):
+    """Centre and size of the padded box with the aspect ratio of the pose input.
+
+    float32 [N, 4] xyxy -> (float32 [N, 2] centre, float32 [N, 2] width and height), as MMPose's
+    GetBBoxCenterScale(padding=1.25) and TopdownAffine.
+    """
+    center = (bboxes[:, :2] + bboxes[:, 2:]) * np.float32(0.5)
+    size = (bboxes[:, 2:] - bboxes[:, :2]) * np.float32(BBOX_PADDING)
+    aspect = input_size[0] / input_size[1]
+    width, height = size[:, :1], size[:, 1:]
+    wide = width > height * aspect
+    size = np.where(wide, np.hstack([width, width / aspect]), np.hstack([height * aspect, height]))
+    return center, size.astype(np.float32)
+
+
+def crop_matrix(center: np.ndarray, size: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
+    """Affine float64 [2, 3] from image to crop: MMPose's get_warp_matrix without rotation.
+
+    Three float32 points define it, as there: the centre, the middle of the left side, and the point at
+    a right angle to both.
+    """
+    width, height = input_size
+    half = np.float32(size[0] * -0.5)
+    source = np.empty((3, 2), np.float32)
+    source[0] = center
+    source[1] = center + np.array([half, 0.0])
+    target = np.array([[width * 0.5, height * 0.5], [0.0, height * 0.5], [0, 0]], np.float32)
+    for points in (source, target):
+        direction = points[0] - points[1]
+        points[2] = points[1] + np.array([-direction[1], direction[0]], np.float32)
+    return cv2.getAffineTransform(source, target)
+
+
+def pose_input(image: np.ndarray, center: np.ndarray, size: np.ndarray, input_size: tuple[int, int]):
+    """Cut one crop per person out of the image. Returns float32 [N, 3, height, width] normalised RGB."""
+    batch = np.empty((len(center), 3, input_size[1], input_size[0]), np.float32)
+    for person in range(len(center)):
+        matrix = crop_matrix(center[person], size[person], input_size)
+        crop = cv2.warpAffine(image, matrix, input_size, flags=cv2.INTER_LINEAR)
+        for channel in range(3):
+            # Channel 0 of the network is red, which is channel 2 of a BGR image.
+            batch[person, channel] = cv2.LUT(cv2.extractChannel(crop, 2 - channel), _POSE_TABLE[channel])
+    return batch
+
+
+def decode_simcc(simcc_x: np.ndarray, simcc_y: np.ndarray):
+    """Decode SimCC by its maxima, as MMPose's get_simcc_maximum.
+
+    Args:
+        simcc_x: float32 [N, K, width * 2].
+        simcc_y: float32 [N, K, height * 2].
+
+    Returns:
+        (float32 [N, K, 2] positions in crop pixels, float32 [N, K] scores: the smaller of the two maxima).
+        Where the score is not positive the position is -0.5, as in MMPose.
+    """
+    locations = np.stack([simcc_x.argmax(-1), simcc_y.argmax(-1)], -1).astype(np.float32)
+    scores = np.minimum(simcc_x.max(-1), simcc_y.max(-1))
+    locations[scores <= 0] = -1
+    return locations / np.float32(SIMCC_SPLIT_RATIO), scores
+
+
+class Pipeline:
+    """Detector, NMS, crops, pose network, decoding. Without a detector: pose only, boxes are given."""
+
+    def __init__(self, detector, pose, detector_size, pose_size, settings: Settings):
+        """`detector` (or None) and `pose` are sessions of posebench.backends; sizes are (width, height)."""
+        self.detector = detector
+        self.pose = pose
+        self.detector_size = tuple(detector_size) if detector_size else None
+        self.pose_size = tuple(pose_size)
+        self.settings = settings
+
+    def detect(self, image: np.ndarray, clock: StageClock | None = None):
+        """Find persons. uint8 [H, W, 3] BGR -> (float32 [N, 4] xyxy, float32 [N] scores)."""
+        clock = clock or StageClock()
+        with clock.stage("preprocess"):
+            batch, scale = detector_input(image, self.detector_size)
+        with clock.stage("detect"):
+            outputs = self.detector.run(batch)
+        with clock.stage("nms"):
+            return select_boxes(outputs, scale, self.detector_size, self.settings)
+
+    def estimate(self, image: np.ndarray, bboxes: np.ndarray, clock: StageClock | None = None):
+        """Estimate poses in given boxes.
+
+        Args:
+            image: uint8 [H, W, 3] BGR.
+            bboxes: float32 [N, 4] xyxy, pixels.
+            clock: takes the stage times.
+
+        Returns:
+            (float32 [N, 17, 2] keypoints in image pixels, float32 [N, 17] scores).
+        """
+        clock = clock or StageClock()
+        keypoints, keypoint_scores = [], []
+        for first in range(0, len(bboxes), MAX_POSE_BATCH):
+            with clock.stage("crop"):
+                center, size = padded_box(bboxes[first : first + MAX_POSE_BATCH], self.pose_size)
+                batch = pose_input(image, center, size, self.pose_size)
+            with clock.stage("pose"):
+                outputs = self.pose.run(batch)
+            with clock.stage("decode"):
+                points, scores = decode_simcc(outputs["simcc_x"], outputs["simcc_y"])
+                points = points / np.array(self.pose_size, np.float32) * size[:, None]
+                keypoints.append(points + center[:, None] - np.float32(0.5) * size[:, None])
+                keypoint_scores.append(scores)
+        if not keypoints:
+            return np.empty((0, 17, 2), np.float32), np.empty((0, 17), np.float32)
+        return np.concatenate(keypoints).astype(np.float32), np.concatenate(keypoint_scores)
+
+    def __call__(self, image: np.ndarray, bboxes: np.ndarray | None = None) -> Persons:
+        """Run the pipeline on one image, uint8 [H, W, 3] BGR.
+
+        With `bboxes` (float32 [N, 4] xyxy) the detector is not run and box scores are 1.
+        """
+        clock = StageClock()
+        if bboxes is None:
+            if self.detector is None:
+                raise PoseBenchError("this pipeline has no detector: give it boxes")
+            bboxes, bbox_scores = self.detect(image, clock)
+        else:
+            bbox_scores = np.ones(len(bboxes), np.float32)
+        keypoints, keypoint_scores = self.estimate(image, bboxes, clock)
+        return Persons(bboxes, bbox_scores, keypoints, keypoint_scores, clock.ms)
+
+
+def instance_scores(persons: Persons, keypoint_thr: float) -> np.ndarray:
+    """Score by which COCO ranks a person: box score times the mean of its keypoint scores > keypoint_thr.
+
+    float32 [N]. MMPose's CocoMetric(score_mode="bbox_keypoint", keypoint_score_thr=.2); where no keypoint
+    passes, the mean is 0.
+    """
+    valid = persons.keypoint_scores > keypoint_thr
+    total = np.where(valid, persons.keypoint_scores, 0).sum(1)
+    return persons.bbox_scores * total / np.maximum(valid.sum(1), 1)
