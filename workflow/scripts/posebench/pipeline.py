@@ -121,7 +121,7 @@ def nms(bboxes: np.ndarray, scores: np.ndarray, iou_thr: float) -> np.ndarray:
     # NMSBoxes reads x, y, width, height; giving it xyxy makes neighbours suppress each other.
     xywh = bboxes.astype(np.float64)
     xywh[:, 2:] -= xywh[:, :2]
-    keep = cv2.dnn.NMSBoxes(xywh, scores, -1.0, iou_thr)
+    keep = cv2.dnn.NMSBoxes(xywh, scores, 0.0, iou_thr)
     return np.asarray(keep, np.intp).reshape(-1)
 
 

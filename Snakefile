@@ -1,0 +1,38 @@
+"""Reproducible benchmark of real-time multi-person pose estimation.
+
+snakemake --cores all                                    the full COCO study (config/config.yaml)
+snakemake --cores all --configfile config/demo.yaml      the same in small, without a network or a GPU
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/download.smk"
+include: "workflow/rules/scenes.smk"
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/robustness.smk"
+include: "workflow/rules/latency.smk"
+include: "workflow/rules/summary.smk"
+include: "workflow/rules/run.smk"
+include: "workflow/rules/training.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.write_readme.output,
+        rules.write_run.output,
+
+
+onsuccess:
+    print(f"\nResults: {RUN}/ (tables/, figures/, grids/; {RUN}/readme.md shows them together)")

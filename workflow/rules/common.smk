@@ -1,0 +1,88 @@
+"""Read and check the config; name the files of the run.
+
+Everything that the other rule files share stands here: RUN, DATASET, DOWNLOADS and the input functions.
+"""
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+
+from posebench import download, settings
+from posebench.errors import PoseBenchError
+from posebench.study import BENCHMARKS, CONDITIONS
+
+try:
+    config = settings.check(config)
+    DOWNLOADS = download.read_table("config/downloads.tsv")
+except PoseBenchError as error:
+    # Without the traceback, which would bury the one line that matters.
+    raise WorkflowError(str(error)) from None
+
+RUN = f"results/{settings.run_name(config)}"
+DATASET = config["dataset"]
+ROLES = ("detector", "pose")
+# conda file of each runtime, see envs/
+CONDA_ENVS = {"pytorch": "torch", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
+CONFIG_FILES = [str(path) for path in workflow.configfiles]
+
+# Modules that a change of which must remake what the models make.
+LIB_MODELS = expand(
+    "workflow/scripts/posebench/{module}.py",
+    module=["models", "networks", "openmmlab", "pipeline", "backends/base", "backends/onnxruntime", "backends/torch"],
+)
+
+
+wildcard_constraints:
+    condition="|".join(config["conditions"]),
+    benchmark="|".join(config["benchmarks"]),
+    role="|".join(ROLES),
+
+
+def annotations_file():
+    """The annotation file of the data set."""
+    return DATASET["annotations"] or f"data/{DATASET['name']}/annotations.json"
+
+
+def images_dir():
+    """The folder of the data set's images."""
+    return DATASET["images"] or f"data/{DATASET['name']}/images"
+
+
+def person_images_file():
+    """The list of the images with persons."""
+    return f"data/{DATASET['name']}/person_images.json"
+
+
+def checkpoint(role):
+    """The PyTorch checkpoint of a network, as a list: empty when the model is given as ONNX."""
+    path = config["models"][role]["checkpoint"]
+    return [path] if path else []
+
+
+def given_onnx(role):
+    """The ONNX file that the user brings, as a list: empty when the workflow exports one."""
+    path = config["models"][role]["onnx"]
+    return [path] if path else []
+
+
+def measuring_threads():
+    """All cores: a measuring job claims them so that nothing runs beside it, however many it then uses."""
+    return workflow.cores or (1 if config["threads"] == "auto" else config["threads"])
+
+
+def condition_files():
+    """The scores of every condition."""
+    return expand(f"{RUN}/robustness/{{condition}}.json", condition=config["conditions"])
+
+
+def prediction_files():
+    """The predictions of every condition."""
+    return expand(f"{RUN}/predictions/{{condition}}.json", condition=config["conditions"])
+
+
+def benchmark_files():
+    """The rows of the latency table."""
+    return expand(f"{RUN}/latency/{{benchmark}}.json", benchmark=config["benchmarks"])

@@ -1,0 +1,39 @@
+"""Make the run's ONNX files, one rule per network: export_detector, export_pose.
+
+Needs   a checkpoint (downloaded, or under data/demo/) or the user's own ONNX file; images to compare on
+Makes   results/<run>/models/<role>.onnx and its record <role>.json, with the difference from PyTorch
+"""
+
+for ROLE in ROLES:
+
+    rule:
+        name:
+            f"export_{ROLE}"
+        input:
+            checkpoint=checkpoint(ROLE),
+            onnx=given_onnx(ROLE),
+            annotations=annotations_file(),
+            images=images_dir(),
+            person_images=person_images_file(),
+            lib=[*LIB_MODELS, "workflow/scripts/posebench/export.py"],
+            schema="workflow/schemas/model.schema.yaml",
+        output:
+            onnx=f"{RUN}/models/{ROLE}.onnx",
+            record=f"{RUN}/models/{ROLE}.json",
+        log:
+            f"{RUN}/logs/export_{ROLE}.log",
+        benchmark:
+            f"{RUN}/logs/export_{ROLE}.jobcost.tsv"
+        threads: measuring_threads()
+        resources:
+            mem_mb=4000,
+        params:
+            role=ROLE,
+            model=config["models"][ROLE],
+            gates=config["export"],
+        conda:
+            "../../envs/torch.yaml"
+        message:
+            f"Export the {ROLE} to ONNX and compare it with PyTorch"
+        script:
+            "../scripts/export_model.py"

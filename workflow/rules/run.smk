@@ -1,0 +1,31 @@
+"""Close the run: run.json with the config, the machine, the revision and the sha256 of every result file.
+
+Needs   everything else of the run
+Makes   results/<run>/run.json
+"""
+
+
+rule write_run:
+    input:
+        predictions=prediction_files(),
+        scores=condition_files(),
+        latency=benchmark_files(),
+        networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),
+        models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
+        tables=rules.make_tables.output,
+        readme=rules.write_readme.output,
+        person_images=person_images_file(),
+        lib="workflow/scripts/posebench/provenance.py",
+        schema="workflow/schemas/run.schema.yaml",
+    output:
+        run=f"{RUN}/run.json",
+    log:
+        f"{RUN}/logs/write_run.log",
+    localrule: True
+    threads: 1
+    params:
+        config_files=CONFIG_FILES,
+    message:
+        "Write {output.run}"
+    script:
+        "../scripts/write_run.py"

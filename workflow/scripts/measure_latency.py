@@ -1,0 +1,62 @@
+"""Measure one row of the latency table, or say why this machine cannot run it."""
+
+from pathlib import Path
+
+from posebench import logs
+from posebench.coco import person_boxes, read_annotations, read_image
+from posebench.errors import PoseBenchError, Unavailable, nearest
+from posebench.networks import build_pipeline, thread_count
+from posebench.provenance import collect
+from posebench.results import SCHEMA_VERSION, read_json, write_json
+from posebench.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES, STAGES
+from posebench.timing import measure
+
+log = logs.start(snakemake.log[0])
+config = snakemake.config
+name = snakemake.params.benchmark
+row = BENCHMARKS[name]
+protocol = config["benchmark"]
+threads = thread_count(config["threads"], snakemake.threads)
+
+images = {entry["file_name"]: entry for entry in read_json(snakemake.input.person_images)["images"]}
+file_name = protocol["image"] or next(iter(images))
+if file_name not in images:
+    raise PoseBenchError(
+        f"config key benchmark.image: {file_name} is not a person image{nearest(file_name, images)}"
+    )
+entry = images[file_name]
+image = read_image(Path(snakemake.input.images) / file_name, entry["width"], entry["height"])
+pose_only = row.pipeline == "pose"
+bboxes = person_boxes(read_annotations(snakemake.input.annotations), entry["id"]) if pose_only else None
+if pose_only and len(bboxes) == 0:
+    raise PoseBenchError(f"{file_name} has no annotated box for the pose-only rows; set benchmark.image")
+
+status, reason, sessions = "ok", None, {}
+figures = {"persons": None, "latency_ms": [], "stages_ms": {stage: [] for stage in STAGES}}
+try:
+    onnx = {"detector": snakemake.input.detector, "pose": snakemake.input.pose}
+    pipeline = build_pipeline(config, row.runtime, row.device, threads, onnx, pose_only)
+    sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
+    figures = measure(pipeline, image, bboxes, protocol["warmup"], protocol["runs"])
+except Unavailable as error:
+    status, reason = "not run", str(error)
+    log.warning("%s: not run: %s", name, reason)
+
+result = {
+    "schema_version": SCHEMA_VERSION,
+    "kind": "latency",
+    "benchmark": name,
+    "title": row.title,
+    "pipeline": PIPELINE_TITLES[row.pipeline],
+    "runtime": RUNTIME_TITLES[row.runtime],
+    "device": row.device,
+    "precision": row.precision,
+    "status": status,
+    "reason": reason,
+    "warmup": protocol["warmup"],
+    "runs": len(figures["latency_ms"]),
+    "image": {key: entry[key] for key in ("file_name", "width", "height")},
+    **figures,
+    "provenance": collect(config, sessions, threads),
+}
+write_json(snakemake.output.latency, result, "latency.schema.yaml")

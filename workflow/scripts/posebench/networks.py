@@ -1,0 +1,67 @@
+"""From the config's `models:` to networks, and from networks to a pipeline in a runtime."""
+
+import cv2
+
+from posebench import backends
+from posebench.backends.base import Network
+from posebench.errors import PoseBenchError
+from posebench.pipeline import Pipeline, Settings
+
+ROLES = ("detector", "pose")
+
+
+def network(models: dict, role: str, onnx: str | None = None) -> Network:
+    """Return one network of the config; `onnx` is the file in the run folder, if it is made already."""
+    entry = models[role]
+    return Network(
+        role=role,
+        name=entry["name"],
+        input_size=tuple(entry["input_size"]),
+        onnx=str(onnx or entry["onnx"]) if (onnx or entry["onnx"]) else None,
+        config=entry["config"],
+        checkpoint=entry["checkpoint"],
+    )
+
+
+def thread_count(configured, available: int) -> int:
+    """Return the CPU threads of a measuring job: the config's `threads`, or all that the job has.
+
+    OpenCV is set to the same number. PoseBenchError when the config asks for more than the job has.
+    """
+    threads = available if configured == "auto" else int(configured)
+    if threads > available:
+        raise PoseBenchError(
+            f"config key threads: {threads} asked for, the job has {available}; "
+            f"give --cores {threads} or more"
+        )
+    cv2.setNumThreads(threads)
+    return threads
+
+
+def build_pipeline(
+    config: dict, runtime: str, device: str, threads: int, onnx: dict, pose_only: bool = False
+) -> Pipeline:
+    """Load the networks of a config into a runtime.
+
+    Args:
+        config: the whole config.
+        runtime, device: as in posebench.backends.load.
+        threads: CPU threads.
+        onnx: {"detector": path, "pose": path} of the run's ONNX files.
+        pose_only: leave the detector out.
+
+    Raises:
+        Unavailable: see posebench.backends.load.
+    """
+    sessions = {
+        role: backends.load(runtime, network(config["models"], role, onnx[role]), device, threads)
+        for role in ROLES
+        if role == "pose" or not pose_only
+    }
+    return Pipeline(
+        sessions.get("detector"),
+        sessions["pose"],
+        config["models"]["detector"]["input_size"],
+        config["models"]["pose"]["input_size"],
+        Settings(**config["pipeline"]),
+    )

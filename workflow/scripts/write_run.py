@@ -1,0 +1,42 @@
+"""Write run.json: what was run, with what, and the sha256 of every file of the run."""
+
+from pathlib import Path
+
+from posebench import hardware, logs
+from posebench.provenance import PACKAGES
+from posebench.results import SCHEMA_VERSION, read_json, sha256_file, sha256_json, write_json
+
+log = logs.start(snakemake.log[0])
+config = snakemake.config
+target = Path(snakemake.output.run)
+dataset = read_json(snakemake.input.person_images)
+overrides = snakemake.params.config_files[1:]
+command = " ".join(["snakemake --cores all", *(["--configfile", *overrides] if overrides else [])])
+record = {
+    "schema_version": SCHEMA_VERSION,
+    "kind": "run",
+    "run": target.parent.name,
+    "notice": config["notice"],
+    "config": config,
+    "config_sha256": sha256_json(config),
+    "config_files": snakemake.params.config_files,
+    "reproduce": command,
+    "git_revision": hardware.git_revision("."),
+    "machine": hardware.fingerprint(),
+    "versions": hardware.versions(*PACKAGES, "snakemake", "pandas", "matplotlib"),
+    "models": {Path(path).stem: read_json(path) for path in snakemake.input.models},
+    "dataset": {
+        "name": dataset["dataset"],
+        "annotations_sha256": dataset["annotations_sha256"],
+        "images_total": dataset["images_total"],
+        "person_images": dataset["person_images"],
+        "images": len(dataset["images"]),
+    },
+    "files": {
+        str(Path(path).relative_to(target.parent)): sha256_file(path)
+        for path in sorted(snakemake.input)
+        if Path(path).is_relative_to(target.parent)
+    },
+}
+write_json(target, record, "run.schema.yaml")
+log.info("%s: %d files", target, len(record["files"]))
