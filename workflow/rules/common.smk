@@ -30,8 +30,16 @@ CONFIG_FILES = [str(path) for path in workflow.configfiles]
 
 # Modules that a change of which must remake what the models make.
 LIB_MODELS = expand(
-    "workflow/scripts/posebench/{module}.py",
-    module=["models", "networks", "openmmlab", "pipeline", "backends/base", "backends/onnxruntime", "backends/torch"],
+    "workflow/scripts/posebench/{name}.py",
+    name=[
+        "models",
+        "networks",
+        "openmmlab",
+        "pipeline",
+        "backends/base",
+        "backends/onnxruntime",
+        "backends/torch",
+    ],
 )
 
 

@@ -24,6 +24,8 @@ for BENCHMARK in config["benchmarks"]:
             f"{RUN}/logs/measure_{BENCHMARK}.log",
         benchmark:
             f"{RUN}/logs/measure_{BENCHMARK}.jobcost.tsv"
+        conda:
+            f"../../envs/{CONDA_ENVS[BENCHMARKS[BENCHMARK].runtime]}.yaml"
         # Nothing may run beside a measurement.
         threads: measuring_threads()
         resources:
@@ -34,8 +36,6 @@ for BENCHMARK in config["benchmarks"]:
             protocol=config["benchmark"],
             pipeline=config["pipeline"],
             threads=config["threads"],
-        conda:
-            f"../../envs/{CONDA_ENVS[BENCHMARKS[BENCHMARK].runtime]}.yaml"
         message:
             f"Measure {BENCHMARKS[BENCHMARK].title}"
         script:

@@ -24,6 +24,8 @@ for ROLE in ROLES:
             f"{RUN}/logs/export_{ROLE}.log",
         benchmark:
             f"{RUN}/logs/export_{ROLE}.jobcost.tsv"
+        conda:
+            "../../envs/torch.yaml"
         threads: measuring_threads()
         resources:
             mem_mb=4000,
@@ -31,8 +33,6 @@ for ROLE in ROLES:
             role=ROLE,
             model=config["models"][ROLE],
             gates=config["export"],
-        conda:
-            "../../envs/torch.yaml"
         message:
             f"Export the {ROLE} to ONNX and compare it with PyTorch"
         script:

@@ -29,6 +29,10 @@ for CONDITION in config["conditions"]:
             f"{RUN}/logs/predict_{CONDITION}.log",
         benchmark:
             f"{RUN}/logs/predict_{CONDITION}.jobcost.tsv"
+        conda:
+            "../../envs/torch.yaml"
+            if config["robustness"]["runtime"] == "pytorch"
+            else "../../envs/onnxruntime.yaml"
         # The robustness table shows the speed of this pass, so nothing may run beside it.
         threads: measuring_threads()
         resources:
@@ -40,8 +44,6 @@ for CONDITION in config["conditions"]:
             pipeline=config["pipeline"],
             robustness=config["robustness"],
             unreadable=DATASET["unreadable"],
-        conda:
-            "../../envs/torch.yaml" if config["robustness"]["runtime"] == "pytorch" else "../../envs/onnxruntime.yaml"
         message:
             f"Predict all images in the condition {CONDITION}"
         script:
@@ -59,11 +61,11 @@ rule score_condition:
         scores=f"{RUN}/robustness/{{condition}}.json",
     log:
         f"{RUN}/logs/score_condition_{{condition}}.log",
+    conda:
+        "../../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=2000,
-    conda:
-        "../../envs/analysis.yaml"
     message:
         "Score the predictions of the condition {wildcards.condition}"
     script:

@@ -14,7 +14,6 @@ from posebench.errors import PoseBenchError
 from posebench.pipeline import decode_simcc, detector_input, padded_box, pose_input
 from posebench.results import atomic_path, sha256_file
 
-
 # Images with annotated persons on which an exported file is compared with its source.
 PARITY_IMAGES = 8
 
