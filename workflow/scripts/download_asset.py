@@ -1,0 +1,12 @@
+"""Fetch one file of config/downloads.tsv and verify it."""
+
+from posebench import logs
+from posebench.download import download, read_table
+
+logs.start(snakemake.log[0])
+table = read_table(snakemake.input.table)
+download(
+    table.loc[snakemake.wildcards.file],
+    snakemake.output.asset,
+    mirror=snakemake.config.get("asset_mirror"),
+)
