@@ -1,0 +1,21 @@
+"""Draw synthetic scenes and their annotations: the demo's data set, or the scenes that its models learn from."""
+
+import yaml
+
+from posebench import logs
+from posebench.scenes import write_scenes
+
+log = logs.start(snakemake.log[0])
+if "settings" in snakemake.input.keys():  # noqa: SIM118 (not a dict: `in` would look at the file names)
+    with open(snakemake.input.settings, encoding="utf-8") as stream:
+        scenes = yaml.safe_load(stream)["scenes"][snakemake.wildcards.part]
+else:
+    scenes = snakemake.params.scenes
+write_scenes(
+    snakemake.output.images,
+    snakemake.output.annotations,
+    scenes["images"],
+    scenes["empty"],
+    scenes["seed"],
+    processes=snakemake.threads,
+)
