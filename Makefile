@@ -1,0 +1,83 @@
+# `make help` lists what can be asked for. Works with GNU make >= 3.81 on Linux and macOS.
+
+PYTHON ?= python3.11
+CORES  ?= all
+TORCH  ?= default
+ARGS   ?=
+
+VENV := .venv
+PY   := $(VENV)/bin/python
+PIP  := $(PY) -m pip install -qq --disable-pip-version-check
+RUN  := $(PY) workflow/run.py --cores $(CORES)
+
+# The stamp's name holds a checksum of the pip files, so a change of any of them installs again.
+LOCKS := envs/requirements-lock.txt envs/requirements-torch.txt envs/requirements-openmmlab.txt
+STAMP := $(VENV)/.installed-$(shell cat $(LOCKS) | cksum | cut -d ' ' -f 1)
+
+# Only PyTorch's own index has builds without CUDA for Linux; PyPI's brings several GB of CUDA libraries.
+ifeq ($(TORCH),cpu)
+TORCH_INDEX := --index-url https://download.pytorch.org/whl/cpu
+else ifneq ($(TORCH),default)
+$(error TORCH is '$(TORCH)'; say TORCH=default or TORCH=cpu)
+endif
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup setup-cuda demo study train-demo test lint clean
+
+help: ## list targets and variables
+	@echo "Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 15
+	@echo "Variables (make demo CORES=2):"
+	@echo "  PYTHON       the Python 3.11 that the environment is made from   [$(PYTHON)]"
+	@echo "  CORES        processor cores to use                              [$(CORES)]"
+	@echo "  TORCH        default, or cpu: PyTorch without CUDA (for Linux without a GPU: GBs less) [$(TORCH)]"
+	@echo "  ARGS         passed on to snakemake (demo, study, train-demo) or pytest (test)"
+
+setup: $(STAMP) ## make .venv with every package at its locked version
+
+demo: $(STAMP) ## the whole study in small: rendered scenes, small models, CPU, no network
+	@$(RUN) --configfile config/demo.yaml $(ARGS)
+
+study: $(STAMP) ## the full COCO study of config/config.yaml (downloads 1.2 GB)
+	@$(RUN) $(ARGS)
+
+train-demo: $(STAMP) ## train the demo's small models again
+	@$(RUN) --configfile config/demo.yaml $(ARGS) train_demo
+
+test: $(STAMP) ## run the tests
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(STAMP) ## check style: ruff, snakefmt, snakemake --lint
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m snakefmt --check Snakefile workflow/rules
+	@$(PY) -m snakemake --lint
+
+setup-cuda: $(STAMP) ## on a machine with an NVIDIA GPU, after setup: ONNX Runtime for CUDA, TensorRT
+	@# Both onnxruntime packages own the same folder, so the CPU one goes first and the other is laid down whole.
+	@$(PY) -m pip uninstall -qq -y onnxruntime
+	@$(PIP) --force-reinstall --no-deps $$(grep '^onnxruntime-gpu' envs/requirements-cuda.txt)
+	@$(PIP) -r envs/requirements-cuda.txt
+
+clean: ## remove what the demo and the tools made (not .venv, downloads, other runs)
+	@rm -rf results/demo data/scenes-demo .pytest_cache .ruff_cache .hypothesis
+	@find workflow tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP):
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo "$(PYTHON) was not found: install Python 3.11 or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "$(PYTHON) is $$("$(PYTHON)" -V 2>&1), but Python 3.11 is needed:" \
+	       "say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@# A venv that was moved, broken off half-way or made by another Python is made anew.
+	@$(PY) -c 'import sys, pip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	  || { echo "Making $(VENV)"; "$(PYTHON)" -m venv --clear $(VENV); }
+	@echo "Installing 1/3: packages of envs/requirements-lock.txt (a minute or two)"
+	@$(PIP) -r envs/requirements-lock.txt
+	@echo "Installing 2/3: PyTorch"
+	@$(PIP) $(TORCH_INDEX) -r envs/requirements-torch.txt
+	@echo "Installing 3/3: MMDetection and MMPose"
+	@$(PIP) --no-deps --no-build-isolation -r envs/requirements-openmmlab.txt
+	@rm -f $(VENV)/.installed-*
+	@touch $@

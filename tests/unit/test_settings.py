@@ -1,0 +1,371 @@
+"""The config check: the shipped files pass, every fault is named with what to do about it."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from posebench import settings
+from posebench.errors import PoseBenchError, nearest
+from posebench.study import BENCHMARKS, CONDITIONS
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(*files: str) -> dict:
+    """Merge config files as Snakemake does: groups of keys recursively, everything else replaced."""
+    merged = {}
+
+    def lay_over(below, above):
+        for key, value in above.items():
+            if isinstance(value, dict) and isinstance(below.get(key), dict):
+                lay_over(below[key], value)
+            else:
+                below[key] = value
+
+    for file in files:
+        lay_over(merged, yaml.safe_load((ROOT / file).read_text(encoding="utf-8")))
+    return merged
+
+
+@pytest.fixture
+def config() -> dict:
+    return load("config/config.yaml")
+
+
+def put(config: dict, place: str, value) -> None:
+    *groups, key = place.split(".")
+    for group in groups:
+        config = config[group]
+    config[key] = value
+
+
+def problems(config) -> list[str]:
+    with pytest.raises(PoseBenchError) as caught:
+        settings.check(config)
+    heading, *lines = str(caught.value).splitlines()
+    assert heading == f"config: {len(lines)} problem{'s' if len(lines) > 1 else ''}"
+    assert all(line.startswith("  - ") for line in lines)
+    return [line.removeprefix("  - ") for line in lines]
+
+
+def only_problem(config) -> str:
+    (line,) = problems(config)
+    return line
+
+
+# ---------------------------------------------------------------------------------- what is shipped
+
+
+def test_default_passes_unchanged(config):
+    before = copy.deepcopy(config)
+    checked = settings.check(config)
+    assert checked == before == config
+    checked["dataset"]["name"] = "other"
+    assert config == before  # a copy
+
+
+def test_default_is_the_whole_study(config):
+    assert config["benchmarks"] == list(BENCHMARKS)
+    assert config["conditions"] == list(CONDITIONS)
+    assert config["dataset"]["expected_person_images"] == 2693
+
+
+def test_demo_passes(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    demo = settings.check(load("config/config.yaml", "config/demo.yaml"))
+    assert demo["dataset"]["kind"] == "scenes" and demo["notice"]
+    assert demo["benchmarks"] == list(BENCHMARKS) and demo["conditions"] == list(CONDITIONS)
+
+
+def test_real_passes(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    if not Path("../shared/real").is_dir():
+        pytest.skip("no ../shared/real here")
+    real = settings.check(load("config/config.yaml", "tests/config/real.yaml"))
+    assert "TinyPose" in real["models"]["pose"]["name"]
+    assert real["models"]["pose"]["config"] is None
+
+
+def test_schema_knows_the_names_of_the_study():
+    keys = settings.schema()["properties"]
+    assert keys["benchmarks"]["items"]["enum"] == list(BENCHMARKS)
+    assert keys["conditions"]["items"]["enum"] == list(CONDITIONS)
+
+
+def test_every_key_is_described_and_closed():
+    def walk(rule, place):
+        for key, inner in rule.get("properties", {}).items():
+            assert inner.get("description"), f"{place}{key}"
+            walk(inner, f"{place}{key}.")
+        if "properties" in rule:
+            assert rule["additionalProperties"] is False, place
+            assert set(rule["required"]) == set(rule["properties"]), place
+
+    walk(settings.schema(), "")
+
+
+def test_readme_names_every_key_and_name():
+    text = (ROOT / "config/README.md").read_text(encoding="utf-8")
+
+    def walk(rule, place):
+        for key, inner in rule["properties"].items():
+            if place.startswith("models.") and place != "models.":
+                assert f"`.{key}`" in text
+            elif "properties" in inner:
+                walk(inner, f"{place}{key}.")
+            else:
+                assert f"`{place}{key}`" in text
+
+    walk(settings.schema(), "")
+    for name in [*BENCHMARKS, *CONDITIONS]:
+        assert f"`{name}`" in text
+
+
+# ---------------------------------------------------------------------------------------- one fault
+
+FAULTS = [
+    ("run", "a b", "run: is the text 'a b', expected letters, digits"),
+    ("run", "../up", "run: is the text '../up'"),
+    ("run", ".hidden", "run: is the text '.hidden'"),
+    ("run", 2024, "put it in quotes"),
+    ("run", None, "run: is null, expected letters"),
+    ("seed", -1, "seed: is the number -1, expected a whole number from 0 to"),
+    ("seed", 1.5, "seed: is the number 1.5, expected a whole number"),
+    ("seed", True, "seed: is true, expected a whole number"),
+    ("threads", 0, "threads: is the number 0, expected a whole number"),
+    ("threads", "many", "threads: is the text 'many', expected a whole number, or auto"),
+    ("asset_mirror", "ftp://x", "asset_mirror: is the text 'ftp://x', expected http://"),
+    ("notice", False, "notice: is false, expected text or null"),
+    ("notice", "", "notice: is empty, expected text or null"),
+    ("dataset", "coco", "dataset: is the text 'coco', expected a group of keys"),
+    ("dataset.kind", "folders", "(did you mean 'folder'?)"),
+    ("dataset.name", "a/b", "dataset.name: is the text 'a/b'"),
+    ("dataset.name", "downloads", "dataset.name: data/downloads/ has another use"),
+    ("dataset.expected_person_images", 0, "expected a whole number, 1 or more or null"),
+    ("dataset.max_images", "few", "dataset.max_images: is the text 'few', expected a whole number"),
+    ("dataset.unreadable", "ignore", "expected one of error, skip"),
+    ("dataset.images", "here", "dataset.images: is set, but kind is coco; say kind: folder"),
+    ("dataset.annotations", "a.txt", "expected a file that ends in .json, or null"),
+    ("models.detector.config", "mmpose::../x.py", "expected a .py file, or mmpose::<path"),
+    ("models.detector.config", "torch::x.py", "expected a .py file, or mmpose::<path"),
+    ("models.detector.config", "no/such.py", "models.detector.config: no file 'no/such.py'"),
+    (
+        "models.detector.config",
+        None,
+        "models.detector: config is null; expected config and checkpoint, or onnx",
+    ),
+    (
+        "models.pose.checkpoint",
+        None,
+        "models.pose: checkpoint is null; expected config and checkpoint, or onnx",
+    ),
+    ("models.pose.checkpoint", "no.pth", "models.pose.checkpoint: no file 'no.pth'"),
+    ("models.pose.onnx", "a.pt", "models.pose.onnx: is the text 'a.pt', expected a file that ends in .onnx"),
+    ("models.pose.input_size", 256, "models.pose.input_size: is the number 256, expected a list, like [256]"),
+    ("models.pose.input_size", [256], "models.pose.input_size: has 1 entries, expected 2"),
+    (
+        "models.pose.input_size",
+        [192, 250],
+        "input_size[1]: is 250, expected a multiple of 32, like 224 or 256",
+    ),
+    ("pipeline.nms_thr", 1.5, "pipeline.nms_thr: is the number 1.5, expected a number from 0 to 1"),
+    ("pipeline.score_thr", float("nan"), "pipeline.score_thr: is nan, expected an ordinary number"),
+    ("pipeline.person_thr", 0.05, "pipeline.person_thr: is 0.05, expected score_thr (0.1) or more"),
+    ("pipeline.max_persons", 0, "expected a whole number, 1 or more"),
+    ("robustness.runtime", "onnx", "(did you mean 'onnxruntime'?)"),
+    ("robustness.device", "gpu", "robustness.device: is the text 'gpu', expected one of auto, cpu, cuda"),
+    ("benchmark.warmup", -1, "benchmark.warmup: is the number -1, expected a whole number, 0 or more"),
+    ("benchmark.runs", 0, "benchmark.runs: is the number 0, expected a whole number, 1 or more"),
+    ("benchmark.wramup", 3, "benchmark.wramup: unknown key (did you mean 'warmup'?)"),
+    ("benchmark.zzz", 3, "benchmark.zzz: unknown key; known here: image, warmup, runs"),
+    (
+        "benchmarks",
+        "onnx_full_cpu",
+        "benchmarks: is the text 'onnx_full_cpu', expected a list, like [onnx_full_cpu]",
+    ),
+    ("benchmarks", [], "benchmarks: has 0 entries, expected at least 1"),
+    ("benchmarks", ["onnx_ful_cpu"], "benchmarks[0]: is the text 'onnx_ful_cpu', expected one of"),
+    ("benchmarks", ["onnx_ful_cpu"], "(did you mean 'onnx_full_cpu'?)"),
+    ("conditions", ["clean", "nosie_heavy"], "(did you mean 'noise_heavy'?)"),
+    ("conditions", ["clean", "occlusion", "clean"], "conditions: has clean more than once"),
+    ("export.opset", 9, "export.opset: is the number 9, expected a whole number from 13 to 21"),
+    ("export.max_box_diff_px", 0, "export.max_box_diff_px: is the number 0, expected a number above 0"),
+    ("grids.images", "a.jpg", "grids.images: is the text 'a.jpg', expected a list or null, like [a.jpg]"),
+    ("grids.images", ["a.jpg", "a.jpg"], "grids.images: has a.jpg more than once"),
+    ("readme", "README.md", "readme: is the text 'README.md', expected a group of keys or null"),
+    ("readme.block", "demos", "(did you mean 'demo'?)"),
+    ("readme.file", "README.txt", "readme.file: is the text 'README.txt', expected a file that ends in .md"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "message"), FAULTS)
+def test_fault_is_named(config, place, value, message):
+    put(config, place, value)
+    line = only_problem(config)
+    assert line.startswith(place.rpartition(".")[0])
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    "place", ["seed", "benchmark", "benchmark.runs", "models.pose", "dataset.scenes.seed"]
+)
+def test_missing_key_is_named(config, place):
+    group, _, key = place.rpartition(".")
+    inner = config
+    for name in filter(None, group.split(".")):
+        inner = inner[name]
+    del inner[key]
+    assert only_problem(config) == f"{place}: is missing; config/config.yaml has the default"
+
+
+def test_unknown_config_of_mmpose_suggests_one(config):
+    pytest.importorskip("mmengine")
+    put(config, "models.pose.config", config["models"]["pose"]["config"].replace("420e_coco", "420e_cocoo"))
+    assert "(did you mean 'configs/body_2d_keypoint/rtmpose/coco/rtmpose-m_8xb256-420e_coco" in only_problem(
+        config
+    )
+
+
+def test_all_problems_at_once(config):
+    config["seed"] = -1
+    config["extra"] = 1
+    del config["notice"]
+    config["conditions"] = ["cleen"]
+    config["pipeline"]["person_thr"] = 0.0
+    lines = problems(config)
+    assert {line.partition(":")[0] for line in lines} == {
+        "seed", "extra", "notice", "conditions[0]", "pipeline.person_thr",
+    }  # fmt: skip
+
+
+def test_one_line_per_value(config):
+    config["models"]["pose"]["input_size"] = [192, 3]  # too small and no multiple of 32
+    assert "models.pose.input_size[1]" in only_problem(config)
+
+
+@pytest.mark.parametrize("config", [None, [], "text"])
+def test_config_must_be_a_group(config):
+    with pytest.raises(PoseBenchError, match="expected keys and values"):
+        settings.check(config)
+
+
+# ---------------------------------------------------------------------------- keys that belong together
+
+
+def folder_config(config, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "a.json").write_text("{}")
+    config["dataset"].update(
+        kind="folder", images=str(tmp_path / "images"), annotations=str(tmp_path / "a.json")
+    )
+    return config
+
+
+def test_folder_passes(config, tmp_path):
+    settings.check(folder_config(config, tmp_path))
+
+
+@pytest.mark.parametrize("key", ["images", "annotations"])
+def test_folder_needs_paths(config, tmp_path, key):
+    config = folder_config(config, tmp_path)
+    config["dataset"][key] = None
+    assert only_problem(config) == f"dataset.{key}: is null, but kind folder needs the path of your {key}"
+    config["dataset"][key] = str(tmp_path / "missing.json")
+    assert only_problem(config).startswith(f"dataset.{key}: no ")
+
+
+def test_scenes_must_add_up(config):
+    config["dataset"].update(kind="scenes", expected_person_images=50)
+    settings.check(config)
+    config["dataset"]["scenes"]["images"] = 20
+    assert "20 scenes, 10 of them empty, leave 10; say so, or null" in only_problem(config)
+    config["dataset"]["scenes"]["images"] = 10
+    assert "dataset.scenes.empty: is 10, expected less than" in only_problem(config)
+
+
+def test_onnx_models(config, tmp_path):
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"")
+    config["robustness"]["runtime"] = "onnxruntime"
+    for name in ("detector", "pose"):
+        config["models"][name].update(config=None, checkpoint=None, onnx=str(model))
+    settings.check(config)
+    config["robustness"]["runtime"] = "pytorch"
+    assert "models.detector and models.pose is an ONNX file; say onnxruntime" in only_problem(config)
+
+
+def test_model_is_not_both(config, tmp_path):
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"")
+    config["robustness"]["runtime"] = "onnxruntime"
+    config["models"]["pose"]["onnx"] = str(model)
+    assert only_problem(config).startswith("models.pose: has onnx and config and checkpoint;")
+
+
+def test_onnx_must_exist_outside_data(config):
+    config["robustness"]["runtime"] = "onnxruntime"
+    config["models"]["pose"].update(config=None, checkpoint=None, onnx="no.onnx")
+    assert only_problem(config).startswith("models.pose.onnx: no file 'no.onnx'")
+    config["models"]["pose"]["onnx"] = "data/downloads/no.onnx"
+    settings.check(config)
+
+
+def test_values_of_the_command_line(config):
+    """Snakemake hands over what stands inside {} and [] of --config as text."""
+    config["benchmark"].update(runs="20", image="null")
+    config["pipeline"]["nms_thr"] = "0.5"
+    config["models"]["pose"]["input_size"] = ["288", "384"]
+    config["threads"] = "2"
+    config["asset_mirror"] = "None"
+    checked = settings.check(config)
+    assert checked["benchmark"] == {"image": None, "warmup": 10, "runs": 20}
+    assert checked["pipeline"]["nms_thr"] == 0.5
+    assert checked["models"]["pose"]["input_size"] == [288, 384]
+    assert checked["threads"] == 2
+    assert checked["asset_mirror"] is None
+
+
+# --------------------------------------------------------------------------------------------- names
+
+
+def test_run_name(config, monkeypatch):
+    assert settings.run_name({**config, "run": "mine"}) == "mine"
+    # A set variable is taken, and monkeypatch puts the environment back as it was.
+    monkeypatch.setenv("POSEBENCH_RUN", "kept")
+    assert settings.run_name(config) == "kept"
+    monkeypatch.delenv("POSEBENCH_RUN")
+    name = settings.run_name(config)
+    settings.check({**config, "run": name})
+    assert settings.run_name(config) == name
+
+
+@given(st.sampled_from([*BENCHMARKS, *CONDITIONS]), st.data())
+def test_nearest_finds_a_name_with_one_slip(name, data):
+    """A name with one letter left out or doubled is still recognised, and an exact one always is."""
+    names = list(BENCHMARKS) if name in BENCHMARKS else list(CONDITIONS)
+    assert nearest(name, names) == f" (did you mean '{name}'?)"
+    place = data.draw(st.integers(0, len(name) - 1))
+    for slip in (name[:place] + name[place + 1 :], name[:place] + name[place] + name[place:]):
+        assert "did you mean" in nearest(slip, names)
+
+
+@given(st.one_of(st.text(max_size=30), st.integers(), st.none()))
+def test_nearest_takes_anything(name):
+    answer = nearest(name, CONDITIONS)
+    assert answer == "" or any(f"'{condition}'" in answer for condition in CONDITIONS)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(settings.schema()["properties"])), st.none() | st.text() | st.integers()
+    )
+)
+def test_any_values_pass_or_are_named(values):
+    config = {**load("config/config.yaml"), **values}
+    try:
+        settings.check(config)
+    except PoseBenchError as error:
+        assert str(error).startswith("config: ")
