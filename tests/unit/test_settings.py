@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from posebench import settings
 from posebench.errors import PoseBenchError, nearest
@@ -342,6 +343,7 @@ def test_run_name(config, monkeypatch):
     assert settings.run_name(config) == name
 
 
+@hypothesis_settings(deadline=None)  # a busy machine is no fault
 @given(st.sampled_from([*BENCHMARKS, *CONDITIONS]), st.data())
 def test_nearest_finds_a_name_with_one_slip(name, data):
     """A name with one letter left out or doubled is still recognised, and an exact one always is."""
@@ -352,12 +354,14 @@ def test_nearest_finds_a_name_with_one_slip(name, data):
         assert "did you mean" in nearest(slip, names)
 
 
+@hypothesis_settings(deadline=None)  # a busy machine is no fault
 @given(st.one_of(st.text(max_size=30), st.integers(), st.none()))
 def test_nearest_takes_anything(name):
     answer = nearest(name, CONDITIONS)
     assert answer == "" or any(f"'{condition}'" in answer for condition in CONDITIONS)
 
 
+@hypothesis_settings(deadline=None)  # a busy machine is no fault
 @given(
     st.dictionaries(
         st.sampled_from(sorted(settings.schema()["properties"])), st.none() | st.text() | st.integers()
