@@ -15,6 +15,7 @@ for ROLE in ROLES:
             annotations=annotations_file(),
             images=images_dir(),
             person_images=person_images_file(),
+            downloads=ancient("config/downloads.tsv"),
             lib=[*LIB_MODELS, "workflow/scripts/posebench/export.py"],
             schema="workflow/schemas/model.schema.yaml",
         output:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from posebench import logs
 from posebench.coco import person_boxes, read_annotations, read_image
+from posebench.download import read_table, verify_listed
 from posebench.export import PARITY_IMAGES, check_parity, copy_onnx, export_onnx, model_record
 from posebench.networks import network, thread_count
 from posebench.results import read_json, write_json
@@ -18,6 +19,8 @@ parity = None
 if source.checkpoint is None:
     copy_onnx(source, target)
 else:
+    # A checkpoint that the user put there himself was not checked when it was downloaded.
+    verify_listed(source.checkpoint, read_table(snakemake.input.downloads))
     gates = config["export"]
     export_onnx(source, target, gates["opset"])
     log.info("%s: written, comparing with PyTorch", target)

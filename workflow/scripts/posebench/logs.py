@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+from posebench.errors import PoseBenchError
+
 
 class _Tee:
     """A text stream that writes to several streams; stands in for sys.stdout / sys.stderr."""
@@ -45,7 +47,16 @@ def start(path: str) -> logging.Logger:
         stream=sys.stderr,
         force=True,
     )
+    sys.excepthook = _report
     return logging.getLogger("posebench")
+
+
+def _report(kind, error, trace) -> None:
+    """Print bad input as one message; anything else is a fault of ours and keeps its traceback."""
+    if issubclass(kind, PoseBenchError):
+        print(f"Error: {error}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def progress(items, label: str, every_s: float = 5.0):

@@ -61,7 +61,8 @@ def predict_condition(
 
     Returns:
         (COCO results, {"images": per image id, persons, latency_ms and stages_ms, "unreadable": file names}).
-        The latency is that of the pipeline alone: reading and corrupting the image are not in it.
+        The latency is that of the pipeline in use (boxes above bbox_thr): reading and corrupting the image
+        and the poses that only the AP curve needs are not in it.
     """
     results, measured, missing = [], [], []
     log = logging.getLogger("posebench")
@@ -80,14 +81,14 @@ def predict_condition(
         image = corruptions.apply(condition, image, seed, entry["id"])
         if not warm:
             for _ in range(WARMUP_IMAGES):
-                pipeline(image)
+                pipeline.evaluate(image)
             warm = True
-        persons = pipeline(image)
+        persons = pipeline.evaluate(image)
         results += coco_results(persons, entry["id"], pipeline.settings.keypoint_thr, "detected")
         measured.append(
             {
                 "image_id": entry["id"],
-                "persons": len(persons),
+                "persons": int((persons.bbox_scores > pipeline.settings.bbox_thr).sum()),
                 "latency_ms": round(sum(persons.stages_ms.values()), 4),
                 "stages_ms": {stage: round(ms, 4) for stage, ms in persons.stages_ms.items()},
             }
