@@ -24,8 +24,6 @@ except PoseBenchError as error:
 RUN = f"results/{settings.run_name(config)}"
 DATASET = config["dataset"]
 ROLES = ("detector", "pose")
-# conda file of each runtime, see envs/
-CONDA_ENVS = {"pytorch": "torch", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
 CONFIG_FILES = [str(path) for path in workflow.configfiles]
 
 # Modules that a change of which must remake what the models make.
@@ -79,6 +77,12 @@ def given_onnx(role):
 def measuring_threads():
     """All cores: a measuring job claims them so that nothing runs beside it, however many it then uses."""
     return workflow.cores or (1 if config["threads"] == "auto" else config["threads"])
+
+
+def conda_env(runtime, device):
+    """The conda file of a runtime: one for all on CUDA, one each on the CPU."""
+    name = "cuda" if device == "cuda" else {"pytorch": "torch"}.get(runtime, runtime)
+    return f"../../envs/{name}.yaml"
 
 
 def condition_files():

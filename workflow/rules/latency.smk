@@ -25,7 +25,7 @@ for BENCHMARK in config["benchmarks"]:
         benchmark:
             f"{RUN}/logs/measure_{BENCHMARK}.jobcost.tsv"
         conda:
-            f"../../envs/{CONDA_ENVS[BENCHMARKS[BENCHMARK].runtime]}.yaml"
+            conda_env(BENCHMARKS[BENCHMARK].runtime, BENCHMARKS[BENCHMARK].device)
         # Nothing may run beside a measurement.
         threads: measuring_threads()
         resources:

@@ -30,9 +30,7 @@ for CONDITION in config["conditions"]:
         benchmark:
             f"{RUN}/logs/predict_{CONDITION}.jobcost.tsv"
         conda:
-            "../../envs/torch.yaml"
-            if config["robustness"]["runtime"] == "pytorch"
-            else "../../envs/onnxruntime.yaml"
+            conda_env(config["robustness"]["runtime"], config["robustness"]["device"])
         # The robustness table shows the speed of this pass, so nothing may run beside it.
         threads: measuring_threads()
         resources:

@@ -1,7 +1,6 @@
-"""Draw synthetic scenes and their annotations: the demo's data set, or the scenes that its models learn from."""
+"""Draw synthetic scenes and their annotations: the data set of the demo, or scenes to learn from."""
 
 import yaml
-
 from posebench import logs
 from posebench.scenes import write_scenes
 

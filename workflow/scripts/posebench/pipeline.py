@@ -90,8 +90,7 @@ def letterbox(image: np.ndarray, input_size: tuple[int, int]):
         mmcv.imrescale the new size is rounded half up, so the two scales differ a little.
     """
     height, width = image.shape[:2]
-    long_edge, short_edge = max(input_size), min(input_size)
-    factor = min(long_edge / max(height, width), short_edge / min(height, width))
+    factor = min(input_size[0] / width, input_size[1] / height)
     new_width, new_height = int(width * factor + 0.5), int(height * factor + 0.5)
     resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     canvas = cv2.copyMakeBorder(

@@ -231,8 +231,8 @@ def write_scenes(out_dir, annotations_path, count: int, empty: int, seed: int, s
     names = [f"{start_id + index:012d}.jpg" for index in range(count)]
     jobs = [(seed, i, 0 if i in vacant else None, out_dir / name) for i, name in enumerate(names)]
     if processes > 1:
-        # spawn, not fork: a forked child of a process that already runs threads may hang
-        context = multiprocessing.get_context("spawn")
+        # fork: a spawned child would run the rule's script again, which only works inside its job
+        context = multiprocessing.get_context("fork")
         with context.Pool(processes, initializer=_single_thread) as pool:
             drawn = list(logs.progress(_Counted(pool.imap(_write_one, jobs, 8), count), "scenes"))
     else:

@@ -1,0 +1,84 @@
+"""Shared fixtures: the real photographs and weights, and copies of the repository to run the workflow in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = Path(os.environ.get("POSEBENCH_REAL", ROOT.parent / "shared" / "real")).resolve()
+
+# Tests and what they start must not take each other's cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """Folder with real photographs and weights; the test is skipped where there is none."""
+    if not (REAL / "coco" / "annotations").is_dir():
+        pytest.skip(f"no real photographs and weights at {REAL} (set POSEBENCH_REAL)")
+    return REAL
+
+
+class Workspace:
+    """A copy of the repository in which the workflow runs as a user would run it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        names = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT, capture_output=True, check=True, text=True,
+        ).stdout.split("\0")  # fmt: skip
+        for name in filter(None, names):
+            if (ROOT / name).is_file():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, path / name)
+        if REAL.is_dir():
+            (path.parent / "shared").mkdir(exist_ok=True)
+            link = path.parent / "shared" / "real"
+            if not link.exists():
+                link.symlink_to(REAL)
+
+    def command(self, *arguments: str, cores: int = 2) -> list[str]:
+        """The snakemake call as a list of words."""
+        return [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments]
+
+    def snakemake(self, *arguments: str, cores: int = 2, check: bool = True):
+        """Run snakemake; with `check` fail with its output unless it succeeds."""
+        done = subprocess.run(
+            self.command(*arguments, cores=cores),
+            cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200,
+        )  # fmt: skip
+        if check:
+            assert done.returncode == 0, done.stdout[-6000:]
+        return done
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file into the workspace."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        return target
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    """A fresh copy of the repository."""
+    path = tmp_path / "repository"
+    path.mkdir()
+    return Workspace(path)
+
+
+@pytest.fixture(scope="session")
+def session_workspace(tmp_path_factory):
+    """Makes named copies of the repository that live as long as the test session."""
+
+    def make(name: str) -> Workspace:
+        path = tmp_path_factory.mktemp(name) / "repository"
+        path.mkdir()
+        return Workspace(path)
+
+    return make

@@ -1,0 +1,240 @@
+"""The pipeline against MMDetection's and MMPose's own code, and the properties of its steps."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from conftest import ROOT
+from posebench import backends, pipeline
+from posebench.backends.base import Network
+from posebench.errors import PoseBenchError
+from posebench.pipeline import Persons, Pipeline, Settings
+
+DETECTOR = Network(
+    role="detector",
+    name="RTMDet-nano (demo)",
+    input_size=(320, 320),
+    config="mmpose::demo/mmdetection_cfg/rtmdet_nano_320-8xb32_coco-person.py",
+    checkpoint=str(ROOT / "data/demo/rtmdet_nano_demo.pth"),
+)
+POSE = Network(
+    role="pose",
+    name="RTMPose-t (demo)",
+    input_size=(192, 256),
+    config="mmpose::configs/body_2d_keypoint/rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py",
+    checkpoint=str(ROOT / "data/demo/rtmpose_t_demo.pth"),
+)
+# RTMDet-nano's own test settings.
+MMDET = Settings(score_thr=0.05, bbox_thr=0.05, nms_thr=0.6, max_persons=100)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Three synthetic scenes with persons, uint8 BGR."""
+    from posebench.scenes import render_scene
+
+    return [render_scene(seed=77, index=index, persons=persons)[0] for index, persons in enumerate((1, 3, 5))]
+
+
+@pytest.fixture(scope="module")
+def torch_pipeline():
+    sessions = [backends.load("pytorch", network, "cpu", 1) for network in (DETECTOR, POSE)]
+    return Pipeline(*sessions, DETECTOR.input_size, POSE.input_size, MMDET)
+
+
+@pytest.fixture(scope="module")
+def onnx_pipeline(tmp_path_factory):
+    from posebench.export import export_onnx
+
+    folder = tmp_path_factory.mktemp("onnx")
+    sessions = []
+    for network in (DETECTOR, POSE):
+        path = folder / f"{network.role}.onnx"
+        export_onnx(network, path, 17)
+        sessions.append(backends.load("onnxruntime", replace(network, onnx=str(path)), "cpu", 1))
+    return Pipeline(*sessions, DETECTOR.input_size, POSE.input_size, MMDET)
+
+
+def test_boxes_are_those_of_mmdetection(torch_pipeline, scenes):
+    from mmdet.apis import inference_detector
+    from mmengine.registry import init_default_scope
+
+    from posebench import models
+
+    model = models.load_model(DETECTOR)
+    for image in scenes:
+        init_default_scope("mmdet")
+        theirs = inference_detector(model, image).pred_instances
+        bboxes, scores = torch_pipeline.detect(image)
+        assert len(bboxes) == len(theirs.bboxes) > 0
+        np.testing.assert_allclose(scores, theirs.scores.numpy(), atol=1e-6)
+        np.testing.assert_allclose(bboxes, theirs.bboxes.numpy(), atol=1e-3)
+
+
+def test_keypoints_are_those_of_mmpose(torch_pipeline, scenes):
+    from mmpose.apis import inference_topdown
+
+    from posebench import models
+
+    model = models.load_model(POSE)
+    model.test_cfg["flip_test"] = False
+    for image in scenes:
+        bboxes, _ = torch_pipeline.detect(image)
+        bboxes = bboxes[:6]
+        theirs = [sample.pred_instances for sample in inference_topdown(model, image, bboxes)]
+        keypoints, scores = torch_pipeline.estimate(image, bboxes)
+        np.testing.assert_allclose(keypoints, np.concatenate([t.keypoints for t in theirs]), atol=1e-3)
+        np.testing.assert_allclose(scores, np.concatenate([t.keypoint_scores for t in theirs]), atol=1e-5)
+
+
+def test_onnx_runtime_finds_what_pytorch_finds(torch_pipeline, onnx_pipeline, scenes):
+    for image in scenes:
+        ours, theirs = onnx_pipeline(image), torch_pipeline(image)
+        assert len(ours) == len(theirs) > 0
+        np.testing.assert_allclose(ours.bboxes, theirs.bboxes, atol=0.01)
+        np.testing.assert_allclose(ours.keypoint_scores, theirs.keypoint_scores, atol=1e-3)
+        # One SimCC bin is half a crop pixel; a tie may fall the other way for a keypoint or two.
+        distance = np.linalg.norm(ours.keypoints - theirs.keypoints, axis=-1)
+        assert np.percentile(distance, 95) < 0.01
+
+
+def test_batched_persons_equal_single_persons(onnx_pipeline, scenes):
+    bboxes, _ = onnx_pipeline.detect(scenes[2])
+    together, _ = onnx_pipeline.estimate(scenes[2], bboxes)
+    alone = np.concatenate([onnx_pipeline.estimate(scenes[2], box[None])[0] for box in bboxes])
+    assert np.percentile(np.abs(together - alone), 95) < 0.01
+
+
+def test_evaluation_holds_what_use_gives(onnx_pipeline, scenes):
+    strict = Pipeline(
+        onnx_pipeline.detector, onnx_pipeline.pose, DETECTOR.input_size, POSE.input_size,
+        Settings(score_thr=0.05, bbox_thr=0.5),
+    )  # fmt: skip
+    used, evaluated = strict(scenes[2]), strict.evaluate(scenes[2])
+    assert len(evaluated) >= len(used) > 0
+    np.testing.assert_array_equal(evaluated.bboxes[: len(used)], used.bboxes)
+    np.testing.assert_array_equal(evaluated.keypoints[: len(used)], used.keypoints)
+
+
+def test_no_person_gives_empty_arrays(onnx_pipeline):
+    persons = onnx_pipeline.evaluate(np.full((200, 300, 3), 114, np.uint8))
+    assert persons.keypoints.shape == (len(persons), 17, 2)
+    assert set(persons.stages_ms) == set(pipeline.STAGES)
+
+
+def test_pose_only_pipeline_asks_for_boxes(onnx_pipeline, scenes):
+    pose_only = Pipeline(None, onnx_pipeline.pose, None, POSE.input_size, MMDET)
+    assert len(pose_only(scenes[0], np.array([[10, 10, 100, 200]], np.float32))) == 1
+    with pytest.raises(PoseBenchError, match="no detector"):
+        pose_only(scenes[0])
+
+
+# ------------------------------------------------------------------------------------------------ the steps
+
+
+@given(st.integers(8, 1500), st.integers(8, 1500), st.sampled_from([(320, 320), (640, 640), (416, 256)]))
+@settings(deadline=None, max_examples=40)
+def test_letterbox_fits_and_is_mmcvs(height, width, input_size):
+    import mmcv
+
+    image = np.full((height, width, 3), 7, np.uint8)
+    canvas, scale = pipeline.letterbox(image, input_size)
+    assert canvas.shape == (input_size[1], input_size[0], 3)
+    new_height, new_width = mmcv.imrescale(image, input_size).shape[:2]
+    np.testing.assert_allclose(scale, [new_width / width, new_height / height], rtol=1e-6)
+    assert (canvas[:new_height, :new_width] == 7).all()
+    assert (canvas[new_height:] == 114).all()
+    assert (canvas[:, new_width:] == 114).all()
+
+
+def test_normalisation_has_the_bits_of_float32_arithmetic():
+    image = np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8)
+    batch, _ = pipeline.detector_input(image, (320, 320))
+    expected = (image.astype(np.float32) - np.float32(pipeline.DETECTOR_MEAN)) / np.float32(
+        pipeline.DETECTOR_STD
+    )
+    np.testing.assert_array_equal(batch[0], expected.transpose(2, 0, 1))
+
+
+boxes = arrays(np.float32, st.tuples(st.integers(0, 30), st.just(4)), elements=st.floats(0, 200, width=32))
+
+
+@given(boxes, st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=60)
+def test_nms_is_that_of_mmcvs_definition(corners, seed):
+    import torch
+
+    from posebench.openmmlab import _nms
+
+    corners[:, 2:] = corners[:, :2] + np.abs(corners[:, 2:] - corners[:, :2]) + 1
+    scores = np.random.default_rng(seed).permutation(len(corners)).astype(np.float32) + 1
+    ours = pipeline.nms(corners, scores, 0.6)
+    theirs = _nms(torch.from_numpy(corners), torch.from_numpy(scores), 0.6).numpy()
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_neighbours_do_not_suppress_each_other():
+    # The original gave x1, y1, x2, y2 to a function that reads x, y, width, height.
+    bboxes = np.array([[300, 100, 360, 300], [370, 100, 430, 300]], np.float32)
+    assert len(pipeline.nms(bboxes, np.array([0.9, 0.8], np.float32), 0.3)) == 2
+
+
+@given(arrays(np.float32, (2, 17, 384), elements=st.floats(-1, 1, width=32)))
+@settings(deadline=None, max_examples=20)
+def test_simcc_decoding_is_mmposes(simcc_x):
+    from posebench import openmmlab
+
+    openmmlab.install()
+    from mmpose.codecs.utils import get_simcc_maximum
+
+    simcc_y = np.ascontiguousarray(np.pad(simcc_x, ((0, 0), (0, 0), (0, 128)))[..., ::-1])
+    locations, scores = get_simcc_maximum(simcc_x.copy(), simcc_y.copy())
+    points, ours = pipeline.decode_simcc(simcc_x, simcc_y)
+    np.testing.assert_array_equal(points, locations / 2)
+    np.testing.assert_array_equal(ours, scores)
+
+
+@given(st.tuples(*[st.floats(0, 400, width=32)] * 2), st.tuples(*[st.floats(4, 300, width=32)] * 2))
+@settings(deadline=None, max_examples=60)
+def test_crop_is_that_of_mmpose(corner, size):
+    from posebench import openmmlab
+
+    openmmlab.install()
+    from mmpose.datasets.transforms import GetBBoxCenterScale, TopdownAffine
+
+    box = np.array([[*corner, corner[0] + size[0], corner[1] + size[1]]], np.float32)
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    theirs = TopdownAffine(input_size=(192, 256))(
+        GetBBoxCenterScale(padding=1.25)({"img": image, "bbox": box})
+    )
+    center, scale = pipeline.padded_box(box, (192, 256))
+    np.testing.assert_allclose(center[0], theirs["input_center"], rtol=1e-6)
+    np.testing.assert_allclose(scale[0], theirs["input_scale"], rtol=1e-6)
+    matrix = pipeline.crop_matrix(center[0], scale[0], (192, 256))
+    assert abs(cv2.warpAffine(image, matrix, (192, 256)).astype(int) - theirs["img"]).max() <= 1
+
+
+def test_nms_inside_the_graph_gives_the_same_boxes():
+    bboxes = np.array([[0, 0, 50, 50], [100, 100, 160, 200], [-5, 3, 40, 330]], np.float32)
+    scores = np.array([0.4, 0.9, 0.05], np.float32)
+    raw = {"boxes": bboxes[None], "scores": scores[None, :, None]}
+    inside = {"dets": np.concatenate([bboxes, scores[:, None]], 1)[None]}
+    scale = np.array([0.5, 0.5], np.float32)
+    for outputs in (raw, inside):
+        kept, kept_scores = pipeline.select_boxes(outputs, scale, (320, 320), Settings())
+        np.testing.assert_allclose(kept, [[200, 200, 320, 400], [0, 0, 100, 100]])
+        np.testing.assert_allclose(kept_scores, [0.9, 0.4])
+
+
+def test_instance_score_is_that_of_mmposes_metric():
+    keypoint_scores = np.full((2, 17), 0.1, np.float32)
+    keypoint_scores[0, :4] = [0.5, 0.7, 0.9, 0.2]
+    persons = Persons(
+        np.zeros((2, 4), np.float32), np.array([0.8, 0.6], np.float32), np.zeros((2, 17, 2)), keypoint_scores
+    )
+    np.testing.assert_allclose(pipeline.instance_scores(persons, 0.2), [0.8 * 0.7, 0], rtol=1e-6)
