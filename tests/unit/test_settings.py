@@ -175,6 +175,7 @@ FAULTS = [
     ("pipeline.nms_thr", 1.5, "pipeline.nms_thr: is the number 1.5, expected a number from 0 to 1"),
     ("pipeline.score_thr", float("nan"), "pipeline.score_thr: is nan, expected an ordinary number"),
     ("pipeline.person_thr", 0.05, "pipeline.person_thr: is 0.05, expected score_thr (0.1) or more"),
+    ("pipeline.bbox_thr", 0.05, "pipeline.bbox_thr: is 0.05, expected score_thr (0.1) or more"),
     ("pipeline.max_persons", 0, "expected a whole number, 1 or more"),
     ("robustness.runtime", "onnx", "(did you mean 'onnxruntime'?)"),
     ("robustness.device", "gpu", "robustness.device: is the text 'gpu', expected one of auto, cpu, cuda"),

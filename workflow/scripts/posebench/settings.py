@@ -312,9 +312,10 @@ class _Combinations:
                 )
 
     def thresholds(self):
-        values = self.values("pipeline.score_thr", "pipeline.person_thr")
-        if values and values[1] < values[0]:
-            yield (
-                f"pipeline.person_thr: is {values[1]}, expected score_thr ({values[0]}) or more: boxes below "
-                "score_thr are dropped before they could count"
-            )
+        for name in ("bbox_thr", "person_thr"):
+            values = self.values("pipeline.score_thr", f"pipeline.{name}")
+            if values and values[1] < values[0]:
+                yield (
+                    f"pipeline.{name}: is {values[1]}, expected score_thr ({values[0]}) or more: boxes below "
+                    "score_thr are dropped before they could count"
+                )
