@@ -1,6 +1,7 @@
 """Draw synthetic scenes and their annotations: the data set of the demo, or scenes to learn from."""
 
 import yaml
+
 from posebench import logs
 from posebench.scenes import write_scenes
 

@@ -1,0 +1,14 @@
+"""Train the demo detector (RTMDet-nano) and write its published form and the record of the training."""
+
+from posebench import logs, training
+
+log = logs.start(snakemake.log[0])
+training.run_part(
+    "detector",
+    snakemake.input.settings,
+    snakemake.input.train,
+    snakemake.input.val,
+    snakemake.params.work_dir,
+    snakemake.output.checkpoint,
+    snakemake.output.record,
+)
