@@ -1,0 +1,176 @@
+"""Faults that happen: killed runs, damaged files, data that does not fit. Nothing half-written is used."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import yaml
+
+SMALL = ("--configfile", "config/demo.yaml", "tests/config/small.yaml")
+CLEAN = "results/small/predictions/clean.json"
+
+
+@pytest.fixture(scope="module")
+def prepared(session_workspace):
+    """A workspace with scenes and ONNX files, so that faults meet the later rules."""
+    workspace = session_workspace("faults")
+    workspace.snakemake(*SMALL, "export_detector", "export_pose")
+    return workspace
+
+
+def fresh(workspace) -> None:
+    """Remove predictions and scores, keep scenes and models."""
+    for folder in ("predictions", "robustness", "tables"):
+        for file in (workspace.path / "results" / "small" / folder).glob("*"):
+            file.unlink()
+
+
+def test_killed_in_the_middle_of_a_rule_it_finishes_when_run_again(prepared):
+    fresh(prepared)
+    # Slow enough to be killed between two images, whatever the machine.
+    module = prepared.path / "workflow/scripts/posebench/predictions.py"
+    whole = module.read_text()
+    module.write_text(
+        whole.replace(
+            "        image = corruptions.apply(", "        _nap()\n        image = corruptions.apply("
+        )
+    )
+    module.write_text(
+        module.read_text()
+        + "\n\ndef _nap():\n    import time\n\n    print('napping', flush=True)\n    time.sleep(30)\n"
+    )
+    log = prepared.path / "results/small/logs/predict_clean.log"
+    log.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        prepared.command(*SMALL, "predict_clean"),
+        cwd=prepared.path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (log.exists() and "napping" in log.read_text()):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (prepared.path / CLEAN).exists()
+    module.write_text(whole)
+    # What `make` calls: it also clears the lock that a killed Snakemake leaves.
+    done = subprocess.run(
+        [sys.executable, "workflow/run.py", "--cores", "2", *SMALL, "predict_clean"],
+        cwd=prepared.path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(json.loads((prepared.path / CLEAN).read_text())) > 0
+
+
+def test_a_killed_job_leaves_no_half_file(prepared):
+    fresh(prepared)
+    module = prepared.path / "workflow/scripts/posebench/results.py"
+    whole = module.read_text()
+    # The process dies after half of the file has been written.
+    module.write_text(
+        whole.replace(
+            '        temporary.write_text(text, encoding="utf-8")',
+            "        temporary.write_text(text[: len(text) // 2])\n"
+            "        if temporary.suffix == '.json' and 'clean' in temporary.name:\n"
+            "            os.kill(os.getpid(), 9)\n"
+            '        temporary.write_text(text, encoding="utf-8")',
+        )
+    )
+    done = prepared.snakemake(*SMALL, "predict_clean", check=False)
+    assert done.returncode != 0
+    assert not (prepared.path / CLEAN).exists()
+    module.write_text(whole)
+    prepared.snakemake(*SMALL, "predict_clean")
+    assert len(json.loads((prepared.path / CLEAN).read_text())) > 0
+
+
+def test_a_corrupt_image_is_named_or_counted(prepared):
+    fresh(prepared)
+    listed = json.loads((prepared.path / "data/scenes-demo/person_images.json").read_text())["images"]
+    image = prepared.path / "data/scenes-demo/images" / listed[2]["file_name"]
+    whole, times = image.read_bytes(), image.stat()
+    image.write_bytes(whole[: len(whole) // 2])
+    os.utime(image, (times.st_atime, times.st_mtime))
+    try:
+        done = prepared.snakemake(*SMALL, "predict_clean", check=False)
+        assert done.returncode != 0
+        assert listed[2]["file_name"] in done.stdout and "dataset.unreadable: skip" in done.stdout
+        assert "Traceback" not in (prepared.path / "results/small/logs/predict_clean.log").read_text()
+        assert not (prepared.path / CLEAN).exists()
+
+        prepared.write(
+            "skip.yaml", "conditions: [clean]\nbenchmarks: [onnx_pose_cpu]\ndataset: {unreadable: skip}\n"
+        )
+        prepared.snakemake(*SMALL, "skip.yaml", "make_tables")
+        table = pd.read_csv(prepared.path / "results/small/tables/robustness.csv").iloc[0]
+        assert (table.images, table.unreadable) == (5, 1)
+        assert listed[2]["file_name"] in (prepared.path / "results/small/tables/robustness.md").read_text()
+    finally:
+        image.write_bytes(whole)
+        os.utime(image, (times.st_atime, times.st_mtime))
+
+
+def test_an_annotation_file_without_persons(workspace):
+    folder = workspace.path / "mine"
+    folder.mkdir()
+    category = {"id": 1, "name": "person", "keypoints": [f"k{i}" for i in range(17)], "skeleton": []}
+    image = {"id": 1, "file_name": "a.jpg", "width": 10, "height": 10}
+    (folder / "a.json").write_text(
+        json.dumps({"images": [image], "annotations": [], "categories": [category]})
+    )
+    dataset = {
+        "kind": "folder",
+        "name": "mine",
+        "images": "mine",
+        "annotations": "mine/a.json",
+        "expected_person_images": None,
+    }
+    workspace.write("mine.yaml", yaml.safe_dump({"dataset": dataset}))
+    done = workspace.snakemake("--configfile", "config/demo.yaml", "mine.yaml", check=False)
+    assert done.returncode != 0
+    assert "mine/a.json" in done.stdout and "person" in done.stdout
+    assert not (workspace.path / "data/mine/person_images.json").exists()
+
+
+def test_another_number_of_person_images_is_an_error(prepared):
+    dataset = {
+        "kind": "folder",
+        "name": "counted",
+        "images": "data/scenes-demo/images",
+        "annotations": "data/scenes-demo/annotations.json",
+        "expected_person_images": 2693,
+    }
+    prepared.write("count.yaml", yaml.safe_dump({"dataset": dataset}))
+    done = prepared.snakemake(*SMALL, "count.yaml", "filter_person_images", check=False)
+    assert done.returncode != 0
+    assert "2693" in done.stdout and "50" in done.stdout
+
+
+def test_a_mirror_without_the_file_names_the_ways_out(workspace):
+    (workspace.path / "mirror").mkdir()
+    done = workspace.snakemake("data/downloads/val2017.zip", "--config", "asset_mirror=mirror", check=False)
+    assert done.returncode != 0
+    for words in ("val2017.zip", "mirror", "asset_mirror", "make demo"):
+        assert words in done.stdout, words
+    assert not (workspace.path / "data/downloads/val2017.zip").exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused(prepared):
+    prepared.write(
+        "swapped.yaml", "run: swapped\nmodels: {pose: {checkpoint: data/demo/rtmdet_nano_demo.pth}}\n"
+    )
+    done = prepared.snakemake(*SMALL, "swapped.yaml", "export_pose", check=False)
+    assert done.returncode != 0
+    assert "data/demo/rtmdet_nano_demo.pth does not fit" in done.stdout
+    assert not (prepared.path / "results/swapped/models/pose.onnx").exists()

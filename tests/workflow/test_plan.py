@@ -1,0 +1,68 @@
+"""What the workflow plans to do, and what it refuses before any job runs."""
+
+import pytest
+import yaml
+
+from posebench.study import BENCHMARKS, CONDITIONS
+
+
+@pytest.fixture(scope="module")
+def repository(session_workspace):
+    return session_workspace("plan")
+
+
+def jobs(output: str) -> list[str]:
+    """Names of the planned rules, from the table that a dry run prints."""
+    table = output.split("job ", 1)[1].split("\n\n")[0].splitlines()
+    return [line.split()[0] for line in table if len(line.split()) == 2 and line.split()[1].isdigit()]
+
+
+def test_the_default_config_plans_the_full_study(repository):
+    output = repository.snakemake("--dry-run").stdout
+    planned = jobs(output)
+    for name in BENCHMARKS:
+        assert f"measure_{name}" in planned
+    for name in CONDITIONS:
+        assert f"predict_{name}" in planned
+    for name in ("export_detector", "export_pose", "extract_annotations", "extract_images"):
+        assert name in planned
+    for file in ("val2017.zip", "annotations_trainval2017.zip", "rtmpose-m_simcc-coco", "rtmdet_m_8xb32"):
+        assert f"Fetch {file}" in output, file
+
+
+def test_the_demo_plans_the_same_study_without_a_download(repository):
+    output = repository.snakemake("--dry-run", "--configfile", "config/demo.yaml").stdout
+    planned = jobs(output)
+    assert {f"measure_{name}" for name in BENCHMARKS} <= set(planned)
+    assert {f"predict_{name}" for name in CONDITIONS} <= set(planned)
+    assert "download_asset" not in planned
+
+
+def test_one_rule_can_be_asked_for_by_name(repository):
+    output = repository.snakemake(
+        "--dry-run", "predict_noise_heavy", "--configfile", "config/demo.yaml"
+    ).stdout
+    assert "predict_noise_heavy" in output and "predict_clean" not in output
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"benchmarks": ["onnx_ful_cpu"]}, "did you mean 'onnx_full_cpu'?"),
+        ({"conditions": ["clean", "motion_blur_hevy"]}, "did you mean 'motion_blur_heavy'?"),
+        ({"pipelin": {}}, "pipelin: unknown key (did you mean 'pipeline'?)"),
+        ({"seed": "many"}, "seed: is the text 'many', expected a whole number"),
+        ({"dataset": {"kind": "folder"}}, "dataset.annotations"),
+    ],
+)
+def test_a_wrong_config_stops_before_any_job(repository, override, message):
+    repository.write("wrong.yaml", yaml.safe_dump(override))
+    done = repository.snakemake("--configfile", "config/demo.yaml", "wrong.yaml", check=False)
+    assert done.returncode != 0
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "Job stats" not in done.stdout
+
+
+def test_rules_and_scripts_are_clean(repository):
+    assert "Congratulations" in repository.snakemake("--lint").stdout
