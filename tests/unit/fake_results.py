@@ -4,7 +4,7 @@ import numpy as np
 
 from posebench.study import BENCHMARKS, CONDITIONS, PIPELINE_TITLES, RUNTIME_TITLES
 
-MACHINE = {"cpu": {"name": "Fake CPU 3000"}, "cores": 2, "gpu": None}
+MACHINE = {"cpu": {"model": "Fake 3000", "usable_cores": 2}, "memory_bytes": 8 * 2**30, "gpus": []}
 CENTRES_MS = {
     "pytorch_full_gpu": 46.0,
     "pytorch_full_cpu": 870.0,

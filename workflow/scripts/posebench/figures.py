@@ -1,0 +1,240 @@
+"""The two figures: spread of the latency samples, and robustness scores by image condition."""
+
+import textwrap
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from posebench import results
+from posebench.study import PIPELINE_TITLES
+from posebench.tables import cell, machines, percent
+
+WIDTH_IN, DPI = 9.6, 150  # 1440 px: sharp at the width of a README
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the picture is the same everywhere
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#777777",
+    "axes.titlelocation": "left",
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+}
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+RUNTIME_COLOURS = {"PyTorch": "#D55E00", "ONNX Runtime": "#0072B2", "TensorRT": "#009E73"}
+DETECTION, AP, CONFIDENCE = "#56B4E9", "#0072B2", "#333333"
+GREY = "#757575"
+COLUMNS = (1.12, 1.25, 1.38)  # right edges of the three columns of numbers, in widths of the axes
+LEFT_IN, AXES_IN = 2.15, 5.15
+
+
+def _save(figure, path) -> None:
+    """Save as PNG with no version or date inside: the same data give the same bytes."""
+    with results.atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+    plt.close(figure)
+
+
+def _dress(figure, title: str, subtitle: str, notice: str | None) -> tuple[float, float]:
+    """Write title, subtitle and notice at the edges; return the free height (bottom, top) in inches."""
+    height = figure.get_figheight()
+    left = 0.15 / WIDTH_IN
+    lines = textwrap.wrap(subtitle, 115)
+    figure.text(left, 1 - 0.12 / height, title, va="top", fontsize=14, fontweight="bold")
+    figure.text(left, 1 - 0.45 / height, "\n".join(lines), va="top", fontsize=9.5, color="#555555")
+    small = textwrap.wrap(notice or "", 130)
+    quiet = {"va": "bottom", "fontsize": 8.5, "color": "#555555", "style": "italic"}
+    figure.text(left, 0.1 / height, "\n".join(small), **quiet)
+    return 0.1 + 0.17 * len(small), 0.45 + 0.2 * len(lines)
+
+
+def _message(path, title: str, text: str, notice: str | None) -> None:
+    """Draw a valid picture that says why there is nothing to show."""
+    figure = plt.figure(figsize=(WIDTH_IN, 2.2))
+    _dress(figure, title, "", notice)
+    figure.text(0.5, 0.45, text, ha="center", va="center", fontsize=12, color=GREY)
+    _save(figure, path)
+
+
+def _latency_row(axes, y: float, record: dict) -> None:
+    """Draw the samples of one row: dots, the box of the quartiles, the median and P95."""
+    samples = np.asarray(record["latency_ms"], dtype=np.float64)
+    colour = RUNTIME_COLOURS[record["runtime"]]
+    p25, p50, p75, p95 = np.percentile(samples, (25, 50, 75, 95))
+    # A fixed scatter (golden ratio) instead of a random one: the same data give the same picture.
+    scatter = (np.arange(len(samples)) * 0.618034 % 1 - 0.5) * 0.56
+    axes.scatter(samples, y + scatter, s=5, color=colour, alpha=0.28, linewidths=0, zorder=2)
+    axes.fill_betweenx([y - 0.3, y + 0.3], p25, p75, color=colour, alpha=0.35, linewidth=0, zorder=3)
+    axes.plot([p50, p50], [y - 0.36, y + 0.36], color=colour, linewidth=2.4, zorder=4)
+    axes.plot(p95, y, marker="D", markersize=5, markerfacecolor="white", markeredgecolor="black", zorder=5)
+    _columns(axes, y, [_number(value) for value in (p50, p95, 1000 / samples.mean())])
+
+
+def _columns(axes, y: float, texts: list[str], **style) -> None:
+    """Write the three numbers of a row at the right of the axes."""
+    for x, text in zip(COLUMNS, texts, strict=True):
+        axes.text(x, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", **style)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}" if value < 100 else f"{value:.1f}"
+
+
+def _ticks(value: float, _position=None) -> str:
+    return f"{value:g}"
+
+
+def _latency_axis(axes, records: list[dict]) -> None:
+    """Set the logarithmic axis so that all samples fit and at least two ticks have a label."""
+    samples = np.concatenate([np.asarray(record["latency_ms"], dtype=np.float64) for record in records])
+    low, high = samples.min() / 1.3, samples.max() * 1.3
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    wide = high / low > 30
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 3, 5, 7), numticks=20))
+    axes.xaxis.set_major_formatter(FuncFormatter(_ticks))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.8, zorder=0)
+    axes.set_axisbelow(True)
+
+
+def plot_latency(records: list[dict], path, title: str = "", notice: str | None = None) -> None:
+    """Draw the latency figure as PNG: one row per benchmark, grouped by pipeline.
+
+    records: as read by tables.read_latency. A row that did not run is listed in grey with its reason.
+    """
+    heading = f"Latency per image{': ' if title else ''}{title}"
+    ran = [record for record in records if record["status"] == "ok"]
+    with plt.rc_context(STYLE):
+        if not records:
+            _message(path, heading, "No benchmark row is configured.", notice)
+            return
+        groups = [(name, [r for r in records if r["pipeline"] == name]) for name in PIPELINE_TITLES.values()]
+        groups = [(name, rows) for name, rows in groups if rows]
+        slots = len(records) + len(groups)
+        height = 0.43 * slots + 2.1
+        figure = plt.figure(figsize=(WIDTH_IN, height))
+        runs = sorted({len(record["latency_ms"]) for record in ran})
+        told = f"{' / '.join(map(str, runs))} runs each · " if runs else ""
+        where = "; ".join(machines(ran)) or "nothing was measured on this machine"
+        bottom, top = _dress(figure, heading, told + where, notice)
+        bottom, top = bottom + 0.95, top + 0.15
+        box = (LEFT_IN / WIDTH_IN, bottom / height, AXES_IN / WIDTH_IN, 1 - (bottom + top) / height)
+        axes = figure.add_axes(box)
+        axes.set_ylim(slots - 0.45, -0.55)
+        if ran:
+            _latency_axis(axes, ran)
+        else:
+            axes.set_xticks([])
+        y, margin = 0.0, axes.get_yaxis_transform()
+        for pipeline, rows in groups:
+            left, right = -2.05 / AXES_IN, COLUMNS[-1] + 0.02
+            band = plt.Rectangle((left, y - 0.4), right - left, 0.8, transform=margin, color="#f1f1f1")
+            axes.add_patch(band).set_clip_on(False)
+            axes.text(left + 0.015, y, pipeline, transform=margin, va="center", fontweight="bold")
+            for record in rows:
+                y += 1
+                works = record["status"] == "ok"
+                axes.text(
+                    -0.02, y, record["title"], transform=margin, ha="right", va="center",
+                    color="black" if works else GREY,
+                )  # fmt: skip
+                if works:
+                    _latency_row(axes, y, record)
+                else:
+                    reason = textwrap.shorten(f"not run: {record['reason']}", 95, placeholder=" …")
+                    quiet = {"color": GREY, "fontsize": 10, "style": "italic"}
+                    ground = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+                    axes.text(0.015, y, reason, transform=margin, va="center", bbox=ground, **quiet)
+            y += 1
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        if ran:
+            _columns(axes, 0, ["median", "P95", "FPS"], fontsize=9.5, color="#555555")
+            axes.set_xlabel("milliseconds per image (logarithmic)")
+            _latency_legend(figure, ran, (bottom - 0.93) / height)
+        _save(figure, path)
+
+
+def _latency_legend(figure, ran: list[dict], y: float) -> None:
+    handles = [
+        plt.Line2D([], [], color=colour, linewidth=5, alpha=0.8, label=name)
+        for name, colour in RUNTIME_COLOURS.items()
+        if any(record["runtime"] == name for record in ran)
+    ]
+    plain = {"linestyle": "none", "color": "#555555"}
+    markers = {
+        "median": {"marker": "|", "markersize": 11, "markeredgewidth": 2.4},
+        "middle half": {"marker": "s", "markersize": 9, "alpha": 0.4},
+        "P95": {"marker": "D", "markersize": 5, "markerfacecolor": "white", "markeredgecolor": "black"},
+        "one run": {"marker": ".", "markersize": 5, "alpha": 0.6},
+    }
+    handles += [plt.Line2D([], [], label=name, **plain, **style) for name, style in markers.items()]
+    figure.legend(
+        handles=handles, loc="lower center", bbox_to_anchor=(0.5, y), ncols=len(handles), frameon=False,
+        fontsize=9.5, columnspacing=1.4, handlelength=1.2, handletextpad=0.5,
+    )  # fmt: skip
+
+
+def plot_robustness(table: pd.DataFrame, path, title: str = "", notice: str | None = None) -> None:
+    """Draw detection rate and keypoint AP as bars, mean confidence as a marker, by condition, as PNG.
+
+    table: as made by tables.robustness_table. An unknown score has a dash and no bar.
+    """
+    heading = f"Robustness{': ' if title else ''}{title}"
+    rows = table.to_dict("records")
+    with plt.rc_context(STYLE):
+        if not rows:
+            _message(path, heading, "No image condition is configured.", notice)
+            return
+        height = 0.6 * len(rows) + 2.3
+        figure = plt.figure(figsize=(WIDTH_IN, height))
+        images = sorted({row["images"] for row in rows})
+        told = f"{' / '.join(map(str, images))} images per condition"
+        if any(row["condition"] == "clean" for row in rows):
+            told += "; dotted lines: value on clean images"
+        bottom, top = _dress(figure, heading, told, notice)
+        bottom, top = bottom + 0.95, top + 0.3
+        box = (LEFT_IN / WIDTH_IN, bottom / height, AXES_IN / WIDTH_IN, 1 - (bottom + top) / height)
+        axes = figure.add_axes(box)
+        bars = (
+            ("detection_rate", DETECTION, -0.18, "detection rate"),
+            ("ap", AP, 0.18, "keypoint AP (COCO)"),
+        )
+        for y, row in enumerate(rows):
+            for key, colour, shift, _ in bars:
+                if not pd.isna(row[key]):
+                    axes.barh(y + shift, row[key], height=0.36, color=colour, zorder=2)
+            if not pd.isna(row["mean_confidence"]):
+                for colour, width in (("white", 3.4), (CONFIDENCE, 1.5)):
+                    axes.plot([row["mean_confidence"]] * 2, [y - 0.4, y + 0.4], color=colour, linewidth=width)
+            if row["condition"] == "clean":
+                for key, colour, _, _ in bars:
+                    if not pd.isna(row[key]):
+                        axes.axvline(row[key], color=colour, linestyle=":", linewidth=1.3, zorder=1)
+            numbers = [percent(row["detection_rate"]), cell(row["ap"], 3), cell(row["mean_confidence"], 3)]
+            _columns(axes, y, numbers)
+        _columns(axes, -0.75, ["detected", "AP", "confid."], fontsize=9.5, color="#555555")
+        axes.set_xlim(0, 1)
+        axes.grid(axis="x", color="#e4e4e4", linewidth=0.8, zorder=0)
+        axes.set_axisbelow(True)
+        axes.set_xticks(np.linspace(0, 1, 6))
+        axes.set_ylim(len(rows) - 0.45, -0.55)
+        axes.set_yticks(range(len(rows)), [row["title"] for row in rows])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("share of images, or score from 0 to 1")
+        handles = [plt.Rectangle((0, 0), 1, 1, color=colour, label=name) for _, colour, _, name in bars]
+        marker = {"marker": "|", "markersize": 12, "markeredgewidth": 1.5, "color": CONFIDENCE}
+        handles.append(plt.Line2D([], [], linestyle="none", label="mean keypoint confidence", **marker))
+        figure.legend(
+            handles=handles, loc="lower center", bbox_to_anchor=(0.5, (bottom - 0.93) / height), ncols=3,
+            frameon=False, fontsize=9.5,
+        )  # fmt: skip
+        _save(figure, path)

@@ -1,0 +1,283 @@
+"""The two result tables: latency by benchmark row, and robustness by image condition."""
+
+import math
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import yaml
+
+from posebench import results
+from posebench.errors import PoseBenchError, nearest
+from posebench.hardware import describe
+from posebench.study import BENCHMARKS, CONDITIONS, PIPELINE_TITLES, STAGES
+
+# So many runs allow one above the 99th percentile at 99 % confidence: .99^n + n .01 .99^(n-1) < .01.
+RUNS_FOR_P99 = 662
+DASH = "–"
+DEVICE_TITLES = {"cpu": "CPU", "cuda": "GPU"}
+
+BENCHMARK_COLUMNS = (
+    "benchmark", "title", "pipeline", "runtime", "device", "precision", "status", "reason",
+    "runs", "persons", "latency_ms_mean", "latency_ms_std", "latency_ms_p5", "latency_ms_p50",
+    "latency_ms_p95", "latency_ms_p99", "fps", "speedup", "speedup_against", "threads",
+    *(f"stage_{stage}_ms" for stage in STAGES),
+)  # fmt: skip
+ROBUSTNESS_COLUMNS = (
+    "condition", "title", "images", "images_detected", "detection_rate", "mean_confidence", "persons",
+    "persons_per_image", "fps", "latency_ms_mean", "ap", "ap50", "ar", "box_ap", "unreadable",
+)  # fmt: skip
+
+
+def _read(paths, schema: str, key: str, registry: dict) -> list[dict]:
+    """Read result files, validate them, and return them in the order of `registry`."""
+    validator = jsonschema.Draft202012Validator(
+        yaml.safe_load((results.SCHEMAS / schema).read_text(encoding="utf-8"))
+    )
+    records = {}
+    for path in paths:
+        record = results.read_json(path)
+        error = jsonschema.exceptions.best_match(validator.iter_errors(record))
+        if error:
+            where = "/".join(str(part) for part in error.absolute_path) or "top level"
+            hint = "delete it and run again"
+            raise PoseBenchError(f"{path}: does not fit {schema} at {where}: {error.message}; {hint}")
+        name = record[key]
+        if name not in registry:
+            raise PoseBenchError(f"{path}: unknown {key} '{name}'{nearest(name, registry)}")
+        if name in records:
+            raise PoseBenchError(f"{path}: {key} '{name}' is given twice")
+        records[name] = record
+    return [records[name] for name in registry if name in records]
+
+
+def read_latency(paths) -> list[dict]:
+    """Return the records of latency JSON files in the study's order; PoseBenchError names a bad file."""
+    return _read(paths, "latency.schema.yaml", "benchmark", BENCHMARKS)
+
+
+def read_robustness(paths) -> list[dict]:
+    """Return the records of robustness JSON files in the study's order; PoseBenchError names a bad file."""
+    return _read(paths, "robustness.schema.yaml", "condition", CONDITIONS)
+
+
+def _baseline(record: dict, ran: dict) -> str | None:
+    """Return the PyTorch row that `record` is compared with: that of the GPU, else that of its own device."""
+    for device in ("cuda", record["device"]):
+        for name, row in BENCHMARKS.items():
+            same = PIPELINE_TITLES[row.pipeline] == record["pipeline"]
+            if same and row.runtime == "pytorch" and row.device == device and name in ran:
+                return name
+    return None
+
+
+def _no_baseline(record: dict, ran: dict) -> str:
+    """Say why a row has no speed-up."""
+    rows = [ran[name] for name, row in BENCHMARKS.items() if row.runtime == "pytorch" and name in ran]
+    if any(row["pipeline"] == record["pipeline"] for row in rows):
+        return f"no PyTorch row ran on the {DEVICE_TITLES[record['device']]}"
+    return "no PyTorch row ran"
+
+
+def benchmark_table(records: list[dict]) -> pd.DataFrame:
+    """Return one row per latency record (see BENCHMARK_COLUMNS; times in milliseconds).
+
+    The speed-up is the mean of the PyTorch row divided by the mean of this row, always within one pipeline:
+    the GPU row when it ran, else the row of the same device; `speedup_against` names it.
+    """
+    ran = {record["benchmark"]: record for record in records if record["status"] == "ok"}
+    rows = []
+    for record in records:
+        row = {key: record[key] for key in BENCHMARK_COLUMNS[:8]}
+        if record["status"] == "ok":
+            samples = np.asarray(record["latency_ms"], dtype=np.float64)
+            mean = float(samples.mean())
+            p5, p50, p95, p99 = (float(value) for value in np.percentile(samples, (5, 50, 95, 99)))
+            against = _baseline(record, ran)
+            row |= {
+                "runs": len(samples),
+                "persons": record["persons"],
+                "latency_ms_mean": mean,
+                "latency_ms_std": float(samples.std()),
+                "latency_ms_p5": p5,
+                "latency_ms_p50": p50,
+                "latency_ms_p95": p95,
+                "latency_ms_p99": p99,
+                "fps": 1000 / mean,
+                "speedup": float(np.mean(ran[against]["latency_ms"])) / mean if against else None,
+                "speedup_against": against or _no_baseline(record, ran),
+                "threads": record["provenance"].get("threads"),
+            }
+            row |= {f"stage_{name}_ms": float(np.mean(ms)) for name, ms in record["stages_ms"].items() if ms}
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=list(BENCHMARK_COLUMNS))
+    return table.astype(dict.fromkeys(("runs", "persons", "threads"), "Int64"))
+
+
+def robustness_table(records: list[dict]) -> pd.DataFrame:
+    """Return one row per robustness record (see ROBUSTNESS_COLUMNS; rates and scores in [0, 1])."""
+    rows = [{key: record[key] for key in ROBUSTNESS_COLUMNS} for record in records]
+    for row in rows:
+        row["unreadable"] = len(row["unreadable"])
+    return pd.DataFrame(rows, columns=list(ROBUSTNESS_COLUMNS))
+
+
+def cell(value, digits: int = 2, unit: str = "") -> str:
+    """Return the text of one Markdown cell: a rounded number, a dash for nothing, or escaped text."""
+    if isinstance(value, str):
+        return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;")
+    if value is None or pd.isna(value):
+        return DASH
+    return f"{value:.{digits}f}{unit}"
+
+
+def percent(value) -> str:
+    """Return a share in [0, 1] as '95.2 %', or a dash for nothing."""
+    return DASH if value is None or pd.isna(value) else f"{100 * value:.1f} %"
+
+
+def markdown(rows: list[dict], columns: dict[str, str]) -> str:
+    """Return a Markdown table; `columns` maps each heading to its alignment, 'left' or 'right'."""
+    cells = [list(columns)] + [[row.get(name, DASH) for name in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        [
+            text.ljust(width) if side == "left" else text.rjust(width)
+            for text, width, side in zip(line, widths, columns.values(), strict=True)
+        ]
+        for line in cells
+    ]
+    rule = [
+        "-" * width if side == "left" else "-" * (width - 1) + ":"
+        for width, side in zip(widths, columns.values(), strict=True)
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def machines(records: list[dict]) -> list[str]:
+    """Return the distinct machines that measured `records`, as text, in order."""
+    found = [record["provenance"].get("machine") for record in records if record.get("status", "ok") == "ok"]
+    return list(dict.fromkeys(describe(machine) for machine in found if machine))
+
+
+def measured_text(records: list[dict]) -> str:
+    """Say on which machine, on which image and with how many runs the latency rows were measured."""
+    ran = [record for record in records if record["status"] == "ok"]
+    if not ran:
+        return "No row ran."
+    images = dict.fromkeys(
+        f"{r['image']['file_name']} ({r['image']['width']}×{r['image']['height']})" for r in ran
+    )
+    persons = sorted({record["persons"] for record in ran})
+    threads = sorted({t for r in ran if (t := r["provenance"].get("threads"))})
+    runs = sorted({len(record["latency_ms"]) for record in ran})
+    warmup = sorted({record["warmup"] for record in ran})
+    parts = [
+        f"Machine: {'; '.join(machines(ran)) or 'not recorded'}",
+        f"threads: {_span(threads)}" if threads else "",
+        f"image: {', '.join(images)}, {_span(persons)} {'person' if persons == [1] else 'persons'}",
+        f"{_span(runs)} timed runs after {_span(warmup)} warm-up runs",
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def _span(values: list[int]) -> str:
+    return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def p99_note(table: pd.DataFrame) -> str | None:
+    """Return the warning that P99 rests on few samples, or None when every row has enough runs."""
+    few = table.loc[table["runs"].fillna(RUNS_FOR_P99) < RUNS_FOR_P99, "runs"]
+    if few.empty:
+        return None
+    counts = sorted({(int(runs), math.ceil(int(runs) * 0.01)) for runs in few})
+    told = " and ".join(f"of {n} runs rests on the slowest {k if k > 1 else 'one'}" for n, k in counts)
+    return f"P99 {told}; {RUNS_FOR_P99} runs would be needed to trust it."
+
+
+def benchmark_markdown(
+    table: pd.DataFrame, records: list[dict], title: str = "", notice: str | None = None
+) -> str:
+    """Return the latency table for people, with models, machine, runs, notice and footnote.
+
+    title: what was measured, like 'RTMDet-m + RTMPose-m on COCO val2017'.
+    """
+    note = p99_note(table)
+    p99 = "P99 (ms) ¹" if note else "P99 (ms)"
+    columns = {"Configuration": "left", "Pipeline": "left", "Runtime / device": "left", "Mean (ms)": "right"}
+    columns |= {"FPS": "right", "P95 (ms)": "right", p99: "right", "Speed-up": "left"}
+    rows = []
+    for row in table.to_dict("records"):
+        precision = " FP16" if row["precision"] == "fp16" else ""
+        shown = {
+            "Configuration": cell(row["title"]),
+            "Pipeline": row["pipeline"],
+            "Runtime / device": f"{DEVICE_TITLES[row['device']]} ({row['runtime']}{precision})",
+        }
+        if row["status"] == "ok":
+            shown |= {
+                "Mean (ms)": cell(row["latency_ms_mean"]),
+                "FPS": cell(row["fps"]),
+                "P95 (ms)": cell(row["latency_ms_p95"]),
+                p99: cell(row["latency_ms_p99"]),
+                "Speed-up": speedup_text(row),
+            }
+        else:
+            shown["Speed-up"] = f"*not run: {cell(row['reason'])}*"
+        rows.append(shown)
+    if not rows:
+        return _page(["No benchmark row is configured."], notice)
+    measured = " · ".join(filter(None, (title, measured_text(records))))
+    speedup = "Speed-up: mean of the named PyTorch row of the same pipeline / mean of this row."
+    return _page([markdown(rows, columns), measured, speedup, f"¹ {note}" if note else ""], notice)
+
+
+def speedup_text(row: dict) -> str:
+    """Return '1.87× (vs PyTorch Full CPU)', or why there is no speed-up."""
+    if pd.isna(row["speedup"]):
+        return f"{DASH} ({row['speedup_against']})"
+    number = f"{row['speedup']:.{2 if row['speedup'] >= 0.1 else 3}f}×"
+    same = row["speedup_against"] == row["benchmark"]
+    return f"{number} ({'baseline' if same else 'vs ' + BENCHMARKS[row['speedup_against']].title})"
+
+
+def robustness_markdown(
+    table: pd.DataFrame, records: list[dict], title: str = "", notice: str | None = None
+) -> str:
+    """Return the robustness table for people, with models, machine, notice and names of unreadable images."""
+    columns = {"Condition": "left", "Detection rate": "right", "Images detected": "right", "AP": "right"}
+    columns |= {"AP50": "right", "AR": "right", "Box AP": "right", "Mean confidence": "right"}
+    columns |= {"Persons / image": "right", "FPS": "right"}
+    rows = [
+        {
+            "Condition": cell(row["title"]),
+            "Detection rate": percent(row["detection_rate"]),
+            "Images detected": f"{row['images_detected']} / {row['images']}",
+            "AP": cell(row["ap"], 3),
+            "AP50": cell(row["ap50"], 3),
+            "AR": cell(row["ar"], 3),
+            "Box AP": cell(row["box_ap"], 3),
+            "Mean confidence": cell(row["mean_confidence"], 3),
+            "Persons / image": cell(row["persons_per_image"]),
+            "FPS": cell(row["fps"]),
+        }
+        for row in table.to_dict("records")
+    ]
+    if not rows:
+        return _page(["No image condition is configured."], notice)
+    thresholds = sorted({record["person_thr"] for record in records})
+    explained = (
+        f"A person counts from a box score of {', '.join(f'{thr:g}' for thr in thresholds)}. "
+        "Detection rate: images with such a person / all images. AP, AP50, AR: COCO keypoints. "
+        "FPS: 1000 / mean time per image while predicting; it depends on how many persons are found."
+    )
+    files = list(dict.fromkeys(name for record in records for name in record["unreadable"]))
+    lost = f"Unreadable images, left out of all figures: {', '.join(map(cell, files))}." if files else ""
+    measured = " · ".join(filter(None, (title, f"Machine: {'; '.join(machines(records)) or 'not recorded'}")))
+    return _page([markdown(rows, columns), measured, explained, lost], notice)
+
+
+def _page(parts: list[str], notice: str | None) -> str:
+    """Join paragraphs; the notice comes last so that it stays with the table wherever the file is shown."""
+    parts = [*parts, f"*{notice}*" if notice else ""]
+    return "\n\n".join(part for part in parts if part) + "\n"
