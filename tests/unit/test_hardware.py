@@ -9,6 +9,7 @@ import socket
 import subprocess
 
 import pytest
+
 from posebench import hardware
 
 

@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
 from posebench import settings
 from posebench.errors import PoseBenchError, nearest
 from posebench.study import BENCHMARKS, CONDITIONS
