@@ -79,13 +79,15 @@ def draw_persons(
         x, y, width, height = np.clip(np.nan_to_num(person["bbox"]), -30000, 30000)
         left, top, right, bottom = round(x), round(y), round(x + width), round(y + height)
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, line, cv2.LINE_AA)
+        fine = min(unit, max(0.5, max(width, height) / 80))  # thinner on a person far away
+        limb = max(1, round(2 * fine))
         # The dark outline keeps limbs visible in the overexposed and the noisy conditions.
-        for stroke, paint in ((line * 2 + 2, OUTLINE), (line * 2, colour)):
+        for stroke, paint in ((limb + 2, OUTLINE), (limb, colour)):
             for a, b in SKELETON:
                 if seen[a] and seen[b]:
                     cv2.line(canvas, pixels[a].tolist(), pixels[b].tolist(), paint, stroke, cv2.LINE_AA)
         for (px, py), score in zip(pixels[seen], points[seen, 2], strict=True):
-            radius = max(2, round(unit * (1 + 1.4 * min(max(score, 0), 1))))
+            radius = max(1, round(fine * (1 + 1.4 * min(max(score, 0), 1))))
             cv2.circle(canvas, (int(px), int(py)), radius + 1, OUTLINE, -1, cv2.LINE_AA)
             cv2.circle(canvas, (int(px), int(py)), radius, (255, 255, 255), -1, cv2.LINE_AA)
         if scores and person.get("box_score") is not None:

@@ -25,6 +25,7 @@ STYLE = {
     "axes.titlelocation": "left",
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
+    "text.parse_math": False,  # a $ in a reason or a title is a $
 }
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 RUNTIME_COLOURS = {"PyTorch": "#D55E00", "ONNX Runtime": "#0072B2", "TensorRT": "#009E73"}
@@ -109,7 +110,7 @@ def plot_latency(records: list[dict], path, title: str = "", notice: str | None 
 
     records: as read by tables.read_latency. A row that did not run is listed in grey with its reason.
     """
-    heading = f"Latency per image{': ' if title else ''}{title}"
+    heading = "Latency per image"
     ran = [record for record in records if record["status"] == "ok"]
     with plt.rc_context(STYLE):
         if not records:
@@ -121,9 +122,8 @@ def plot_latency(records: list[dict], path, title: str = "", notice: str | None 
         height = 0.43 * slots + 2.1
         figure = plt.figure(figsize=(WIDTH_IN, height))
         runs = sorted({len(record["latency_ms"]) for record in ran})
-        told = f"{' / '.join(map(str, runs))} runs each · " if runs else ""
-        where = "; ".join(machines(ran)) or "nothing was measured on this machine"
-        bottom, top = _dress(figure, heading, told + where, notice)
+        told = [title, f"{' / '.join(map(str, runs))} runs each" if runs else "no row ran", *machines(ran)]
+        bottom, top = _dress(figure, heading, " · ".join(filter(None, told)), notice)
         bottom, top = bottom + 0.95, top + 0.15
         box = (LEFT_IN / WIDTH_IN, bottom / height, AXES_IN / WIDTH_IN, 1 - (bottom + top) / height)
         axes = figure.add_axes(box)
@@ -132,6 +132,7 @@ def plot_latency(records: list[dict], path, title: str = "", notice: str | None 
             _latency_axis(axes, ran)
         else:
             axes.set_xticks([])
+            axes.spines["bottom"].set_visible(False)
         y, margin = 0.0, axes.get_yaxis_transform()
         for pipeline, rows in groups:
             left, right = -2.05 / AXES_IN, COLUMNS[-1] + 0.02
@@ -187,7 +188,7 @@ def plot_robustness(table: pd.DataFrame, path, title: str = "", notice: str | No
 
     table: as made by tables.robustness_table. An unknown score has a dash and no bar.
     """
-    heading = f"Robustness{': ' if title else ''}{title}"
+    heading = "Detection rate and accuracy by image condition"
     rows = table.to_dict("records")
     with plt.rc_context(STYLE):
         if not rows:
@@ -196,10 +197,10 @@ def plot_robustness(table: pd.DataFrame, path, title: str = "", notice: str | No
         height = 0.6 * len(rows) + 2.3
         figure = plt.figure(figsize=(WIDTH_IN, height))
         images = sorted({row["images"] for row in rows})
-        told = f"{' / '.join(map(str, images))} images per condition"
+        told = [title, f"{' / '.join(map(str, images))} images per condition"]
         if any(row["condition"] == "clean" for row in rows):
-            told += "; dotted lines: value on clean images"
-        bottom, top = _dress(figure, heading, told, notice)
+            told.append("dotted lines: value on clean images")
+        bottom, top = _dress(figure, heading, " · ".join(filter(None, told)), notice)
         bottom, top = bottom + 0.95, top + 0.3
         box = (LEFT_IN / WIDTH_IN, bottom / height, AXES_IN / WIDTH_IN, 1 - (bottom + top) / height)
         axes = figure.add_axes(box)
@@ -221,7 +222,8 @@ def plot_robustness(table: pd.DataFrame, path, title: str = "", notice: str | No
             numbers = [percent(row["detection_rate"]), cell(row["ap"], 3), cell(row["mean_confidence"], 3)]
             _columns(axes, y, numbers)
         _columns(axes, -0.75, ["detected", "AP", "confid."], fontsize=9.5, color="#555555")
-        axes.set_xlim(0, 1)
+        # SimCC scores are no probabilities: a confidence above 1 must still be seen.
+        axes.set_xlim(0, max([1, *(1.02 * c for row in rows if (c := row["mean_confidence"] or 0) > 1)]))
         axes.grid(axis="x", color="#e4e4e4", linewidth=0.8, zorder=0)
         axes.set_axisbelow(True)
         axes.set_xticks(np.linspace(0, 1, 6))
