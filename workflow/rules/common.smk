@@ -1,6 +1,6 @@
 """Read and check the config; name the files of the run.
 
-Everything that the other rule files share stands here: RUN, DATASET, DOWNLOADS and the input functions.
+What the other files share stands here: RUN, DATASET, DOWNLOADS and the input functions.
 """
 
 import sys

@@ -22,6 +22,8 @@ rule write_run:
     log:
         f"{RUN}/logs/write_run.log",
     localrule: True
+    conda:
+        "../../envs/analysis.yaml"
     threads: 1
     params:
         config_files=CONFIG_FILES,
