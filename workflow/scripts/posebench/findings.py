@@ -37,7 +37,7 @@ def _speed(row: dict) -> str:
 
 
 def _compared(row: dict, rows: dict) -> str:
-    """Return how a row compares with its PyTorch row, warning when the spreads of the samples overlap."""
+    """Return how a row compares with its PyTorch row, and whether their samples overlap."""
     against = row["speedup_against"]
     if against == row["benchmark"]:
         return ""
@@ -47,7 +47,7 @@ def _compared(row: dict, rows: dict) -> str:
     text = f", {row['speedup']:.2f}× the speed of {base['title']}"
     low, high = "latency_ms_p5", "latency_ms_p95"
     overlap = row[low] <= base[high] and base[low] <= row[high]
-    return text + (" (their P5 to P95 ranges overlap: treat them as equal)" if overlap else "")
+    return text + (" (the P5 to P95 ranges of their samples overlap)" if overlap else "")
 
 
 def _fastest(pipeline: str, rows: dict) -> str:

@@ -212,20 +212,26 @@ def read_readme(file) -> str:
         raise PoseBenchError(f"{file}: not UTF-8 text ({error})") from error
 
 
+def _spliced(text: str, file, block: str, content: str, published: str) -> str:
+    """Return the README `text` with its block filled, and that of the published numbers if it has one."""
+    text = splice(text, block, content, file)
+    if any(marker in text for marker in markers(PUBLISHED_BLOCK)):
+        text = splice(text, PUBLISHED_BLOCK, published, file)
+    return text
+
+
 def check_markers(file, block: str) -> None:
-    """Raise PoseBenchError unless the README `file` has the markers of `block` once each, in order."""
-    splice(read_readme(file), block, "", file)
+    """Raise PoseBenchError unless the README `file` has the markers it needs once each, in order."""
+    _spliced(read_readme(file), file, block, "", "")
 
 
-def update(file, block: str, content: str, published: str = "") -> bool:
+def update(file, block: str, content: str, published: str) -> bool:
     """Splice `content` into the README `file`; return whether the file changed.
 
     Where the README also has markers for the block "published", `published` goes there.
     """
     before = read_readme(file)
-    after = splice(before, block, content, file)
-    if published and any(marker in before for marker in markers(PUBLISHED_BLOCK)):
-        after = splice(after, PUBLISHED_BLOCK, published, file)
+    after = _spliced(before, file, block, content, published)
     if after == before:
         return False
     results.write_text(Path(file).resolve(), after)  # resolve: a link stays a link
