@@ -188,9 +188,14 @@ def test_latency_markdown():
     assert rows["PyTorch Full CPU"][-1] == "1.00× (baseline)"
     assert rows["TensorRT Full FP16"][2:] == ["GPU (TensorRT FP16)", *"––––", "*not run: no CUDA device*"]
     assert "Fake-m on fakes · Machine: Fake 3000, 2 cores, 8 GiB, no GPU · threads: 2" in text
-    assert "200 timed runs after 10 warm-up runs" in text
+    assert "persons in it: 3 · timed runs: 200, after 10 for warm-up" in text
     assert "P99 of 200 runs rests on the slowest 2; 662 runs" in text
     assert text.rstrip().endswith("*All of it is invented.*")
+
+
+def test_persons_are_told_by_pipeline_when_the_detector_finds_others():
+    text = latency_text([fake_latency("onnx_full_cpu", persons=5), fake_latency("onnx_pose_cpu")])
+    assert "persons in it: 5 (detect+pose), 3 (pose only)" in text
 
 
 @pytest.mark.parametrize(

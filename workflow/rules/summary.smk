@@ -10,13 +10,6 @@ SHOWN = {
     "title": f"{config['models']['detector']['name']} + {config['models']['pose']['name']} on {DATASET['title']}",
     "notice": config["notice"],
 }
-DRAWN = {
-    "grids": config["grids"],
-    "seed": config["seed"],
-    **{key: config["pipeline"][key] for key in ("person_thr", "keypoint_thr")},
-}
-GRIDS = {"condition": "one scene in every condition", "image": "more images in every condition"}
-
 LIB_TABLES = expand("workflow/scripts/posebench/{name}.py", name=["tables", "hardware", "results", "study"])
 LIB_GRIDS = expand(
     "workflow/scripts/posebench/{name}.py", name=["grids", "draw", "corruptions", "coco", "results", "study"]
@@ -111,37 +104,42 @@ rule plot_robustness:
         "../scripts/plot_robustness.py"
 
 
-for GRID in GRIDS:
-
-    rule:
-        name:
-            f"draw_{GRID}_grid"
-        input:
-            predictions=prediction_files(),
-            images=images_dir(),
-            annotations=annotations_file(),
-            person_images=person_images_file(),
-            lib=LIB_GRIDS,
-        output:
-            grid=report(
-                f"{RUN}/grids/{GRID}s.jpg",
-                caption=f"../../report/captions/{GRID}s.rst",
-                category="Pictures",
-                labels={"what": GRIDS[GRID]},
-            ),
-        log:
-            f"{RUN}/logs/draw_{GRID}_grid.log",
-        localrule: True
-        conda:
-            "../../envs/analysis.yaml"
-        threads: 1
-        params:
-            **SHOWN,
-            **DRAWN,
-        message:
-            f"Draw {GRIDS[GRID]}"
-        script:
-            f"../scripts/draw_{GRID}_grid.py"
+rule draw_grids:
+    input:
+        predictions=prediction_files(),
+        images=images_dir(),
+        annotations=annotations_file(),
+        person_images=person_images_file(),
+        lib=LIB_GRIDS,
+    output:
+        conditions=report(
+            f"{RUN}/grids/conditions.jpg",
+            caption="../../report/captions/conditions.rst",
+            category="Pictures",
+            labels={"what": "one scene in every condition"},
+        ),
+        images=report(
+            f"{RUN}/grids/images.jpg",
+            caption="../../report/captions/images.rst",
+            category="Pictures",
+            labels={"what": "more images in every condition"},
+        ),
+    log:
+        f"{RUN}/logs/draw_grids.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    params:
+        **SHOWN,
+        grids=config["grids"],
+        seed=config["seed"],
+        person_thr=config["pipeline"]["person_thr"],
+        keypoint_thr=config["pipeline"]["keypoint_thr"],
+    message:
+        "Draw the picture grids"
+    script:
+        "../scripts/draw_grids.py"
 
 
 rule write_findings:
@@ -175,8 +173,8 @@ rule write_readme:
         findings=rules.write_findings.output.findings,
         latency_figure=rules.plot_latency.output.figure,
         robustness_figure=rules.plot_robustness.output.figure,
-        condition_grid=f"{RUN}/grids/conditions.jpg",
-        image_grid=f"{RUN}/grids/images.jpg",
+        condition_grid=rules.draw_grids.output.conditions,
+        image_grid=rules.draw_grids.output.images,
         published="config/published_t4.yaml",
         lib=[*LIB_TABLES, "workflow/scripts/posebench/readme.py"],
         schemas=SCHEMAS,

@@ -136,17 +136,22 @@ def _clean(clean: dict) -> str:
     return f"Clean images ({clean['images']}): {', '.join(told) if told else 'no score'}."
 
 
+def _first(pair: tuple) -> float:
+    return pair[0]
+
+
 def _worst(rows: dict, clean: dict | None) -> str | None:
     """Return which conditions lose most AP, or most detection rate where no AP is known."""
     for key, name, scale, unit in (("ap", "AP", 1, ""), ("detection_rate", "detection rate", 100, " points")):
         scored = _degraded(rows, key)
         if clean is None or pd.isna(clean[key]) or not scored:
             continue
-        drops = sorted(((clean[key] - row[key]) * scale, row["title"]) for row in scored)[::-1]
-        if drops[0][0] <= 0:
+        # sorted() keeps the order of the study among equals.
+        drops = sorted((((row[key] - clean[key]) * scale, row["title"]) for row in scored), key=_first)
+        if drops[0][0] >= 0:
             return f"No condition lowers {name} below that of clean images."
         digits = 3 if key == "ap" else 1
-        told = [f"{title} (-{drop:.{digits}f}{unit})" for drop, title in drops[:2] if drop > 0]
+        told = [f"{title} ({drop:.{digits}f}{unit})" for drop, title in drops[:2] if drop < 0]
         return f"The largest loss of {name} against clean images: {_listed(told)}."
     return None
 

@@ -168,17 +168,28 @@ def measured_text(records: list[dict]) -> str:
     images = dict.fromkeys(
         f"{r['image']['file_name']} ({r['image']['width']}×{r['image']['height']})" for r in ran
     )
-    persons = sorted({record["persons"] for record in ran})
     threads = sorted({t for r in ran if (t := r["provenance"].get("threads"))})
     runs = sorted({len(record["latency_ms"]) for record in ran})
     warmup = sorted({record["warmup"] for record in ran})
     parts = [
         f"Machine: {'; '.join(machines(ran)) or 'not recorded'}",
         f"threads: {_span(threads)}" if threads else "",
-        f"image: {', '.join(images)}, {_span(persons)} {'person' if persons == [1] else 'persons'}",
-        f"{_span(runs)} timed runs after {_span(warmup)} warm-up runs",
+        f"image: {', '.join(images)}",
+        f"persons in it: {_persons(ran)}",
+        f"timed runs: {_span(runs)}, after {_span(warmup)} for warm-up",
     ]
     return " · ".join(filter(None, parts))
+
+
+def _persons(ran: list[dict]) -> str:
+    """Return '3', or '4 (detect+pose), 3 (pose only)' when the detector does not find what is annotated."""
+    counts = {}
+    for record in ran:
+        counts.setdefault(record["pipeline"], set()).add(record["persons"])
+    told = {pipeline: _span(sorted(numbers)) for pipeline, numbers in counts.items()}
+    if len(set(told.values())) == 1:
+        return next(iter(told.values()))
+    return ", ".join(f"{number} ({pipeline})" for pipeline, number in told.items())
 
 
 def _span(values: list[int]) -> str:
