@@ -1,0 +1,101 @@
+"""The path of the full study, from the web server to the predictions, on archives laid out like COCO's.
+
+The archives hold rendered scenes and the checkpoints are the demo's: this shows the path, not the study.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+
+import cv2
+import pytest
+import yaml
+
+from conftest import ROOT
+from helpers_http import FileServer
+from posebench.coco import ANNOTATIONS_MEMBER
+from posebench.scenes import write_scenes
+
+CHECKPOINTS = {"detector": "rtmdet_nano_demo.pth", "pose": "rtmpose_t_demo.pth"}
+
+
+def archive(members: dict) -> bytes:
+    """Return a zip file of {name: bytes}."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in members.items():
+            opened.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def served(tmp_path):
+    """{file: bytes} of a small COCO: four scenes, one of them without persons."""
+    images, annotations = tmp_path / "val2017", tmp_path / "annotations.json"
+    write_scenes(images, annotations, count=4, empty=1, seed=5)
+    pictures = {f"val2017/{path.name}": path.read_bytes() for path in sorted(images.glob("*.jpg"))}
+    return {
+        "val2017.zip": archive({"val2017/": b"", **pictures}),
+        "annotations_trainval2017.zip": archive(
+            {
+                "annotations/instances_val2017.json": b"{}",
+                ANNOTATIONS_MEMBER: annotations.read_bytes(),
+            }
+        ),
+        **{file: (ROOT / "data/demo" / file).read_bytes() for file in CHECKPOINTS.values()},
+    }
+
+
+def test_from_the_server_to_the_predictions(workspace, served):
+    demo = yaml.safe_load((workspace.path / "config/demo.yaml").read_text())
+    models = demo["models"]
+    for role, file in CHECKPOINTS.items():
+        models[role]["checkpoint"] = f"data/downloads/{file}"
+    mine = {
+        "run": "full-path",
+        "dataset": {"expected_person_images": 3},
+        "models": models,
+        "robustness": {"runtime": "pytorch"},
+    }
+    workspace.write("mine.yaml", yaml.safe_dump(mine))
+    # The first four answers break off: all files but the annotations are larger than that.
+    with FileServer(served, break_after=[100_000] * 4) as server:
+        rows = [
+            [file, file, f"{server.url}/{file}", hashlib.sha256(content).hexdigest(), len(content), "test"]
+            for file, content in served.items()
+        ]
+        header = ["name", "file", "url", "sha256", "bytes", "note"]
+        lines = ["\t".join(map(str, row)) for row in [header, *rows]]
+        workspace.write("config/downloads.tsv", "\n".join(lines) + "\n")
+        workspace.snakemake("--configfile", "mine.yaml", "--", "predict_clean", cores=1)
+    folder = workspace.path / "data/coco-val2017"
+    listed = json.loads((folder / "person_images.json").read_text())
+    assert listed["images_total"] == 4 and len(listed["images"]) == 3
+    extracted = sorted(path.name for path in (folder / "images").glob("*.jpg"))
+    assert extracted == [image["file_name"] for image in listed["images"]]
+    assert all(cv2.imread(str(folder / "images" / name)) is not None for name in extracted)
+    assert not (workspace.path / "data/downloads/instances_val2017.json").exists()
+    record = json.loads((workspace.path / "results/full-path/predictions/clean.meta.json").read_text())
+    assert len(record["images"]) == 3
+    used = record["provenance"]["artifacts"]["pose"]
+    assert used["file"] == f"data/downloads/{CHECKPOINTS['pose']}"
+    assert used["sha256"] == hashlib.sha256(served[CHECKPOINTS["pose"]]).hexdigest()
+    assert any(request.range for request in server.requests), "the broken download was resumed"
+
+
+def test_unreachable_files_are_named_with_the_ways_out(workspace):
+    table = (workspace.path / "config/downloads.tsv").read_text()
+    # A port of this machine where nobody answers, in place of the servers.
+    workspace.write(
+        "config/downloads.tsv",
+        table.replace("http://images.cocodataset.org", "http://127.0.0.1:9").replace(
+            "https://download.openmmlab.com", "http://127.0.0.1:9"
+        ),
+    )
+    done = workspace.snakemake("filter_person_images", check=False)
+    assert done.returncode != 0
+    log = (workspace.path / "data/downloads/logs/annotations_trainval2017.zip.log").read_text()
+    for words in ("annotations_trainval2017.zip", "127.0.0.1:9", "asset_mirror", "make demo"):
+        assert words in log, words
+    assert log.count("Error") == 1 and "Traceback" not in log
