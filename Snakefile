@@ -30,6 +30,11 @@ include: "workflow/rules/training.smk"
 rule all:
     default_target: True
     input:
+        rules.make_tables.output,
+        rules.plot_latency.output,
+        rules.plot_robustness.output,
+        rules.draw_grids.output,
+        rules.write_findings.output,
         rules.write_readme.output,
         rules.write_run.output,
 

@@ -91,6 +91,13 @@ def test_nothing_found_is_zero_not_a_crash(annotations):
     assert scores["mean_confidence"] is None
 
 
+def test_where_there_is_nothing_to_find_there_is_no_ap(annotations):
+    results = [{**perfect(annotations)[0], "image_id": 3}]
+    scores = metrics.score_condition(annotations, results, [3], 0.5)
+    assert scores["ap"] is None and scores["box_ap"] is None
+    assert scores["images_detected"] == 1
+
+
 def test_boxes_below_the_threshold_are_not_persons_but_count_for_ap(annotations):
     scores = metrics.score_condition(annotations, perfect(annotations, box_score=0.49), [1, 2], 0.5)
     assert scores["images_detected"] == 0

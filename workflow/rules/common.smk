@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from posebench import download, settings
+from posebench import download, provenance, settings
 from posebench.errors import PoseBenchError
 from posebench.study import BENCHMARKS, CONDITIONS
 
@@ -24,7 +24,9 @@ except PoseBenchError as error:
 RUN = f"results/{settings.run_name(config)}"
 DATASET = config["dataset"]
 ROLES = ("detector", "pose")
-CONFIG_FILES = [str(path) for path in workflow.configfiles]
+# The config files laid over config/config.yaml, and the command that makes this run again.
+OVERRIDES = provenance.override_files(workflow.configfiles)
+COMMAND = " ".join(["snakemake --cores all", *(["--configfile", *OVERRIDES] if OVERRIDES else [])])
 
 # Modules that a change of which must remake what the models make.
 LIB_MODELS = expand(

@@ -26,7 +26,8 @@ rule write_run:
         "../../envs/analysis.yaml"
     threads: 1
     params:
-        config_files=CONFIG_FILES,
+        overrides=OVERRIDES,
+        command=COMMAND,
     message:
         "Write {output.run}"
     script:

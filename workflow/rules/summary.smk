@@ -193,7 +193,7 @@ rule write_readme:
         readme=config["readme"],
         # The published numbers are of COCO val2017: beside those of other data they would mislead.
         beside_published=DATASET["kind"] == "coco",
-        config_files=CONFIG_FILES,
+        command=COMMAND,
     message:
         "Write {output.readme}"
     script:

@@ -29,10 +29,9 @@ result = {
 }
 write_json(snakemake.output.scores, result, "robustness.schema.yaml")
 log.info(
-    "%s: %d of %d images detected, keypoint AP %.3f, person box AP %.3f",
+    "%s: %d of %d images detected, keypoint AP %s, person box AP %s",
     condition,
     scores["images_detected"],
     scores["images"],
-    scores["ap"],
-    scores["box_ap"],
+    *("none" if scores[name] is None else f"{scores[name]:.3f}" for name in ("ap", "box_ap")),
 )

@@ -11,12 +11,6 @@ latency = tables.read_latency(given.latency)
 robustness = tables.read_robustness(given.robustness)
 numbers = readme.read_published(given.published)
 beside = (tables.benchmark_table(latency), tables.robustness_table(robustness))
-# Paths as seen from here: an absolute one would help nobody else. The default config needs no mention.
-here = Path.cwd()
-files = [Path(name).resolve() for name in params.config_files]
-files = [str(file.relative_to(here)) if file.is_relative_to(here) else file.name for file in files]
-overrides = [name for name in files if name != "config/config.yaml"]
-command = " ".join(["snakemake --cores all", *(["--configfile", *overrides] if overrides else [])])
 pictures = {
     "latency": given.latency_figure,
     "robustness": given.robustness_figure,
@@ -29,7 +23,7 @@ parts = {
         "robustness": Path(given.robustness_md).read_text(encoding="utf-8"),
     },
     "findings": read_json(given.findings),
-    "facts": readme.make_facts([*latency, *robustness], params.dataset, params.seed, command),
+    "facts": readme.make_facts([*latency, *robustness], params.dataset, params.seed, params.command),
     "notice": params.notice,
     "published": readme.published_markdown(numbers, *beside) if params.beside_published else None,
 }

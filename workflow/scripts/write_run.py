@@ -3,15 +3,13 @@
 from pathlib import Path
 
 from posebench import hardware, logs
-from posebench.provenance import PACKAGES
+from posebench.provenance import DEFAULT_CONFIG, PACKAGES
 from posebench.results import SCHEMA_VERSION, read_json, sha256_file, sha256_json, write_json
 
 log = logs.start(snakemake.log[0])
 config = snakemake.config
 target = Path(snakemake.output.run)
 dataset = read_json(snakemake.input.person_images)
-overrides = snakemake.params.config_files[1:]
-command = " ".join(["snakemake --cores all", *(["--configfile", *overrides] if overrides else [])])
 record = {
     "schema_version": SCHEMA_VERSION,
     "kind": "run",
@@ -19,8 +17,8 @@ record = {
     "notice": config["notice"],
     "config": config,
     "config_sha256": sha256_json(config),
-    "config_files": snakemake.params.config_files,
-    "reproduce": command,
+    "config_files": [DEFAULT_CONFIG, *snakemake.params.overrides],
+    "reproduce": snakemake.params.command,
     "git_revision": hardware.git_revision("."),
     "machine": hardware.fingerprint(),
     "versions": hardware.versions(*PACKAGES, "snakemake", "pandas", "matplotlib"),

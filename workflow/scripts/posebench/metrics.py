@@ -30,7 +30,8 @@ def average_precision(annotations: COCO, results: list[dict], image_ids: list[in
 
     Returns:
         {"ap", "ap50", "ar"}: AP over thresholds .50:.05:.95, AP at .50, AR over the same thresholds
-        (at most 20 persons per image for keypoints, 100 for boxes). 0 without any result.
+        (at most 20 persons per image for keypoints, 100 for boxes). 0 without any result; None without
+        anything to find (only crowds, say).
     """
     if not results:
         return {"ap": 0.0, "ap50": 0.0, "ar": 0.0}
@@ -50,7 +51,9 @@ def average_precision(annotations: COCO, results: list[dict], image_ids: list[in
     stats = evaluation.stats
     # summarize() orders its figures differently for the two kinds; AR over all thresholds is 5 or 8.
     recall = stats[5] if iou_type == "keypoints" else stats[8]
-    return {"ap": float(stats[0]), "ap50": float(stats[1]), "ar": float(recall)}
+    figures = {"ap": stats[0], "ap50": stats[1], "ar": recall}
+    # pycocotools says -1 where there is nothing to find.
+    return {name: float(value) if value >= 0 else None for name, value in figures.items()}
 
 
 def keypoint_results(predictions: list[dict]) -> list[dict]:

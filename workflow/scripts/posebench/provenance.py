@@ -1,8 +1,11 @@
 """Where a result comes from: files with their sha256, machine, versions, threads, config, revision."""
 
+from pathlib import Path
+
 from posebench import hardware
 from posebench.results import sha256_json
 
+DEFAULT_CONFIG = "config/config.yaml"
 PACKAGES = (
     "torch",
     "onnx",
@@ -18,6 +21,17 @@ PACKAGES = (
     "numpy",
     "pycocotools",
 )
+
+
+def override_files(config_files) -> list[str]:
+    """Return the config files that are laid over the default one, as paths from the working directory.
+
+    A file elsewhere is given by its name alone: the path to it would help nobody else.
+    """
+    here = Path.cwd()
+    files = [Path(name).resolve() for name in config_files]
+    names = [str(file.relative_to(here)) if file.is_relative_to(here) else file.name for file in files]
+    return [name for name in names if name != DEFAULT_CONFIG]
 
 
 def collect(config: dict, sessions: dict, threads: int, root=".") -> dict:
