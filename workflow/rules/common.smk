@@ -28,7 +28,15 @@ ROLES = ("detector", "pose")
 OVERRIDES = provenance.override_files(workflow.configfiles)
 COMMAND = " ".join(["snakemake --cores all", *(["--configfile", *OVERRIDES] if OVERRIDES else [])])
 
-# Modules that a change of which must remake what the models make.
+# What stands in every table, figure and grid.
+SHOWN = {
+    "title": f"{config['models']['detector']['name']} + {config['models']['pose']['name']} on {DATASET['title']}",
+    "notice": config["notice"],
+}
+LIB_TABLES = expand("workflow/scripts/posebench/{name}.py", name=["tables", "hardware", "results", "study"])
+SCHEMAS = expand("workflow/schemas/{kind}.schema.yaml", kind=["latency", "robustness"])
+
+# Modules whose change must remake what the models make.
 LIB_MODELS = expand(
     "workflow/scripts/posebench/{name}.py",
     name=[
