@@ -194,7 +194,7 @@ FAULTS = [
     ("benchmarks", ["onnx_ful_cpu"], "(did you mean 'onnx_full_cpu'?)"),
     ("conditions", ["clean", "nosie_heavy"], "(did you mean 'noise_heavy'?)"),
     ("conditions", ["clean", "occlusion", "clean"], "conditions: has clean more than once"),
-    ("export.opset", 9, "export.opset: is the number 9, expected a whole number from 13 to 21"),
+    ("export.opset", 9, "export.opset: is the number 9, expected a whole number from 17 to 20"),
     ("export.max_box_diff_px", 0, "export.max_box_diff_px: is the number 0, expected a number above 0"),
     ("grids.images", "a.jpg", "grids.images: is the text 'a.jpg', expected a list or null, like [a.jpg]"),
     ("grids.images", ["a.jpg", "a.jpg"], "grids.images: has a.jpg more than once"),
