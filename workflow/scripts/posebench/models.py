@@ -97,18 +97,25 @@ def load_model(network: Network, device: str = "cpu"):
             raise PoseBenchError(
                 f"models.pose.input_size is {list(network.input_size)}, its config says {list(expected)}"
             )
-    try:
-        model = init(config, str(network.checkpoint), device=device)
-    except Exception as error:  # torch.load and mmengine raise many classes for a damaged file
-        raise PoseBenchError(f"{network.checkpoint}: cannot be loaded into {path.name}: {error}") from error
-    check_weights(model, network)
+    model = init(config, None, device=device)
+    load_weights(model, network)
     return model.eval()
 
 
-def check_weights(model, network: Network) -> None:
-    """Raise PoseBenchError when the checkpoint lacks weights of the model (mmengine only warns)."""
-    weights = torch.load(network.checkpoint, map_location="cpu", weights_only=False)
-    weights = weights.get("state_dict", weights)
+def load_weights(model, network: Network) -> None:
+    """Load the network's checkpoint into an MMDetection / MMPose model, as float32.
+
+    Checkpoints of OpenMMLab's trainers hold Python objects (histories of the losses) beside the weights,
+    which torch.load refuses by default since 2.6, and mmengine 0.10 with it. So the file is unpickled here:
+    like any pickle it can run code, so only files from a trusted source may be given.
+
+    Raises PoseBenchError when the file is damaged, or lacks weights of the model (mmengine only warns).
+    """
+    try:
+        weights = torch.load(network.checkpoint, map_location="cpu", weights_only=False)
+    except Exception as error:  # torch.load raises many classes for a damaged file
+        raise PoseBenchError(f"{network.checkpoint}: not a PyTorch checkpoint: {error}") from error
+    weights = weights.get("state_dict", weights) if isinstance(weights, dict) else {}
     own = model.state_dict()
     # The preprocessor's mean and std are buffers that checkpoints do not hold.
     missing = [name for name in own if name not in weights and not name.startswith("data_preprocessor")]
@@ -118,6 +125,7 @@ def check_weights(model, network: Network) -> None:
             f"{network.checkpoint} does not fit {network.config}: {len(missing)} weights missing, "
             f"{len(wrong)} of another shape, the first is {(missing + wrong)[0]}"
         )
+    model.load_state_dict(weights, strict=False)
 
 
 def build_network(network: Network) -> nn.Module:

@@ -1,0 +1,91 @@
+"""Building models from a config and a checkpoint: what loads, and what is refused by name."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from posebench import models
+from posebench.backends.base import Network
+from posebench.errors import PoseBenchError
+
+POSE = Network(
+    role="pose",
+    name="RTMPose-t",
+    input_size=(192, 256),
+    config="mmpose::configs/body_2d_keypoint/rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py",
+)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """Random weights of RTMPose-t."""
+    from posebench import openmmlab
+
+    openmmlab.install()
+    from mmpose.apis import init_model
+
+    torch.manual_seed(0)
+    return init_model(str(models.config_path(POSE.config)), None, device="cpu").state_dict()
+
+
+def test_a_checkpoint_with_training_histories_loads(weights, tmp_path):
+    """OpenMMLab's checkpoints hold such objects, and torch.load refuses them by default."""
+    from mmengine.logging import HistoryBuffer
+
+    path = tmp_path / "published.pth"
+    torch.save({"state_dict": weights, "message_hub": {"loss": HistoryBuffer([1.0], [1])}, "meta": {}}, path)
+    model = models.load_model(replace(POSE, checkpoint=str(path)))
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, weights[name])
+
+
+def test_half_precision_weights_are_loaded_as_float32(weights, tmp_path):
+    path = tmp_path / "half.pth"
+    half = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    torch.save({"state_dict": half}, path)
+    network = models.build_network(replace(POSE, checkpoint=str(path)))
+    assert all(p.dtype == torch.float32 for p in network.parameters())
+    simcc_x, simcc_y = network(torch.zeros(2, 3, 256, 192))
+    assert simcc_x.shape == (2, 17, 384) and simcc_y.shape == (2, 17, 512)
+
+
+def test_missing_weights_are_an_error(weights, tmp_path):
+    path = tmp_path / "headless.pth"
+    torch.save({"state_dict": {k: v for k, v in weights.items() if not k.startswith("head")}}, path)
+    with pytest.raises(PoseBenchError, match=r"headless\.pth does not fit mmpose::.*weights missing"):
+        models.load_model(replace(POSE, checkpoint=str(path)))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    path = tmp_path / "half-downloaded.pth"
+    path.write_bytes(b"PK\x03\x04 and then nothing")
+    with pytest.raises(PoseBenchError, match=r"half-downloaded\.pth: not a PyTorch checkpoint"):
+        models.load_model(replace(POSE, checkpoint=str(path)))
+
+
+def test_a_missing_checkpoint_is_named():
+    with pytest.raises(PoseBenchError, match=r"models\.pose\.checkpoint: no file nowhere\.pth"):
+        models.load_model(replace(POSE, checkpoint="nowhere.pth"))
+
+
+def test_the_input_size_is_that_of_the_config(weights, tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": weights}, path)
+    with pytest.raises(
+        PoseBenchError, match=r"input_size is \[288, 384\], .* says \[192, 256\]"
+    ):
+        models.load_model(replace(POSE, checkpoint=str(path), input_size=(288, 384)))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("mmpose::configs/none.py", "no file"),
+        ("mmseg::configs/a.py", "'mmseg' is not one of mmdet, mmpose"),
+        ("here/none.py", "no file here/none.py"),
+    ],
+)
+def test_a_missing_config_is_named(config, message):
+    with pytest.raises(PoseBenchError, match=message):
+        models.config_path(config)
