@@ -37,13 +37,13 @@ help: ## list targets and variables
 setup: $(STAMP) ## make .venv with every package at its locked version
 
 demo: $(STAMP) ## the whole study in small: rendered scenes, small models, CPU, no network
-	@$(RUN) --configfile config/demo.yaml $(ARGS)
+	@$(RUN) $(ARGS) --configfile config/demo.yaml
 
 study: $(STAMP) ## the full COCO study of config/config.yaml (downloads 1.2 GB)
 	@$(RUN) $(ARGS)
 
 train-demo: $(STAMP) ## train the demo's small models again
-	@$(RUN) --configfile config/demo.yaml $(ARGS) train_demo
+	@$(RUN) train_demo $(ARGS) --configfile config/demo.yaml
 
 test: $(STAMP) ## run the tests
 	@$(PY) -m pytest $(ARGS)

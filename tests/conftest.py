@@ -42,14 +42,15 @@ class Workspace:
             if not link.exists():
                 link.symlink_to(REAL)
 
-    def command(self, *arguments: str, cores: int = 2) -> list[str]:
-        """The snakemake call as a list of words."""
-        return [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments]
+    def command(self, *targets: str, configs: tuple = (), options: tuple = (), cores: int = 2) -> list[str]:
+        """The snakemake call as a list of words: targets first, since --configfile takes all that follows."""
+        words = [sys.executable, "-m", "snakemake", "--cores", str(cores), *targets, *options]
+        return [*words, "--configfile", *configs] if configs else words
 
-    def snakemake(self, *arguments: str, cores: int = 2, check: bool = True):
+    def snakemake(self, *targets: str, configs=(), options=(), cores: int = 2, check: bool = True):
         """Run snakemake; with `check` fail with its output unless it succeeds."""
         done = subprocess.run(
-            self.command(*arguments, cores=cores),
+            self.command(*targets, configs=configs, options=options, cores=cores),
             cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200,
         )  # fmt: skip
         if check:

@@ -72,9 +72,7 @@ def test_a_missing_checkpoint_is_named():
 def test_the_input_size_is_that_of_the_config(weights, tmp_path):
     path = tmp_path / "a.pth"
     torch.save({"state_dict": weights}, path)
-    with pytest.raises(
-        PoseBenchError, match=r"input_size is \[288, 384\], .* says \[192, 256\]"
-    ):
+    with pytest.raises(PoseBenchError, match=r"input_size is \[288, 384\], .* says \[192, 256\]"):
         models.load_model(replace(POSE, checkpoint=str(path), input_size=(288, 384)))
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from posebench.study import BENCHMARKS, CONDITIONS
 
-SMALL = ("--configfile", "config/demo.yaml", "tests/config/small.yaml")
+SMALL = ("config/demo.yaml", "tests/config/small.yaml")
+WITH_README = (*SMALL, "readme.yaml")
 ROBUSTNESS_COLUMNS = (
     "condition images images_detected detection_rate mean_confidence persons_per_image fps ap ap50 ar box_ap"
 )
@@ -24,7 +25,7 @@ def demo(session_workspace):
     """A finished run of the demo with six images; its output is in `.output`."""
     workspace = session_workspace("demo")
     workspace.write("readme.yaml", "readme: {file: README.md, block: demo}\n")
-    workspace.output = workspace.snakemake(*SMALL, "readme.yaml").stdout
+    workspace.output = workspace.snakemake(configs=WITH_README).stdout
     workspace.run = workspace.path / "results" / "small"
     return workspace
 
@@ -107,14 +108,14 @@ def test_the_readme_is_filled_between_its_markers(demo):
 
 
 def test_nothing_is_left_to_do(demo):
-    again = demo.snakemake(*SMALL, "readme.yaml", "--dry-run").stdout
+    again = demo.snakemake(configs=WITH_README, options=("--dry-run",)).stdout
     assert "Nothing to be done" in again
 
 
 def test_predictions_are_byte_identical_in_another_run(demo, session_workspace):
     other = session_workspace("again")
     names = ("clean", "noise_heavy", "occlusion")
-    other.snakemake(*SMALL, *(f"predict_{name}" for name in names))
+    other.snakemake(*(f"predict_{name}" for name in names), configs=SMALL)
     for name in names:
         file = f"results/small/predictions/{name}.json"
         assert (other.path / file).read_bytes() == (demo.path / file).read_bytes(), name
@@ -123,5 +124,5 @@ def test_predictions_are_byte_identical_in_another_run(demo, session_workspace):
 def test_an_edited_library_module_runs_its_rules_again(demo):
     module = demo.path / "workflow/scripts/posebench/metrics.py"
     module.write_text(module.read_text() + "\n# edited\n")
-    planned = demo.snakemake(*SMALL, "readme.yaml", "--dry-run").stdout
+    planned = demo.snakemake(configs=WITH_README, options=("--dry-run",)).stdout
     assert "score_condition" in planned and "predict_clean" not in planned

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-SMALL = ("--configfile", "config/demo.yaml", "tests/config/small.yaml")
+SMALL = ("config/demo.yaml", "tests/config/small.yaml")
 CLEAN = "results/small/predictions/clean.json"
 
 
@@ -19,7 +19,7 @@ CLEAN = "results/small/predictions/clean.json"
 def prepared(session_workspace):
     """A workspace with scenes and ONNX files, so that faults meet the later rules."""
     workspace = session_workspace("faults")
-    workspace.snakemake(*SMALL, "export_detector", "export_pose")
+    workspace.snakemake("export_detector", "export_pose", configs=SMALL)
     return workspace
 
 
@@ -47,7 +47,7 @@ def test_killed_in_the_middle_of_a_rule_it_finishes_when_run_again(prepared):
     log = prepared.path / "results/small/logs/predict_clean.log"
     log.unlink(missing_ok=True)
     process = subprocess.Popen(
-        prepared.command(*SMALL, "predict_clean"),
+        prepared.command("predict_clean", configs=SMALL),
         cwd=prepared.path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -63,7 +63,7 @@ def test_killed_in_the_middle_of_a_rule_it_finishes_when_run_again(prepared):
     module.write_text(whole)
     # What `make` calls: it also clears the lock that a killed Snakemake leaves.
     done = subprocess.run(
-        [sys.executable, "workflow/run.py", "--cores", "2", *SMALL, "predict_clean"],
+        [sys.executable, "workflow/run.py", "--cores", "2", "predict_clean", "--configfile", *SMALL],
         cwd=prepared.path,
         capture_output=True,
         text=True,
@@ -87,11 +87,11 @@ def test_a_killed_job_leaves_no_half_file(prepared):
             '        temporary.write_text(text, encoding="utf-8")',
         )
     )
-    done = prepared.snakemake(*SMALL, "predict_clean", check=False)
+    done = prepared.snakemake("predict_clean", configs=SMALL, check=False)
     assert done.returncode != 0
     assert not (prepared.path / CLEAN).exists()
     module.write_text(whole)
-    prepared.snakemake(*SMALL, "predict_clean")
+    prepared.snakemake("predict_clean", configs=SMALL)
     assert len(json.loads((prepared.path / CLEAN).read_text())) > 0
 
 
@@ -103,7 +103,7 @@ def test_a_corrupt_image_is_named_or_counted(prepared):
     image.write_bytes(whole[: len(whole) // 2])
     os.utime(image, (times.st_atime, times.st_mtime))
     try:
-        done = prepared.snakemake(*SMALL, "predict_clean", check=False)
+        done = prepared.snakemake("predict_clean", configs=SMALL, check=False)
         assert done.returncode != 0
         assert listed[2]["file_name"] in done.stdout and "dataset.unreadable: skip" in done.stdout
         assert "Traceback" not in (prepared.path / "results/small/logs/predict_clean.log").read_text()
@@ -112,7 +112,7 @@ def test_a_corrupt_image_is_named_or_counted(prepared):
         prepared.write(
             "skip.yaml", "conditions: [clean]\nbenchmarks: [onnx_pose_cpu]\ndataset: {unreadable: skip}\n"
         )
-        prepared.snakemake(*SMALL, "skip.yaml", "make_tables")
+        prepared.snakemake("make_tables", configs=(*SMALL, "skip.yaml"))
         table = pd.read_csv(prepared.path / "results/small/tables/robustness.csv").iloc[0]
         assert (table.images, table.unreadable) == (5, 1)
         assert listed[2]["file_name"] in (prepared.path / "results/small/tables/robustness.md").read_text()
@@ -137,7 +137,7 @@ def test_an_annotation_file_without_persons(workspace):
         "expected_person_images": None,
     }
     workspace.write("mine.yaml", yaml.safe_dump({"dataset": dataset}))
-    done = workspace.snakemake("--configfile", "config/demo.yaml", "mine.yaml", check=False)
+    done = workspace.snakemake(configs=("config/demo.yaml", "mine.yaml"), check=False)
     assert done.returncode != 0
     assert "mine/a.json" in done.stdout and "person" in done.stdout
     assert not (workspace.path / "data/mine/person_images.json").exists()
@@ -152,14 +152,16 @@ def test_another_number_of_person_images_is_an_error(prepared):
         "expected_person_images": 2693,
     }
     prepared.write("count.yaml", yaml.safe_dump({"dataset": dataset}))
-    done = prepared.snakemake(*SMALL, "count.yaml", "filter_person_images", check=False)
+    done = prepared.snakemake("filter_person_images", configs=(*SMALL, "count.yaml"), check=False)
     assert done.returncode != 0
     assert "2693" in done.stdout and "50" in done.stdout
 
 
 def test_a_mirror_without_the_file_names_the_ways_out(workspace):
     (workspace.path / "mirror").mkdir()
-    done = workspace.snakemake("data/downloads/val2017.zip", "--config", "asset_mirror=mirror", check=False)
+    done = workspace.snakemake(
+        "data/downloads/val2017.zip", options=("--config", "asset_mirror=mirror"), check=False
+    )
     assert done.returncode != 0
     for words in ("val2017.zip", "mirror", "asset_mirror", "make demo"):
         assert words in done.stdout, words
@@ -170,7 +172,7 @@ def test_a_checkpoint_of_another_model_is_refused(prepared):
     prepared.write(
         "swapped.yaml", "run: swapped\nmodels: {pose: {checkpoint: data/demo/rtmdet_nano_demo.pth}}\n"
     )
-    done = prepared.snakemake(*SMALL, "swapped.yaml", "export_pose", check=False)
+    done = prepared.snakemake("export_pose", configs=(*SMALL, "swapped.yaml"), check=False)
     assert done.returncode != 0
     assert "data/demo/rtmdet_nano_demo.pth does not fit" in done.stdout
     assert not (prepared.path / "results/swapped/models/pose.onnx").exists()

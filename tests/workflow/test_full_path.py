@@ -68,7 +68,7 @@ def test_from_the_server_to_the_predictions(workspace, served):
         header = ["name", "file", "url", "sha256", "bytes", "note"]
         lines = ["\t".join(map(str, row)) for row in [header, *rows]]
         workspace.write("config/downloads.tsv", "\n".join(lines) + "\n")
-        workspace.snakemake("--configfile", "mine.yaml", "--", "predict_clean", cores=1)
+        workspace.snakemake("predict_clean", configs=("mine.yaml",), cores=1)
     folder = workspace.path / "data/coco-val2017"
     listed = json.loads((folder / "person_images.json").read_text())
     assert listed["images_total"] == 4 and len(listed["images"]) == 3

@@ -5,6 +5,8 @@ import yaml
 
 from posebench.study import BENCHMARKS, CONDITIONS
 
+DEMO = ("config/demo.yaml",)
+
 
 @pytest.fixture(scope="module")
 def repository(session_workspace):
@@ -18,7 +20,7 @@ def jobs(output: str) -> list[str]:
 
 
 def test_the_default_config_plans_the_full_study(repository):
-    output = repository.snakemake("--dry-run").stdout
+    output = repository.snakemake(options=("--dry-run",)).stdout
     planned = jobs(output)
     for name in BENCHMARKS:
         assert f"measure_{name}" in planned
@@ -31,7 +33,7 @@ def test_the_default_config_plans_the_full_study(repository):
 
 
 def test_the_demo_plans_the_same_study_without_a_download(repository):
-    output = repository.snakemake("--dry-run", "--configfile", "config/demo.yaml").stdout
+    output = repository.snakemake(configs=DEMO, options=("--dry-run",)).stdout
     planned = jobs(output)
     assert {f"measure_{name}" for name in BENCHMARKS} <= set(planned)
     assert {f"predict_{name}" for name in CONDITIONS} <= set(planned)
@@ -39,9 +41,7 @@ def test_the_demo_plans_the_same_study_without_a_download(repository):
 
 
 def test_one_rule_can_be_asked_for_by_name(repository):
-    output = repository.snakemake(
-        "--dry-run", "predict_noise_heavy", "--configfile", "config/demo.yaml"
-    ).stdout
+    output = repository.snakemake("predict_noise_heavy", configs=DEMO, options=("--dry-run",)).stdout
     assert "predict_noise_heavy" in output and "predict_clean" not in output
 
 
@@ -57,7 +57,7 @@ def test_one_rule_can_be_asked_for_by_name(repository):
 )
 def test_a_wrong_config_stops_before_any_job(repository, override, message):
     repository.write("wrong.yaml", yaml.safe_dump(override))
-    done = repository.snakemake("--configfile", "config/demo.yaml", "wrong.yaml", check=False)
+    done = repository.snakemake(configs=(*DEMO, "wrong.yaml"), check=False)
     assert done.returncode != 0
     assert message in done.stdout
     assert "Traceback" not in done.stdout
@@ -65,4 +65,4 @@ def test_a_wrong_config_stops_before_any_job(repository, override, message):
 
 
 def test_rules_and_scripts_are_clean(repository):
-    assert "Congratulations" in repository.snakemake("--lint").stdout
+    assert "Congratulations" in repository.snakemake(options=("--lint",)).stdout

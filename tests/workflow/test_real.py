@@ -29,7 +29,7 @@ EXPECTED_GIVEN_BOXES_AP = 0.7384
 @pytest.fixture(scope="module")
 def run(real, session_workspace):
     workspace = session_workspace("real")
-    workspace.snakemake("--configfile", "tests/config/real.yaml")
+    workspace.snakemake(configs=("tests/config/real.yaml",))
     return workspace.path / "results" / "real"
 
 

@@ -1,0 +1,164 @@
+"""Training: the configs fetch nothing, the published files are small and load in the published configs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from posebench import models, openmmlab, results, scenes, training
+from posebench.errors import PoseBenchError
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "data" / "demo"
+SETTINGS = ROOT / "config" / "training.yaml"
+FILES = {"detector": "rtmdet_nano_demo.pth", "pose": "rtmpose_t_demo.pth"}
+ROLES = list(FILES)
+
+
+def config_of(role, folder="x"):
+    build = {"detector": training.detector_config, "pose": training.pose_config}[role]
+    return build(training.load_settings(SETTINGS, role), folder, folder, "work")
+
+
+def build_model(role):
+    """The network of the published config, as everyone else builds it."""
+    from mmengine.config import Config
+    from mmengine.registry import MODELS, init_default_scope
+
+    openmmlab.install()
+    base = training.load_settings(SETTINGS, role)["base"]
+    config = Config.fromfile(models.config_path(base))
+    config.model.backbone.pop("init_cfg", None)
+    scope = {"detector": "mmdet", "pose": "mmpose"}[role]
+    __import__(scope + ".models")
+    init_default_scope(scope)
+    return MODELS.build(config.model)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_training_starts_from_nothing_and_fetches_nothing(role):
+    config = config_of(role)
+    assert config.load_from is None
+    assert config.resume is False
+    text = json.dumps(config.model.to_dict())
+    assert "http" not in text
+    assert "Pretrained" not in text
+    assert "SyncBN" not in text
+    assert "http" not in json.dumps(config.train_dataloader.to_dict())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_condition_of_the_study_is_used_as_augmentation(role):
+    names = {
+        step["type"].split(".")[-1].lower() for step in config_of(role).train_dataloader.dataset.pipeline
+    }
+    for word in ("blur", "noise", "mosaic", "mixup", "erasing", "dropout", "albu", "photometric"):
+        assert not any(word in name for name in names)
+
+
+def test_seeds_of_the_three_sets_of_scenes_differ():
+    training_scenes = yaml.safe_load(SETTINGS.read_text())["scenes"]
+    demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())["dataset"]["scenes"]["seed"]
+    assert len({training_scenes["train"]["seed"], training_scenes["val"]["seed"], demo}) == 3
+
+
+def test_missing_settings_are_named(tmp_path):
+    (tmp_path / "t.yaml").write_text("detector: {}\nthreads: 1\n")
+    with pytest.raises(PoseBenchError, match="'scenes' is missing"):
+        training.load_settings(tmp_path / "t.yaml", "detector")
+
+
+def test_publish_keeps_the_weights_only(tmp_path):
+    weights = {"a.weight": torch.randn(3, 4).T, "bn.num_batches_tracked": torch.tensor(70000)}
+    checkpoint = {"state_dict": weights, "optimizer": {"x": 1}, "meta": {"time": "now", "epoch": 3}}
+    torch.save(checkpoint, tmp_path / "c.pth")
+    first = training.publish(tmp_path / "c.pth", tmp_path / "one.pth")
+    assert first == training.publish(tmp_path / "c.pth", tmp_path / "two.pth"), "the same bytes every time"
+    loaded = torch.load(tmp_path / "one.pth", weights_only=True)
+    assert set(loaded) == {"state_dict", "meta"}
+    assert "time" not in loaded["meta"]
+    assert loaded["state_dict"]["a.weight"].dtype == torch.float16
+    assert loaded["state_dict"]["bn.num_batches_tracked"] == 70000
+    np.testing.assert_allclose(
+        loaded["state_dict"]["a.weight"].float(), weights["a.weight"], rtol=1e-3, atol=1e-4
+    )
+
+
+def test_publish_refuses_weights_beyond_half_precision(tmp_path):
+    torch.save({"state_dict": {"w": torch.tensor([1e6])}}, tmp_path / "c.pth")
+    with pytest.raises(PoseBenchError, match="half precision"):
+        training.publish(tmp_path / "c.pth", tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_scalars_are_split_into_losses_and_metrics(tmp_path):
+    rows = [
+        {"loss": 0.5, "epoch": 1, "iter": 20, "step": 20},
+        {"coco/AP": 0.25, "coco/AP .5": 0.5, "step": 1},
+    ]
+    (tmp_path / "s.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = training.read_scalars(tmp_path / "s.json")
+    assert read == {"losses": [[1, 20, 0.5]], "val": [{"epoch": 1, "AP": 0.25, "AP .5": 0.5}]}
+
+
+def test_publish_folder_refuses_a_record_of_another_file(tmp_path):
+    (tmp_path / "d.pth").write_bytes(b"weights")
+    results.write_json(tmp_path / "d.json", {"sha256": "0" * 64, "file": "d.pth"})
+    with pytest.raises(PoseBenchError, match="train the detector again"):
+        training.publish_folder(
+            tmp_path / "out", {"detector": tmp_path / "d.pth"}, {"detector": tmp_path / "d.json"}, SETTINGS
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_published_files_are_those_of_the_record_and_small():
+    record = json.loads((DEMO / "training.json").read_text())
+    for role, name in FILES.items():
+        part = record["models"][role]
+        assert part["file"] == name
+        assert part["sha256"] == results.sha256_file(DEMO / name)
+        assert part["losses"][-1][2] < part["losses"][0][2] or role == "detector"
+        assert len(part["val"]) == part["settings"]["epochs"]
+    assert sum((DEMO / name).stat().st_size for name in FILES.values()) <= 12_000_000
+    assert record["scenes"] == yaml.safe_load(SETTINGS.read_text())["scenes"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_published_weights_fit_the_published_config(role):
+    from mmengine.runner import load_state_dict
+
+    model = build_model(role)
+    weights = torch.load(DEMO / FILES[role], map_location="cpu", weights_only=True)["state_dict"]
+    load_state_dict(model, weights, strict=True)
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            assert value.dtype == torch.float32
+            assert torch.equal(value, weights[name].float()), name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_tiny_training_runs_to_its_record(role, tmp_path):
+    settings = yaml.safe_load(SETTINGS.read_text())
+    for part in ROLES:
+        settings[part] |= {"epochs": 1, "batch": 2, "warmup": 1}
+    settings["learn_at_most"] = 2
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump(settings))
+    for part, seed in (("train", 1), ("val", 2)):
+        scenes.write_scenes(tmp_path / part / "images", tmp_path / part / "annotations.json", 2, 0, seed=seed)
+    training.run_part(
+        role,
+        tmp_path / "t.yaml",
+        tmp_path / "train" / "annotations.json",
+        tmp_path / "val" / "annotations.json",
+        tmp_path / "work",
+        tmp_path / "out.pth",
+        tmp_path / "record.json",
+    )
+    record = results.read_json(tmp_path / "record.json")
+    assert record["sha256"] == results.sha256_file(tmp_path / "out.pth")
+    assert [row["epoch"] for row in record["val"]] == [1]
+    model = build_model(role)
+    model.load_state_dict(torch.load(tmp_path / "out.pth", weights_only=True)["state_dict"])
