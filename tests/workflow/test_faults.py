@@ -1,5 +1,6 @@
 """Faults that happen: killed runs, damaged files, data that does not fit. Nothing half-written is used."""
 
+import contextlib
 import json
 import os
 import signal
@@ -30,37 +31,50 @@ def fresh(workspace) -> None:
             file.unlink()
 
 
+@contextlib.contextmanager
+def changed(path, content: bytes):
+    """Change a file behind Snakemake's back: with the same time, so that nothing is made again for it."""
+    whole, times = path.read_bytes(), path.stat()
+    assert content != whole
+
+    def write(new):
+        path.write_bytes(new)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    write(content)
+    try:
+        yield
+    finally:
+        write(whole)
+
+
 def test_killed_in_the_middle_of_a_rule_it_finishes_when_run_again(prepared):
     fresh(prepared)
     # Slow enough to be killed between two images, whatever the machine.
     module = prepared.path / "workflow/scripts/posebench/predictions.py"
-    whole = module.read_text()
-    module.write_text(
-        whole.replace(
-            "        image = corruptions.apply(", "        _nap()\n        image = corruptions.apply("
-        )
-    )
-    module.write_text(
-        module.read_text()
-        + "\n\ndef _nap():\n    import time\n\n    print('napping', flush=True)\n    time.sleep(30)\n"
+    slow = module.read_text().replace(
+        "        image = corruptions.apply(",
+        "        print('napping', flush=True)\n"
+        "        __import__('time').sleep(30)\n"
+        "        image = corruptions.apply(",
     )
     log = prepared.path / "results/small/logs/predict_clean.log"
     log.unlink(missing_ok=True)
-    process = subprocess.Popen(
-        prepared.command("predict_clean", configs=SMALL),
-        cwd=prepared.path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not (log.exists() and "napping" in log.read_text()):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with changed(module, slow.encode()):
+        process = subprocess.Popen(
+            prepared.command("predict_clean", configs=SMALL),
+            cwd=prepared.path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 120
+        while not (log.exists() and "napping" in log.read_text()):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     assert not (prepared.path / CLEAN).exists()
-    module.write_text(whole)
     # What `make` calls: it also clears the lock that a killed Snakemake leaves.
     done = subprocess.run(
         [sys.executable, "workflow/run.py", "--cores", "2", "predict_clean", "--configfile", *SMALL],
@@ -76,21 +90,15 @@ def test_killed_in_the_middle_of_a_rule_it_finishes_when_run_again(prepared):
 def test_a_killed_job_leaves_no_half_file(prepared):
     fresh(prepared)
     module = prepared.path / "workflow/scripts/posebench/results.py"
-    whole = module.read_text()
     # The process dies after half of the file has been written.
-    module.write_text(
-        whole.replace(
-            '        temporary.write_text(text, encoding="utf-8")',
-            "        temporary.write_text(text[: len(text) // 2])\n"
-            "        if temporary.suffix == '.json' and 'clean' in temporary.name:\n"
-            "            os.kill(os.getpid(), 9)\n"
-            '        temporary.write_text(text, encoding="utf-8")',
-        )
+    deadly = module.read_text().replace(
+        '        temporary.write_text(text, encoding="utf-8")',
+        "        temporary.write_text(text[: len(text) // 2])\n        os.kill(os.getpid(), 9)",
     )
-    done = prepared.snakemake("predict_clean", configs=SMALL, check=False)
+    with changed(module, deadly.encode()):
+        done = prepared.snakemake("predict_clean", configs=SMALL, check=False)
     assert done.returncode != 0
     assert not (prepared.path / CLEAN).exists()
-    module.write_text(whole)
     prepared.snakemake("predict_clean", configs=SMALL)
     assert len(json.loads((prepared.path / CLEAN).read_text())) > 0
 
@@ -99,26 +107,20 @@ def test_a_corrupt_image_is_named_or_counted(prepared):
     fresh(prepared)
     listed = json.loads((prepared.path / "data/scenes-demo/person_images.json").read_text())["images"]
     image = prepared.path / "data/scenes-demo/images" / listed[2]["file_name"]
-    whole, times = image.read_bytes(), image.stat()
-    image.write_bytes(whole[: len(whole) // 2])
-    os.utime(image, (times.st_atime, times.st_mtime))
-    try:
+    half = image.read_bytes()[: image.stat().st_size // 2]
+    skip = {"conditions": ["clean"], "benchmarks": ["onnx_pose_cpu"], "dataset": {"unreadable": "skip"}}
+    prepared.write("skip.yaml", yaml.safe_dump(skip))
+    with changed(image, half):
         done = prepared.snakemake("predict_clean", configs=SMALL, check=False)
         assert done.returncode != 0
         assert listed[2]["file_name"] in done.stdout and "dataset.unreadable: skip" in done.stdout
         assert "Traceback" not in (prepared.path / "results/small/logs/predict_clean.log").read_text()
         assert not (prepared.path / CLEAN).exists()
-
-        prepared.write(
-            "skip.yaml", "conditions: [clean]\nbenchmarks: [onnx_pose_cpu]\ndataset: {unreadable: skip}\n"
-        )
         prepared.snakemake("make_tables", configs=(*SMALL, "skip.yaml"))
-        table = pd.read_csv(prepared.path / "results/small/tables/robustness.csv").iloc[0]
-        assert (table.images, table.unreadable) == (5, 1)
-        assert listed[2]["file_name"] in (prepared.path / "results/small/tables/robustness.md").read_text()
-    finally:
-        image.write_bytes(whole)
-        os.utime(image, (times.st_atime, times.st_mtime))
+    tables = prepared.path / "results/small/tables"
+    row = pd.read_csv(tables / "robustness.csv").iloc[0]
+    assert (row.images, row.unreadable) == (5, 1)
+    assert listed[2]["file_name"] in (tables / "robustness.md").read_text()
 
 
 def test_an_annotation_file_without_persons(workspace):
