@@ -97,9 +97,11 @@ def test_onnx_runtime_finds_what_pytorch_finds(torch_pipeline, onnx_pipeline, sc
         ours, theirs = onnx_pipeline(image), torch_pipeline(image)
         assert len(ours) == len(theirs) > 0
         np.testing.assert_allclose(ours.bboxes, theirs.bboxes, atol=0.01)
-        np.testing.assert_allclose(ours.keypoint_scores, theirs.keypoint_scores, atol=1e-3)
+        # From the same boxes on: a box that is .001 px elsewhere changes a grey level of the crop.
+        keypoints, scores = onnx_pipeline.estimate(image, theirs.bboxes)
+        np.testing.assert_allclose(scores, theirs.keypoint_scores, atol=1e-3)
         # One SimCC bin is half a crop pixel; a tie may fall the other way for a keypoint or two.
-        distance = np.linalg.norm(ours.keypoints - theirs.keypoints, axis=-1)
+        distance = np.linalg.norm(keypoints - theirs.keypoints, axis=-1)
         assert np.percentile(distance, 95) < 0.01
 
 
