@@ -231,7 +231,7 @@ def plot_robustness(table: pd.DataFrame, path, title: str = "", notice: str | No
         axes.set_yticks(range(len(rows)), [row["title"] for row in rows])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("share of images, or score from 0 to 1")
+        axes.set_xlabel("share of images, AP, or mean SimCC maximum (a confidence, not a probability)")
         handles = [plt.Rectangle((0, 0), 1, 1, color=colour, label=name) for _, colour, _, name in bars]
         marker = {"marker": "|", "markersize": 12, "markeredgewidth": 1.5, "color": CONFIDENCE}
         handles.append(plt.Line2D([], [], linestyle="none", label="mean keypoint confidence", **marker))

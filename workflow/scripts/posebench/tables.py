@@ -280,6 +280,7 @@ def robustness_markdown(
     explained = (
         f"A person counts from a box score of {', '.join(f'{thr:g}' for thr in thresholds)}. "
         "Detection rate: images with such a person / all images. AP, AP50, AR: COCO keypoints. "
+        "Mean confidence: SimCC maxima, which are no probabilities and may pass 1. "
         "FPS: 1000 / mean time per image while predicting; it depends on how many persons are found."
     )
     files = list(dict.fromkeys(name for record in records for name in record["unreadable"]))
