@@ -146,10 +146,10 @@ def test_write_scenes_makes_a_coco_data_set(tmp_path):
         assert coco.annToMask(annotation).sum() == pytest.approx(annotation["area"], rel=0.2, abs=60)
 
 
-def test_the_number_of_processes_changes_nothing(tmp_path):
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        scenes.write_scenes(folder / "images", folder / "a.json", 3, 1, seed=3, processes=processes)
+def test_the_number_of_threads_changes_nothing(tmp_path):
+    for threads in (1, 2):
+        folder = tmp_path / str(threads)
+        scenes.write_scenes(folder / "images", folder / "a.json", 3, 1, seed=3, threads=threads)
     one, two = (sorted(p for p in (tmp_path / n).rglob("*") if p.is_file()) for n in ("1", "2"))
     assert [p.name for p in one] == [p.name for p in two]
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))

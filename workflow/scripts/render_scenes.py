@@ -17,5 +17,5 @@ write_scenes(
     scenes["images"],
     scenes["empty"],
     scenes["seed"],
-    processes=snakemake.threads,
+    threads=snakemake.threads,
 )

@@ -6,7 +6,7 @@ hides it (an object, another person or the person's own body), 2 when it can be 
 """
 
 import json
-import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -213,15 +213,11 @@ def _write_one(job):
     return image.shape[1], image.shape[0], annotations
 
 
-def _single_thread():
-    cv2.setNumThreads(1)
-
-
-def write_scenes(out_dir, annotations_path, count: int, empty: int, seed: int, start_id=1, processes=1):
+def write_scenes(out_dir, annotations_path, count: int, empty: int, seed: int, start_id=1, threads=1):
     """Write `count` scenes as JPEG files to `out_dir` and their COCO annotations to `annotations_path`.
 
     `empty` of them, spread evenly, have no people. Image ids run from `start_id`, file names are the id with
-    12 digits. The result does not depend on `processes`. Raises PoseBenchError for impossible numbers.
+    12 digits. The result does not depend on `threads`. Raises PoseBenchError for impossible numbers.
     """
     if count < 1 or not 0 <= empty <= count:
         raise PoseBenchError(f"scenes: need images >= 1 and 0 <= empty <= images, got {count} and {empty}")
@@ -230,13 +226,10 @@ def write_scenes(out_dir, annotations_path, count: int, empty: int, seed: int, s
     vacant = {int((k + 0.5) * count / empty) for k in range(empty)}
     names = [f"{start_id + index:012d}.jpg" for index in range(count)]
     jobs = [(seed, i, 0 if i in vacant else None, out_dir / name) for i, name in enumerate(names)]
-    if processes > 1:
-        # fork: a spawned child would run the rule's script again, which only works inside its job
-        context = multiprocessing.get_context("fork")
-        with context.Pool(processes, initializer=_single_thread) as pool:
-            drawn = list(logs.progress(_Counted(pool.imap(_write_one, jobs, 8), count), "scenes"))
-    else:
-        drawn = [_write_one(job) for job in logs.progress(jobs, "scenes")]
+    # Threads, not processes: forking after OpenCV or PyTorch has started threads can hang, and a spawned
+    # child would run the rule's script again. NumPy and OpenCV let go of the interpreter while they draw.
+    with ThreadPoolExecutor(threads) as pool:
+        drawn = list(logs.progress(_Counted(pool.map(_write_one, jobs), count), "scenes"))
     images, annotations = [], []
     for index, (width, height, found) in enumerate(drawn):
         image_id = start_id + index
