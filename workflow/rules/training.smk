@@ -6,6 +6,8 @@ Makes   data/training/ (scenes to learn from), results/training/ (checkpoints, l
         never starts a training by itself.
 """
 
+LIB_TRAINING = expand("workflow/scripts/posebench/{name}.py", name=["training", "models", "openmmlab"])
+
 
 rule render_training_scenes:
     input:
@@ -36,7 +38,7 @@ rule train_demo_detector:
         train_images="data/training/train/images",
         val="data/training/val/annotations.json",
         val_images="data/training/val/images",
-        lib=["workflow/scripts/posebench/training.py", "workflow/scripts/posebench/openmmlab.py"],
+        lib=LIB_TRAINING,
     output:
         checkpoint="results/training/published/rtmdet_nano_demo.pth",
         record="results/training/published/detector.json",
@@ -62,7 +64,7 @@ rule train_demo_pose:
         train_images="data/training/train/images",
         val="data/training/val/annotations.json",
         val_images="data/training/val/images",
-        lib=["workflow/scripts/posebench/training.py", "workflow/scripts/posebench/openmmlab.py"],
+        lib=LIB_TRAINING,
     output:
         checkpoint="results/training/published/rtmpose_t_demo.pth",
         record="results/training/published/pose.json",
