@@ -21,7 +21,7 @@ class OnnxSession:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # A session's threads go on spinning after its run. With two sessions in turn they take the cores from
-        # each other: on two cores detect+pose costs twice as much without this line.
+        # each other, most of all on few cores.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             self.session = onnxruntime.InferenceSession(network.onnx, options, providers=[PROVIDERS[device]])
