@@ -58,6 +58,19 @@ def test_benchmark_table(demo):
         assert table.loc["pytorch_full_cpu", "speedup"] == pytest.approx(1)
 
 
+def test_nothing_runs_beside_a_measurement(demo):
+    running, seen = {}, 0
+    for line in demo.output.splitlines():
+        if started := re.match(r"Job (\d+): (.*)", line):
+            running[started[1]] = started[2]
+            measuring = [what for what in running.values() if re.match("Measure|Predict", what)]
+            assert not measuring or len(running) == 1, running
+            seen += len(measuring)
+        elif finished := re.match(r"Finished jobid: (\d+)", line):
+            running.pop(finished[1], None)
+    assert seen == len(BENCHMARKS) + len(CONDITIONS)
+
+
 def test_raw_samples_and_provenance_are_kept(demo):
     result = json.loads((demo.run / "latency" / "onnx_full_cpu.json").read_text())
     assert len(result["latency_ms"]) == len(result["stages_ms"]["detect"]) == 5
