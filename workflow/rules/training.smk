@@ -50,11 +50,12 @@ rule train_demo_detector:
     resources:
         mem_mb=4000,
     params:
+        role="detector",
         work_dir="results/training/detector",
     message:
         "Train the demo detector on synthetic scenes"
     script:
-        "../scripts/train_demo_detector.py"
+        "../scripts/train_demo.py"
 
 
 rule train_demo_pose:
@@ -76,11 +77,12 @@ rule train_demo_pose:
     resources:
         mem_mb=4000,
     params:
+        role="pose",
         work_dir="results/training/pose",
     message:
         "Train the demo pose model on synthetic scenes"
     script:
-        "../scripts/train_demo_pose.py"
+        "../scripts/train_demo.py"
 
 
 rule publish_demo:

@@ -1,9 +1,7 @@
 """Make the run's ONNX file of one network: exported and compared with PyTorch, or copied from the user's."""
 
-from pathlib import Path
-
 from posebench import logs
-from posebench.coco import person_boxes, read_annotations, read_image
+from posebench.coco import person_boxes, read_annotations, read_entry
 from posebench.download import read_table, verify_listed
 from posebench.export import PARITY_IMAGES, check_parity, copy_onnx, export_onnx, model_record
 from posebench.networks import network, thread_count
@@ -29,8 +27,7 @@ else:
     for entry in read_json(snakemake.input.person_images)["images"]:
         bboxes = person_boxes(annotations, entry["id"])
         if len(bboxes):
-            path = Path(snakemake.input.images) / entry["file_name"]
-            crops.append((read_image(path, entry["width"], entry["height"]), bboxes))
+            crops.append((read_entry(snakemake.input.images, entry), bboxes))
         if len(crops) == PARITY_IMAGES:
             break
     threads = thread_count(config["threads"], snakemake.threads)

@@ -1,10 +1,8 @@
 """Measure one row of the latency table, or say why this machine cannot run it."""
 
-from pathlib import Path
-
 from posebench import logs
-from posebench.coco import person_boxes, read_annotations, read_image
-from posebench.errors import PoseBenchError, Unavailable, nearest
+from posebench.coco import find_entry, person_boxes, read_annotations, read_entry
+from posebench.errors import PoseBenchError, Unavailable
 from posebench.networks import build_pipeline, thread_count
 from posebench.provenance import collect
 from posebench.results import SCHEMA_VERSION, read_json, write_json
@@ -18,14 +16,10 @@ row = BENCHMARKS[name]
 protocol = config["benchmark"]
 threads = thread_count(config["threads"], snakemake.threads)
 
-images = {entry["file_name"]: entry for entry in read_json(snakemake.input.person_images)["images"]}
-file_name = protocol["image"] or next(iter(images))
-if file_name not in images:
-    raise PoseBenchError(
-        f"config key benchmark.image: {file_name} is not a person image{nearest(file_name, images)}"
-    )
-entry = images[file_name]
-image = read_image(Path(snakemake.input.images) / file_name, entry["width"], entry["height"])
+images = read_json(snakemake.input.person_images)["images"]
+entry = find_entry(images, protocol["image"] or images[0]["file_name"], "benchmark.image")
+file_name = entry["file_name"]
+image = read_entry(snakemake.input.images, entry)
 pose_only = row.pipeline == "pose"
 bboxes = person_boxes(read_annotations(snakemake.input.annotations), entry["id"]) if pose_only else None
 if pose_only and len(bboxes) == 0:

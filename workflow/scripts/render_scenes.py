@@ -6,11 +6,10 @@ from posebench import logs
 from posebench.scenes import write_scenes
 
 log = logs.start(snakemake.log[0])
-if "settings" in snakemake.input.keys():  # noqa: SIM118 (not a dict: `in` would look at the file names)
+scenes = snakemake.params.get("scenes")
+if scenes is None:  # scenes to learn from
     with open(snakemake.input.settings, encoding="utf-8") as stream:
         scenes = yaml.safe_load(stream)["scenes"][snakemake.wildcards.part]
-else:
-    scenes = snakemake.params.scenes
 write_scenes(
     snakemake.output.images,
     snakemake.output.annotations,

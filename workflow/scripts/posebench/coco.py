@@ -252,6 +252,21 @@ def read_image(path, width: int | None = None, height: int | None = None) -> np.
     return image
 
 
+def read_entry(folder, entry: dict) -> np.ndarray:
+    """Read the image of an entry of person_images.json from `folder`; see read_image."""
+    return read_image(Path(folder) / entry["file_name"], entry["width"], entry["height"])
+
+
+def find_entry(images: list[dict], file_name: str, key: str) -> dict:
+    """Return the entry of person_images.json that the config names under `key`, or raise PoseBenchError."""
+    found = {entry["file_name"]: entry for entry in images}
+    if file_name not in found:
+        raise PoseBenchError(
+            f"config key {key}: {file_name} is not a person image{nearest(file_name, found)}"
+        )
+    return found[file_name]
+
+
 def _jpeg_is_complete(content: bytes) -> bool:
     """Say whether the marker chain of a JPEG reaches its end (EOI, FFD9); what follows it is ignored.
 

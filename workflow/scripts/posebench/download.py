@@ -18,10 +18,9 @@ import jsonschema
 import pandas as pd
 import requests
 import urllib3
-import yaml
 
 from posebench.errors import PoseBenchError
-from posebench.results import SCHEMAS, sha256_file, write_text
+from posebench.results import read_schema, sha256_file, write_text
 
 log = logging.getLogger("posebench")
 
@@ -53,7 +52,7 @@ def read_table(path) -> pd.DataFrame:
     digits), bytes (nullable Int64) and note. Raises PoseBenchError naming the file, line and column.
     """
     path = Path(path)
-    schema = yaml.safe_load((SCHEMAS / "downloads.schema.yaml").read_text(encoding="utf-8"))
+    schema = read_schema("downloads.schema.yaml")
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))

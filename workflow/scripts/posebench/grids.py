@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from posebench import corruptions, results
-from posebench.coco import PERSON, person_boxes, read_image
+from posebench.coco import PERSON, find_entry, person_boxes, read_entry
 from posebench.draw import draw_persons, scale_person
 from posebench.errors import PoseBenchError, nearest
 from posebench.study import CONDITIONS
@@ -59,18 +59,11 @@ def _annotated(annotations: dict) -> dict[int, list[dict]]:
 
 def _is_readable(images_dir, entry: dict) -> bool:
     try:
-        read_image(Path(images_dir) / entry["file_name"], entry["width"], entry["height"])
+        read_entry(images_dir, entry)
     except PoseBenchError as error:
         logging.getLogger("posebench").warning("not shown: %s", error)
         return False
     return True
-
-
-def _named(name: str, images: list[dict], key: str) -> dict:
-    found = {entry["file_name"]: entry for entry in images}
-    if name not in found:
-        raise PoseBenchError(f"config key {key}: {name} is not a person image{nearest(name, found)}")
-    return found[name]
 
 
 def choose_scene(images: list[dict], annotations: dict, images_dir, name: str | None = None) -> dict:
@@ -80,7 +73,7 @@ def choose_scene(images: list[dict], annotations: dict, images_dir, name: str | 
     annotated persons (half their keypoints, a hundredth of the image), else the one with most persons.
     """
     if name:
-        return _named(name, images, "grids.scene")
+        return find_entry(images, name, "grids.scene")
     persons = _annotated(annotations)
 
     def rank(entry: dict) -> tuple:
@@ -105,7 +98,7 @@ def choose_images(
 ) -> list[dict]:
     """Return the entries of the second grid: those named, else up to 4 others spread evenly over the set."""
     if names:
-        return [_named(name, images, "grids.images") for name in names]
+        return [find_entry(images, name, "grids.images") for name in names]
     persons = _annotated(annotations)
     others = [entry for entry in images if entry["id"] != scene["id"] and persons.get(entry["id"])]
     chosen = []
@@ -156,7 +149,7 @@ def _colours(persons: list[dict], boxes: np.ndarray) -> list[int]:
 
 def draw_tile(scenes: Scenes, entry: dict, condition: str, width: int, height: int) -> tuple[np.ndarray, str]:
     """Return (uint8 BGR [height, width, 3], caption): an image in a condition with its detected persons."""
-    image = read_image(scenes.images_dir / entry["file_name"], entry["width"], entry["height"])
+    image = read_entry(scenes.images_dir, entry)
     image = corruptions.apply(condition, image, scenes.seed, entry["id"])
     found = scenes.predictions[condition].get(entry["id"], [])
     persons = sorted(

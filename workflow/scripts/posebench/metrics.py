@@ -8,9 +8,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from posebench.coco import PERSON
 from posebench.errors import PoseBenchError
-
-PERSON_CATEGORY = 1
 
 
 def load_annotations(path) -> COCO:
@@ -44,7 +43,7 @@ def average_precision(annotations: COCO, results: list[dict], image_ids: list[in
         # loadRes writes into the entries it is given.
         evaluation = COCOeval(annotations, annotations.loadRes(copy.deepcopy(results)), iou_type)
         evaluation.params.imgIds = sorted(image_ids)
-        evaluation.params.catIds = [PERSON_CATEGORY]
+        evaluation.params.catIds = [PERSON]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

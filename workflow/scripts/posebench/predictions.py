@@ -1,15 +1,13 @@
 """Run the pipeline over a data set in one condition, and read its predictions back."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 
 from posebench import corruptions
-from posebench.coco import read_image
+from posebench.coco import PERSON, read_entry
 from posebench.errors import PoseBenchError
 from posebench.logs import progress
-from posebench.metrics import PERSON_CATEGORY
 from posebench.pipeline import Persons, Pipeline, instance_scores
 
 # Digits kept in the prediction files: a hundredth of a pixel, a millionth of a score.
@@ -34,7 +32,7 @@ def coco_results(persons: Persons, image_id: int, keypoint_thr: float, box_sourc
         results.append(
             {
                 "image_id": image_id,
-                "category_id": PERSON_CATEGORY,
+                "category_id": PERSON,
                 "bbox": [round(value, PIXEL_DIGITS) for value in (x1, y1, x2 - x1, y2 - y1)],
                 "keypoints": keypoints,
                 "score": round(float(scores[person]), SCORE_DIGITS),
@@ -69,7 +67,7 @@ def predict_condition(
     warm = False
     for entry in progress(images, condition):
         try:
-            image = read_image(Path(images_dir) / entry["file_name"], entry["width"], entry["height"])
+            image = read_entry(images_dir, entry)
         except PoseBenchError as error:
             if unreadable == "error":
                 raise PoseBenchError(

@@ -57,6 +57,11 @@ def _finite(value):
     return value
 
 
+def read_schema(name: str) -> dict:
+    """Return a schema of workflow/schemas, by file name."""
+    return yaml.safe_load((SCHEMAS / name).read_text(encoding="utf-8"))
+
+
 def write_json(path, data, schema: str | None = None) -> None:
     """Write `data` as JSON; with `schema` (a file name in workflow/schemas) validate it first.
 
@@ -66,7 +71,7 @@ def write_json(path, data, schema: str | None = None) -> None:
     data = _finite(data)
     if schema:
         try:
-            jsonschema.validate(data, yaml.safe_load((SCHEMAS / schema).read_text(encoding="utf-8")))
+            jsonschema.validate(data, read_schema(schema))
         except jsonschema.ValidationError as error:
             where = "/".join(str(part) for part in error.absolute_path) or "top level"
             message = f"{path}: result does not fit {schema} at {where}: {error.message}"

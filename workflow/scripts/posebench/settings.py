@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import jsonschema
-import yaml
 
 from posebench import hardware, results
 from posebench.errors import PoseBenchError, nearest
@@ -29,7 +28,7 @@ RESERVED = ("downloads", "demo")
 @functools.cache
 def schema() -> dict:
     """Return workflow/schemas/config.schema.yaml, references filled in and the names of the study added."""
-    rules = yaml.safe_load((results.SCHEMAS / "config.schema.yaml").read_text(encoding="utf-8"))
+    rules = results.read_schema("config.schema.yaml")
     model = rules.pop("$defs")["model"]
     for network in rules["properties"]["models"]["properties"].values():
         del network["$ref"]

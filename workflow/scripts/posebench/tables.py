@@ -5,7 +5,6 @@ import math
 import jsonschema
 import numpy as np
 import pandas as pd
-import yaml
 
 from posebench import results
 from posebench.errors import PoseBenchError, nearest
@@ -31,9 +30,7 @@ ROBUSTNESS_COLUMNS = (
 
 def _read(paths, schema: str, key: str, registry: dict) -> list[dict]:
     """Read result files, validate them, and return them in the order of `registry`."""
-    validator = jsonschema.Draft202012Validator(
-        yaml.safe_load((results.SCHEMAS / schema).read_text(encoding="utf-8"))
-    )
+    validator = jsonschema.Draft202012Validator(results.read_schema(schema))
     records = {}
     for path in paths:
         record = results.read_json(path)

@@ -1,10 +1,10 @@
-"""Train the demo pose model (RTMPose-t) and write its published form and the record of the training."""
+"""Train one of the demo models and write its published form and the record of the training."""
 
 from posebench import logs, training
 
 log = logs.start(snakemake.log[0])
 training.run_part(
-    "pose",
+    snakemake.params.role,
     snakemake.input.settings,
     snakemake.input.train,
     snakemake.input.val,
