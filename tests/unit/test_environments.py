@@ -1,10 +1,12 @@
 """The pip files and the conda files name the same versions, and no place to get them from."""
 
 import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ENVS = Path(__file__).parents[2] / "envs"
 ROLES = sorted(path.stem for path in ENVS.glob("*.yaml"))
@@ -39,6 +41,35 @@ def test_conda_file_has_the_same_versions(role):
     found = dict(line.lower().split("==") for line in pip)
     assert found == {name: known.get(name) for name in found}
     assert not {"onnxruntime", "onnxruntime-gpu"} <= set(found)
+
+
+def pulled_in(package: str) -> set[str]:
+    """Return the package and all that it asks for, as installed here, in lower case."""
+    found, new = set(), {package}
+    while new:
+        name = new.pop()
+        found.add(name)
+        asked = map(Requirement, metadata.requires(name) or [])
+        new |= {entry.name.lower() for entry in asked if not entry.marker or entry.marker.evaluate()} - found
+    return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_makes_conditions_from_the_same_packages(role):
+    """The bytes of COCO-C come from several libraries, so none of them is left to pip's choice."""
+    pip = yaml.safe_load((ENVS / f"{role}.yaml").read_text(encoding="utf-8"))["dependencies"][-1]["pip"]
+    needed = pulled_in("imagecorruptions-imaug")
+    assert {"numba", "scikit-image", "pillow"} <= needed
+    assert needed <= {line.lower().partition("==")[0] for line in pip}
+    assert needed <= set(pins("requirements-lock.txt"))
+
+
+def test_one_opencv_one_imagecorruptions_and_numpy_1():
+    """Packages that own the same folder overwrite each other; xtcocotools is compiled for numpy 1."""
+    lock = pins("requirements-lock.txt")
+    assert [name for name in lock if name.startswith("opencv")] == ["opencv-python"]
+    assert [name for name in lock if name.startswith("imagecorruptions")] == ["imagecorruptions-imaug"]
+    assert lock["numpy"].startswith("1.26.")
 
 
 @pytest.mark.parametrize("script", ["torch.post-deploy.sh", "cuda.post-deploy.sh"])

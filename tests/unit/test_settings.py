@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from posebench import settings
 from posebench.errors import PoseBenchError, nearest
-from posebench.study import BENCHMARKS, CONDITIONS
+from posebench.study import BENCHMARKS, COCO_C_CORRUPTIONS, CONDITIONS, SEVERITIES, STUDY_CONDITIONS, SUITES
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_default_passes_unchanged(config):
 
 def test_default_is_the_whole_study(config):
     assert config["benchmarks"] == list(BENCHMARKS)
-    assert config["conditions"] == list(CONDITIONS)
+    assert settings.conditions(config) == list(CONDITIONS)
     assert config["dataset"]["expected_person_images"] == 2693
 
 
@@ -79,7 +79,8 @@ def test_demo_passes(monkeypatch):
     monkeypatch.chdir(ROOT)
     demo = settings.check(load("config/config.yaml", "config/demo.yaml"))
     assert demo["dataset"]["kind"] == "scenes" and demo["notice"]
-    assert demo["benchmarks"] == list(BENCHMARKS) and demo["conditions"] == list(CONDITIONS)
+    assert demo["benchmarks"] == list(BENCHMARKS) and demo["conditions"] == list(STUDY_CONDITIONS)
+    assert set(demo["suites"]) == set(SUITES)
 
 
 def test_real_passes(monkeypatch):
@@ -94,7 +95,21 @@ def test_real_passes(monkeypatch):
 def test_schema_knows_the_names_of_the_study():
     keys = settings.schema()["properties"]
     assert keys["benchmarks"]["items"]["enum"] == list(BENCHMARKS)
-    assert keys["conditions"]["items"]["enum"] == list(CONDITIONS)
+    assert keys["suites"]["items"]["enum"] == list(SUITES)
+    assert keys["conditions"]["items"]["enum"] == list(STUDY_CONDITIONS)
+    assert keys["coco_c"]["properties"]["corruptions"]["items"]["enum"] == list(COCO_C_CORRUPTIONS)
+    assert keys["coco_c"]["properties"]["severities"]["items"]["enum"] == list(SEVERITIES)
+
+
+@pytest.mark.parametrize("suites", [["study"], ["coco_c"], ["coco_c", "study"]])
+def test_clean_images_are_always_run_and_first(config, suites):
+    config |= {"suites": suites, "conditions": ["occlusion", "noise_heavy"]}
+    config["coco_c"] = {"corruptions": ["fog"], "severities": [4, 2]}
+    chosen = settings.conditions(settings.check(config))
+    assert chosen[0] == "clean" and len(set(chosen)) == len(chosen)
+    assert ("occlusion" in chosen) == ("study" in suites)
+    assert ("coco_c_fog_4" in chosen) == ("coco_c_fog_2" in chosen) == ("coco_c" in suites)
+    assert set(chosen) <= set(CONDITIONS)
 
 
 def test_every_key_is_described_and_closed():
@@ -122,7 +137,7 @@ def test_readme_names_every_key_and_name():
                 assert f"`{place}{key}`" in text
 
     walk(settings.schema(), "")
-    for name in [*BENCHMARKS, *CONDITIONS]:
+    for name in [*BENCHMARKS, *SUITES, *STUDY_CONDITIONS, *COCO_C_CORRUPTIONS]:
         assert f"`{name}`" in text
 
 
@@ -195,7 +210,18 @@ FAULTS = [
     ("conditions", ["clean", "nosie_heavy"], "(did you mean 'noise_heavy'?)"),
     ("conditions", ["clean", "occlusion", "clean"], "conditions: has clean more than once"),
     ("export.opset", 9, "export.opset: is the number 9, expected a whole number from 17 to 20"),
-    ("export.max_box_diff_px", 0, "export.max_box_diff_px: is the number 0, expected a number above 0"),
+    ("parity.max_ap_diff", 0, "parity.max_ap_diff: is the number 0, expected a number above 0"),
+    (
+        "suites",
+        ["coco-c"],
+        "suites[0]: is the text 'coco-c', expected one of study, coco_c (did you mean 'coco_c'?)",
+    ),
+    ("coco_c.corruptions", ["fogg"], "(did you mean 'fog'?)"),
+    ("coco_c.severities", [6], "coco_c.severities[0]: is the number 6, expected one of 1, 2, 3, 4, 5"),
+    ("coco_c.severities", [], "coco_c.severities: has 0 entries, expected at least 1"),
+    ("shards", 0, "shards: is the number 0, expected a whole number from 1 to 1000"),
+    ("bootstrap.resamples", 5, "bootstrap.resamples: is the number 5, expected a whole number from 20"),
+    ("pipeline.flip_test", "maybe", "pipeline.flip_test: is the text 'maybe', expected true or false"),
     ("grids.images", "a.jpg", "grids.images: is the text 'a.jpg', expected a list or null, like [a.jpg]"),
     ("grids.images", ["a.jpg", "a.jpg"], "grids.images: has a.jpg more than once"),
     ("readme", "README.md", "readme: is the text 'README.md', expected a group of keys or null"),
@@ -346,10 +372,10 @@ def test_run_name(config, monkeypatch):
 
 
 @hypothesis_settings(deadline=None)  # a busy machine is no fault
-@given(st.sampled_from([*BENCHMARKS, *CONDITIONS]), st.data())
+@given(st.sampled_from([*BENCHMARKS, *STUDY_CONDITIONS]), st.data())
 def test_nearest_finds_a_name_with_one_slip(name, data):
     """A name with one letter left out or doubled is still recognised, and an exact one always is."""
-    names = list(BENCHMARKS) if name in BENCHMARKS else list(CONDITIONS)
+    names = list(BENCHMARKS) if name in BENCHMARKS else list(STUDY_CONDITIONS)
     assert nearest(name, names) == f" (did you mean '{name}'?)"
     place = data.draw(st.integers(0, len(name) - 1))
     for slip in (name[:place] + name[place + 1 :], name[:place] + name[place] + name[place:]):

@@ -1,7 +1,8 @@
-"""The image conditions of the study: pure functions of (image, random generator).
+"""The image conditions: pure functions of (image, random generator).
 
-All take and give uint8 BGR [H, W, 3]. The generator is seeded from (global seed, condition, image id), so
-any image of any condition can be remade alone, in any order, anywhere.
+Those of the study are here, those of COCO-C in posebench.coco_c. All take and give uint8 BGR [H, W, 3].
+The generator is seeded from (global seed, condition, image id), so any image of any condition can be remade
+alone, in any order, anywhere.
 """
 
 import zlib
@@ -9,6 +10,7 @@ import zlib
 import cv2
 import numpy as np
 
+from posebench import coco_c
 from posebench.errors import PoseBenchError, nearest
 from posebench.study import CONDITIONS
 
@@ -71,4 +73,6 @@ def apply(condition: str, image: np.ndarray, seed: int, image_id: int) -> np.nda
         raise PoseBenchError(f"no condition '{condition}'{nearest(condition, CONDITIONS)}")
     entry = CONDITIONS[condition]
     rng = generator(seed, condition, image_id)
+    if entry.suite == "coco_c":
+        return coco_c.corrupt(image, rng, entry.corruption, **entry.parameters)
     return _CORRUPTIONS[entry.corruption](image, rng, **entry.parameters)

@@ -20,6 +20,11 @@ PACKAGES = (
     "opencv-python",
     "numpy",
     "pycocotools",
+    "imagecorruptions-imaug",
+    "scikit-image",
+    "scipy",
+    "numba",
+    "pillow",
 )
 
 

@@ -10,7 +10,14 @@ import jsonschema
 
 from posebench import hardware, results
 from posebench.errors import PoseBenchError, nearest
-from posebench.study import BENCHMARKS, CONDITIONS
+from posebench.study import (
+    BENCHMARKS,
+    COCO_C_CORRUPTIONS,
+    SEVERITIES,
+    STUDY_CONDITIONS,
+    SUITES,
+    coco_c_name,
+)
 
 DEFAULTS = "config/config.yaml"
 TYPES = {
@@ -19,6 +26,7 @@ TYPES = {
     "number": "a number",
     "array": "a list",
     "object": "a group of keys",
+    "boolean": "true or false",
     "null": "null",
 }
 # Folders of data/ that have another use than one data set.
@@ -33,8 +41,16 @@ def schema() -> dict:
     for network in rules["properties"]["models"]["properties"].values():
         del network["$ref"]
         network.update(model, description=network["description"])
-    rules["properties"]["benchmarks"]["items"]["enum"] = list(BENCHMARKS)
-    rules["properties"]["conditions"]["items"]["enum"] = list(CONDITIONS)
+    lists = rules["properties"]
+    coco_c = lists["coco_c"]["properties"]
+    for entry, names in (
+        (lists["benchmarks"], BENCHMARKS),
+        (lists["suites"], SUITES),
+        (lists["conditions"], STUDY_CONDITIONS),
+        (coco_c["corruptions"], COCO_C_CORRUPTIONS),
+        (coco_c["severities"], SEVERITIES),
+    ):
+        entry["items"]["enum"] = list(names)
     return rules
 
 
@@ -55,6 +71,20 @@ def check(config: dict) -> dict:
         heading = f"config: {len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise PoseBenchError("\n".join([heading, *(f"  - {problem}" for problem in problems)]))
     return config
+
+
+def conditions(config: dict) -> list[str]:
+    """Return the names of all image conditions of a checked config, clean first."""
+    chosen = ["clean"]
+    if "study" in config["suites"]:
+        chosen += [name for name in config["conditions"] if name != "clean"]
+    if "coco_c" in config["suites"]:
+        chosen += [
+            coco_c_name(corruption, severity)
+            for corruption in config["coco_c"]["corruptions"]
+            for severity in config["coco_c"]["severities"]
+        ]
+    return chosen
 
 
 def run_name(config: dict) -> str:
