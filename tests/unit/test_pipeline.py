@@ -3,32 +3,18 @@
 from dataclasses import replace
 
 import cv2
+import demo_models
 import numpy as np
 import pytest
+from demo_models import DETECTOR, POSE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from conftest import ROOT
-from posebench import backends, pipeline
-from posebench.backends.base import Network
+from posebench import pipeline
 from posebench.errors import PoseBenchError
 from posebench.pipeline import Persons, Pipeline, Settings
 
-DETECTOR = Network(
-    role="detector",
-    name="RTMDet-nano (demo)",
-    input_size=(320, 320),
-    config="mmpose::demo/mmdetection_cfg/rtmdet_nano_320-8xb32_coco-person.py",
-    checkpoint=str(ROOT / "data/demo/rtmdet_nano_demo.pth"),
-)
-POSE = Network(
-    role="pose",
-    name="RTMPose-t (demo)",
-    input_size=(192, 256),
-    config="mmpose::configs/body_2d_keypoint/rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py",
-    checkpoint=str(ROOT / "data/demo/rtmpose_t_demo.pth"),
-)
 # RTMDet-nano's own test settings.
 MMDET = Settings(score_thr=0.05, bbox_thr=0.05, nms_thr=0.6, max_persons=100)
 
@@ -43,21 +29,12 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def torch_pipeline():
-    sessions = [backends.load("pytorch", network, "cpu", 1) for network in (DETECTOR, POSE)]
-    return Pipeline(*sessions, DETECTOR.input_size, POSE.input_size, MMDET)
+    return demo_models.torch_pipeline(MMDET)
 
 
 @pytest.fixture(scope="module")
 def onnx_pipeline(tmp_path_factory):
-    from posebench.export import export_onnx
-
-    folder = tmp_path_factory.mktemp("onnx")
-    sessions = []
-    for network in (DETECTOR, POSE):
-        path = folder / f"{network.role}.onnx"
-        export_onnx(network, path, 17)
-        sessions.append(backends.load("onnxruntime", replace(network, onnx=str(path)), "cpu", 1))
-    return Pipeline(*sessions, DETECTOR.input_size, POSE.input_size, MMDET)
+    return demo_models.onnx_pipeline(tmp_path_factory.mktemp("onnx"), MMDET)
 
 
 def test_boxes_are_those_of_mmdetection(torch_pipeline, scenes):
@@ -76,18 +53,19 @@ def test_boxes_are_those_of_mmdetection(torch_pipeline, scenes):
         np.testing.assert_allclose(bboxes, theirs.bboxes.numpy(), atol=1e-3)
 
 
-def test_keypoints_are_those_of_mmpose(torch_pipeline, scenes):
+@pytest.mark.parametrize("flip", [False, True])
+def test_keypoints_are_those_of_mmpose(torch_pipeline, scenes, flip):
     from mmpose.apis import inference_topdown
 
     from posebench import models
 
     model = models.load_model(POSE)
-    model.test_cfg["flip_test"] = False
+    model.test_cfg["flip_test"] = flip
     for image in scenes:
         bboxes, _ = torch_pipeline.detect(image)
         bboxes = bboxes[:6]
         theirs = [sample.pred_instances for sample in inference_topdown(model, image, bboxes)]
-        keypoints, scores = torch_pipeline.estimate(image, bboxes)
+        keypoints, scores = torch_pipeline.estimate(image, bboxes, flip=flip)
         np.testing.assert_allclose(keypoints, np.concatenate([t.keypoints for t in theirs]), atol=1e-3)
         np.testing.assert_allclose(scores, np.concatenate([t.keypoint_scores for t in theirs]), atol=1e-5)
 
@@ -112,19 +90,42 @@ def test_batched_persons_equal_single_persons(onnx_pipeline, scenes):
     assert np.percentile(np.abs(together - alone), 95) < 0.01
 
 
-def test_evaluation_holds_what_use_gives(onnx_pipeline, scenes):
-    strict = Pipeline(
-        onnx_pipeline.detector, onnx_pipeline.pose, DETECTOR.input_size, POSE.input_size,
-        Settings(score_thr=0.05, bbox_thr=0.5),
-    )  # fmt: skip
-    used, evaluated = strict(scenes[2]), strict.evaluate(scenes[2])
-    assert len(evaluated) >= len(used) > 0
-    np.testing.assert_array_equal(evaluated.bboxes[: len(used)], used.bboxes)
-    np.testing.assert_array_equal(evaluated.keypoints[: len(used)], used.keypoints)
+def test_the_flip_test_is_a_setting_and_an_argument(torch_pipeline, scenes):
+    plain = torch_pipeline
+    flipping = Pipeline(
+        plain.detector, plain.pose, DETECTOR.input_size, POSE.input_size, replace(MMDET, flip_test=True)
+    )
+    bboxes, _ = plain.detect(scenes[0])
+    without, with_flip = plain.estimate(scenes[0], bboxes), plain.estimate(scenes[0], bboxes, flip=True)
+    assert np.abs(without[1] - with_flip[1]).max() > 1e-3
+    np.testing.assert_array_equal(flipping.estimate(scenes[0], bboxes)[1], with_flip[1])
+    np.testing.assert_array_equal(flipping.estimate(scenes[0], bboxes, flip=False)[1], without[1])
+
+
+def test_with_the_flip_test_a_mirrored_image_has_mirrored_keypoints(torch_pipeline, scenes):
+    image = cv2.resize(scenes[1], (640, 480))
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    # Boxes whose crops are cut without scaling, at whole pixels: mirrored crops have the same greys.
+    centers = np.array([[200, 250], [320, 240], [431, 260]], np.float32)
+    half = np.array(POSE.input_size, np.float32) / pipeline.BBOX_PADDING / 2
+    # Crop pixel i shows image pixel center - 96 + i; pixel 191 - i of the other crop must show the same.
+    flipped_centers = np.stack([len(image[0]) - centers[:, 0], centers[:, 1]], 1)
+    there, back = (np.hstack([middle - half, middle + half]) for middle in (centers, flipped_centers))
+    distances = {}
+    for flip in (True, False):
+        keypoints, scores = torch_pipeline.estimate(image, there, flip=flip)
+        others, other_scores = torch_pipeline.estimate(mirrored, back, flip=flip)
+        others, other_scores = others[:, pipeline.FLIP_INDICES], other_scores[:, pipeline.FLIP_INDICES]
+        # SimCC bin b of 384 becomes bin 383 - b, half a pixel off the mirrored pixel.
+        others[..., 0] = len(image[0]) - 0.5 - others[..., 0]
+        distances[flip] = np.linalg.norm(keypoints - others, axis=-1).max()
+        if flip:
+            np.testing.assert_allclose(scores, other_scores, atol=1e-5)
+    assert distances[True] < 1e-3 < distances[False]
 
 
 def test_no_person_gives_empty_arrays(onnx_pipeline):
-    persons = onnx_pipeline.evaluate(np.full((200, 300, 3), 114, np.uint8))
+    persons = onnx_pipeline(np.full((200, 300, 3), 114, np.uint8))
     assert persons.keypoints.shape == (len(persons), 17, 2)
     assert set(persons.stages_ms) == set(pipeline.STAGES)
 
@@ -200,6 +201,28 @@ def test_simcc_decoding_is_mmposes(simcc_x):
     points, ours = pipeline.decode_simcc(simcc_x, simcc_y)
     np.testing.assert_array_equal(points, locations / 2)
     np.testing.assert_array_equal(ours, scores)
+
+
+simcc = arrays(np.float32, (2, 17, 8), elements=st.floats(-1, 1, width=32))
+
+
+@given(simcc, simcc)
+@settings(deadline=None, max_examples=20)
+def test_the_mean_of_the_flip_test_is_that_of_mmposes_head(simcc_x, mirrored_x):
+    import torch
+
+    from posebench import models
+
+    coco = models.config_path("mmpose::configs/_base_/datasets/coco.py")
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+    from mmpose.models.utils.tta import flip_vectors
+
+    indices = parse_pose_metainfo({"from_file": str(coco)})["flip_indices"]
+    straight, mirrored = (simcc_x, simcc_x[..., 2:].copy()), (mirrored_x, mirrored_x[..., 2:].copy())
+    back = flip_vectors(*(torch.from_numpy(axis) for axis in mirrored), indices)
+    ours = pipeline.mean_of_mirrored(straight, mirrored)
+    for one, other, mean in zip(straight, back, ours, strict=True):
+        np.testing.assert_array_equal(mean, (one + other.numpy()) * np.float32(0.5))
 
 
 @given(st.tuples(*[st.floats(0, 400, width=32)] * 2), st.tuples(*[st.floats(4, 300, width=32)] * 2))

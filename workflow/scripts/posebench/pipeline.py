@@ -1,7 +1,8 @@
 """From an image to persons: the same steps for every runtime.
 
 Each step gives MMDetection's and MMPose's own numbers (RTMDet and RTMPose test pipelines): keep-ratio
-letterbox, box clipping, NMS, 1.25-padded 3:4 affine crop, mean and standard deviation, SimCC maximum.
+letterbox, box clipping, NMS, 1.25-padded 3:4 affine crop, mean and standard deviation, SimCC maximum, and
+if asked for the flip test.
 Nothing here knows which runtime computes the two networks; see posebench.backends.
 """
 
@@ -23,6 +24,8 @@ BBOX_PADDING = 1.25
 SIMCC_SPLIT_RATIO = 2.0
 # Persons per call of the pose network: bounds memory in crowds.
 MAX_POSE_BATCH = 32
+# COCO's keypoints with left and right exchanged, as in MMPose's metainfo of the data set.
+FLIP_INDICES = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Settings:
     max_persons: int = 100  # boxes kept per image
     person_thr: float = 0.5  # box score from which a person counts as detected
     keypoint_thr: float = 0.2  # keypoint score above which it counts in the instance score
+    flip_test: bool = False  # average the poses of the crop and of the mirrored crop
 
 
 @dataclass
@@ -216,6 +220,15 @@ def decode_simcc(simcc_x: np.ndarray, simcc_y: np.ndarray):
     return locations / np.float32(SIMCC_SPLIT_RATIO), scores
 
 
+def mean_of_mirrored(simcc: tuple, mirrored: tuple):
+    """Average the SimCC of crops and of the same crops mirrored, as RTMPose's head does in the flip test.
+
+    Both, and what is returned: (float32 [N, 17, width * 2] of x, float32 [N, 17, height * 2] of y).
+    """
+    back_x, back_y = mirrored[0][:, FLIP_INDICES, ::-1], mirrored[1][:, FLIP_INDICES]
+    return (simcc[0] + back_x) * np.float32(0.5), (simcc[1] + back_y) * np.float32(0.5)
+
+
 class Pipeline:
     """Detector, NMS, crops, pose network, decoding. Without a detector: pose only, boxes are given."""
 
@@ -237,46 +250,39 @@ class Pipeline:
         with clock.stage("nms"):
             return select_boxes(outputs, scale, self.detector_size, self.settings)
 
-    def evaluate(self, image: np.ndarray) -> Persons:
-        """Run the pipeline for an AP curve: all boxes above score_thr get a pose.
-
-        The stage times are still those of use: boxes up to bbox_thr are posed after the clock has stopped.
-        """
-        clock = StageClock()
-        bboxes, bbox_scores = self.detect(image, clock)
-        # Boxes come best first, so the used ones are the head of the list.
-        used = int((bbox_scores > self.settings.bbox_thr).sum())
-        keypoints, keypoint_scores = self.estimate(image, bboxes[:used], clock)
-        more_keypoints, more_scores = self.estimate(image, bboxes[used:])
-        return Persons(
-            bboxes,
-            bbox_scores,
-            np.concatenate([keypoints, more_keypoints]),
-            np.concatenate([keypoint_scores, more_scores]),
-            clock.ms,
-        )
-
-    def estimate(self, image: np.ndarray, bboxes: np.ndarray, clock: StageClock | None = None):
+    def estimate(
+        self,
+        image: np.ndarray,
+        bboxes: np.ndarray,
+        clock: StageClock | None = None,
+        flip: bool | None = None,
+    ):
         """Estimate poses in given boxes.
 
         Args:
             image: uint8 [H, W, 3] BGR.
             bboxes: float32 [N, 4] xyxy, pixels.
             clock: takes the stage times.
+            flip: whether to run the flip test; None: as settings.flip_test says.
 
         Returns:
             (float32 [N, 17, 2] keypoints in image pixels, float32 [N, 17] scores).
         """
         clock = clock or StageClock()
+        flip = self.settings.flip_test if flip is None else flip
         keypoints, keypoint_scores = [], []
         for first in range(0, len(bboxes), MAX_POSE_BATCH):
             with clock.stage("crop"):
                 center, size = padded_box(bboxes[first : first + MAX_POSE_BATCH], self.pose_size)
-                batch = pose_input(image, center, size, self.pose_size)
+                batches = [pose_input(image, center, size, self.pose_size)]
+                if flip:
+                    batches.append(np.ascontiguousarray(batches[0][..., ::-1]))
             with clock.stage("pose"):
-                outputs = self.pose.run(batch)
+                outputs = [self.pose.run(batch) for batch in batches]
             with clock.stage("decode"):
-                points, scores = decode_simcc(outputs["simcc_x"], outputs["simcc_y"])
+                simcc = [(output["simcc_x"], output["simcc_y"]) for output in outputs]
+                simcc = mean_of_mirrored(*simcc) if flip else simcc[0]
+                points, scores = decode_simcc(*simcc)
                 points = points / np.array(self.pose_size, np.float32) * size[:, None]
                 keypoints.append(points + center[:, None] - np.float32(0.5) * size[:, None])
                 keypoint_scores.append(scores)

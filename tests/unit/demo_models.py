@@ -1,0 +1,41 @@
+"""The small models of the repository as pipelines, for tests that need real networks."""
+
+from dataclasses import replace
+
+from conftest import ROOT
+from posebench import backends
+from posebench.backends.base import Network
+from posebench.pipeline import Pipeline, Settings
+
+DETECTOR = Network(
+    role="detector",
+    name="RTMDet-nano (demo)",
+    input_size=(320, 320),
+    config="mmpose::demo/mmdetection_cfg/rtmdet_nano_320-8xb32_coco-person.py",
+    checkpoint=str(ROOT / "data/demo/rtmdet_nano_demo.pth"),
+)
+POSE = Network(
+    role="pose",
+    name="RTMPose-t (demo)",
+    input_size=(192, 256),
+    config="mmpose::configs/body_2d_keypoint/rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py",
+    checkpoint=str(ROOT / "data/demo/rtmpose_t_demo.pth"),
+)
+
+
+def torch_pipeline(settings: Settings) -> Pipeline:
+    """Return the demo models in PyTorch, one thread."""
+    sessions = [backends.load("pytorch", network, "cpu", 1) for network in (DETECTOR, POSE)]
+    return Pipeline(*sessions, DETECTOR.input_size, POSE.input_size, settings)
+
+
+def onnx_pipeline(folder, settings: Settings) -> Pipeline:
+    """Return the demo models, exported into `folder`, in ONNX Runtime, one thread."""
+    from posebench.export import export_onnx
+
+    sessions = []
+    for network in (DETECTOR, POSE):
+        path = folder / f"{network.role}.onnx"
+        export_onnx(network, path, 17)
+        sessions.append(backends.load("onnxruntime", replace(network, onnx=str(path)), "cpu", 1))
+    return Pipeline(*sessions, DETECTOR.input_size, POSE.input_size, settings)
