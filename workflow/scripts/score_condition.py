@@ -1,37 +1,91 @@
-"""Score the predictions of one condition against the annotations."""
+"""Score the four prediction sets of one condition, with bootstrap replicates."""
 
-from posebench import logs
-from posebench.metrics import load_annotations, score_condition
+import numpy as np
+
+from posebench import bootstrap, logs, metrics
+from posebench.errors import PoseBenchError
 from posebench.predictions import latency_figures
-from posebench.results import SCHEMA_VERSION, read_json, write_json
-from posebench.study import CONDITIONS
+from posebench.protocol import STUDY
+from posebench.results import atomic_path, read_json, sha256_file, sha256_json, write_json
+from posebench.study import CONDITIONS, PREDICTION_SETS
 
 log = logs.start(snakemake.log[0])
-condition = snakemake.wildcards.condition
-record = read_json(snakemake.input.record)
+name = snakemake.wildcards.condition
+condition = CONDITIONS[name]
+files = snakemake.input
+record = read_json(files.record)
 settings = record["settings"]
-scores = score_condition(
-    load_annotations(snakemake.input.annotations),
-    read_json(snakemake.input.predictions),
-    [entry["image_id"] for entry in record["images"]],
-    settings["person_thr"],
+if record["condition"] != name:
+    raise PoseBenchError(
+        f"{files.record}: is of {record['condition']}, expected {name}; delete it and run again"
+    )
+if (digest := sha256_file(files.annotations)) != record["annotations_sha256"]:
+    raise PoseBenchError(
+        f"{files.record}: annotations_sha256 is {record['annotations_sha256']}, but {files.annotations} has "
+        f"{digest}: the predictions belong to other annotations; delete them and run again"
+    )
+
+annotations = metrics.load_annotations(files.annotations)
+image_ids = [entry["image_id"] for entry in record["images"]]
+metrics.check_images(annotations, image_ids, files.record)
+sets = {
+    box_set: metrics.read_predictions(read_json(files[box_set]), image_ids, files[box_set])
+    for box_set in PREDICTION_SETS
+}
+seed = snakemake.params.seed
+weights = bootstrap.sample_and_resamples(seed, len(image_ids), snakemake.params.bootstrap["resamples"])
+scores, counts, calibration = metrics.score_sets(
+    annotations,
+    sets,
+    image_ids,
+    np.array([entry["fallback"] for entry in record["images"]], bool),
+    {"detected": settings["person_thr"], "study": STUDY.person_thr},
+    weights,
 )
+
+resamples = len(weights) - 1
+replicates = {
+    f"{box_set}.{metric}": values[1:]
+    for box_set in scores
+    for metric, values in scores[box_set].items()
+    if resamples
+}
 result = {
-    "schema_version": SCHEMA_VERSION,
+    "schema_version": 2,
     "kind": "robustness",
-    "condition": condition,
-    "title": CONDITIONS[condition].title,
-    **scores,
-    **latency_figures(record["images"]),
+    "condition": name,
+    **{key: getattr(condition, key) for key in ("title", "suite", "corruption", "severity")},
+    "images": len(image_ids),
+    "images_sha256": sha256_json(sorted(image_ids)),
     "unreadable": record["unreadable"],
+    "scores": {
+        box_set: {metric: bootstrap.estimate(values[0], values[1:]) for metric, values in figures.items()}
+        for box_set, figures in scores.items()
+    },
+    "counts": counts,
+    "calibration": calibration,
+    "interval": {
+        "level": bootstrap.LEVEL,
+        "resamples": resamples,
+        "seed": seed,
+        "note": bootstrap.note(len(image_ids)),
+    },
+    **latency_figures(record["images"]),
+    "corruption_ms_mean": np.mean([entry["corruption_ms"] for entry in record["images"]]),
+    "inference_share": record["inference_s"] / record["wall_s"] if record["wall_s"] else None,
     **{key: settings[key] for key in ("person_thr", "score_thr", "nms_thr")},
     "provenance": record["provenance"],
 }
+with atomic_path(snakemake.output.replicates) as temporary:
+    np.savez_compressed(temporary, images=np.array(image_ids, np.int64), **replicates)
 write_json(snakemake.output.scores, result, "robustness.schema.yaml")
+
+shown = {metric: result["scores"]["detected"][metric]["value"] for metric in ("ap", "box_ap")}
 log.info(
-    "%s: %d of %d images detected, keypoint AP %s, person box AP %s",
-    condition,
-    scores["images_detected"],
-    scores["images"],
-    *("none" if scores[name] is None else f"{scores[name]:.3f}" for name in ("ap", "box_ap")),
+    "%s: %d of %d images detected, keypoint AP %s, person box AP %s%s",
+    name,
+    counts["detected"]["images_detected"],
+    len(image_ids),
+    *("none" if value is None else f"{value:.3f}" for value in shown.values()),
+    f"; {result['interval']['note']}" if result["interval"]["note"] else "",
 )
