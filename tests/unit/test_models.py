@@ -1,11 +1,12 @@
-"""Building models from a config and a checkpoint: what loads, and what is refused by name."""
+"""Building models from a config and a checkpoint: what loads, what is refused by name, what is exported."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from posebench import models
+from posebench import backends, export, models, results
 from posebench.backends.base import Network
 from posebench.errors import PoseBenchError
 
@@ -87,3 +88,25 @@ def test_the_input_size_is_that_of_the_config(weights, tmp_path):
 def test_a_missing_config_is_named(config, message):
     with pytest.raises(PoseBenchError, match=message):
         models.config_path(config)
+
+
+def test_an_exported_network_takes_any_batch_and_its_record_names_the_files(weights, tmp_path):
+    checkpoint, path = tmp_path / "a.pth", tmp_path / "pose.onnx"
+    torch.save({"state_dict": weights}, checkpoint)
+    network = replace(POSE, checkpoint=str(checkpoint))
+    export.export_onnx(network, path, 17)
+    session = backends.load("onnxruntime", replace(network, onnx=str(path)), "cpu", 1)
+    batch = np.random.default_rng(0).normal(size=(3, 3, 256, 192)).astype(np.float32)
+    with torch.inference_mode():
+        expected = models.build_network(network)(torch.from_numpy(batch))
+    for name, output in zip(("simcc_x", "simcc_y"), expected, strict=True):
+        np.testing.assert_allclose(session.run(batch)[name], output.numpy(), atol=1e-4)
+
+    record = export.model_record(network, path)
+    results.write_json(tmp_path / "pose.json", record, "model.schema.yaml")
+    assert record["checkpoint_sha256"] == results.sha256_file(checkpoint)
+    assert record["onnx_sha256"] == results.sha256_file(path)
+    assert (record["source"], record["opset"]) == ("exported by this workflow", 17)
+    # Whether the file is still the model is told elsewhere, for every runtime.
+    with pytest.raises(PoseBenchError, match="parity"):
+        results.write_json(tmp_path / "old.json", record | {"parity": {}}, "model.schema.yaml")

@@ -1,7 +1,7 @@
 """Make the run's ONNX files, one rule per network: export_detector, export_pose.
 
-Needs   a checkpoint (downloaded, or under data/demo/) or the user's own ONNX file; images to compare on
-Makes   results/<run>/models/<role>.onnx and its record <role>.json, with the difference from PyTorch
+Needs   a checkpoint (downloaded, or under data/demo/) or the user's own ONNX file
+Makes   results/<run>/models/<role>.onnx and its record <role>.json
 """
 
 for ROLE in ROLES:
@@ -12,9 +12,6 @@ for ROLE in ROLES:
         input:
             checkpoint=checkpoint(ROLE),
             onnx=given_onnx(ROLE),
-            annotations=annotations_file(),
-            images=images_dir(),
-            person_images=person_images_file(),
             downloads=ancient("config/downloads.tsv"),
             lib=[*LIB_MODELS, "workflow/scripts/posebench/export.py"],
             schema="workflow/schemas/model.schema.yaml",
@@ -27,14 +24,14 @@ for ROLE in ROLES:
             f"{RUN}/logs/export_{ROLE}.jobcost.tsv"
         conda:
             "../../envs/torch.yaml"
-        threads: measuring_threads()
+        threads: 1
         resources:
             mem_mb=4000,
         params:
             role=ROLE,
             model=config["models"][ROLE],
-            gates=config["export"],
+            export=config["export"],
         message:
-            f"Export the {ROLE} to ONNX and compare it with PyTorch"
+            f"Write the {ROLE} as ONNX"
         script:
             "../scripts/export_model.py"

@@ -1,4 +1,4 @@
-"""The two result tables: latency by benchmark row, and robustness by image condition."""
+"""The latency table, with reading and Markdown for all tables."""
 
 import math
 
@@ -9,7 +9,13 @@ import pandas as pd
 from posebench import results
 from posebench.errors import PoseBenchError, nearest
 from posebench.hardware import describe
-from posebench.study import BENCHMARKS, CONDITIONS, PIPELINE_TITLES, STAGES
+from posebench.study import (
+    BENCHMARKS,
+    PIPELINE_TITLES,
+    SOURCE_ARTIFACT,
+    STAGES,
+    artifact_name,
+)
 
 # So many runs allow one above the 99th percentile at 99 % confidence: .99^n + n .01 .99^(n-1) < .01.
 RUNS_FOR_P99 = 662
@@ -19,16 +25,13 @@ DEVICE_TITLES = {"cpu": "CPU", "cuda": "GPU"}
 BENCHMARK_COLUMNS = (
     "benchmark", "title", "pipeline", "runtime", "device", "precision", "status", "reason",
     "runs", "persons", "latency_ms_mean", "latency_ms_std", "latency_ms_p5", "latency_ms_p50",
-    "latency_ms_p95", "latency_ms_p99", "fps", "speedup", "speedup_against", "threads",
+    "latency_ms_p95", "latency_ms_p99", "fps", "speedup", "speedup_against",
+    "parity", "parity_reason", "threads",
     *(f"stage_{stage}_ms" for stage in STAGES),
 )  # fmt: skip
-ROBUSTNESS_COLUMNS = (
-    "condition", "title", "images", "images_detected", "detection_rate", "mean_confidence", "persons",
-    "persons_per_image", "fps", "latency_ms_mean", "ap", "ap50", "ar", "box_ap", "unreadable",
-)  # fmt: skip
 
 
-def _read(paths, schema: str, key: str, registry: dict) -> list[dict]:
+def read_records(paths, schema: str, key: str, registry: dict) -> list[dict]:
     """Read result files, validate them, and return them in the order of `registry`."""
     validator = jsonschema.Draft202012Validator(results.read_schema(schema))
     records = {}
@@ -50,47 +53,93 @@ def _read(paths, schema: str, key: str, registry: dict) -> list[dict]:
 
 def read_latency(paths) -> list[dict]:
     """Return the records of latency JSON files in the study's order; PoseBenchError names a bad file."""
-    return _read(paths, "latency.schema.yaml", "benchmark", BENCHMARKS)
+    return read_records(paths, "latency.schema.yaml", "benchmark", BENCHMARKS)
 
 
-def read_robustness(paths) -> list[dict]:
-    """Return the records of robustness JSON files in the study's order; PoseBenchError names a bad file."""
-    return _read(paths, "robustness.schema.yaml", "condition", CONDITIONS)
+def read_parity(paths) -> list[dict]:
+    """Return the records of parity JSON files in the study's order; PoseBenchError names a bad file."""
+    artifacts = {artifact_name(row): row for row in BENCHMARKS.values()}
+    del artifacts[SOURCE_ARTIFACT]
+    return read_records(paths, "parity.schema.yaml", "artifact", artifacts)
 
 
-def _baseline(record: dict, ran: dict) -> str | None:
+def _verdict(benchmark: str, parity: dict[str, dict]) -> dict:
+    """Return the columns parity and parity_reason of a row; `parity` maps artifacts to their records."""
+    artifact = artifact_name(BENCHMARKS[benchmark])
+    record = parity.get(artifact)
+    if artifact == SOURCE_ARTIFACT:
+        word, reason = "source", None
+    elif record is None:
+        word, reason = "not checked", "not compared with PyTorch"
+    elif record["status"] != "ok":
+        word, reason = "not checked", record["reason"]
+    else:
+        word, reason = ("passes", None) if record["passes"] else ("fails", parity_failure(record))
+    return {"parity": word, "parity_reason": reason}
+
+
+def parity_failure(record: dict) -> str:
+    """Say by how much an artifact passed over its gates, like 'AP -0.031, keypoints P95 4.2 px'."""
+    told = []
+    for gate in record["failed"]:
+        if gate == "max_ap_diff":
+            told.append(f"AP {round(record['ap_diff']['value'], 4):+g}")
+            continue
+        name, key = {
+            "max_keypoint_p95_px": ("keypoints", "keypoint_px_p95"),
+            "max_box_p95_px": ("boxes", "box_px_p95"),
+        }[gate]
+        # Null: no box of the artifact is a person of the source.
+        told.append(
+            f"no {name} in common" if record[key] is None else f"{name} P95 {round(record[key], 2):g} px"
+        )
+    return ", ".join(told)
+
+
+def _baseline(record: dict, trusted: dict) -> str | None:
     """Return the PyTorch row that `record` is compared with: that of the GPU, else that of its own device."""
     for device in ("cuda", record["device"]):
         for name, row in BENCHMARKS.items():
             same = PIPELINE_TITLES[row.pipeline] == record["pipeline"]
-            if same and row.runtime == "pytorch" and row.device == device and name in ran:
+            if same and row.runtime == "pytorch" and row.device == device and name in trusted:
                 return name
     return None
 
 
-def _no_baseline(record: dict, ran: dict) -> str:
+def _no_baseline(record: dict, ran: dict, trusted: dict) -> str:
     """Say why a row has no speed-up."""
-    rows = [ran[name] for name, row in BENCHMARKS.items() if row.runtime == "pytorch" and name in ran]
-    if any(row["pipeline"] == record["pipeline"] for row in rows):
-        return f"no PyTorch row ran on the {DEVICE_TITLES[record['device']]}"
-    return "no PyTorch row ran"
+    names = [name for name, row in BENCHMARKS.items() if row.runtime == "pytorch" and name in ran]
+    same = [name for name in names if ran[name]["pipeline"] == record["pipeline"]]
+    if wrong := [name for name in same if name not in trusted]:
+        return f"{BENCHMARKS[wrong[0]].title} fails parity"
+    return f"no PyTorch row ran on the {DEVICE_TITLES[record['device']]}" if same else "no PyTorch row ran"
 
 
-def benchmark_table(records: list[dict]) -> pd.DataFrame:
+def benchmark_table(records: list[dict], parity=()) -> pd.DataFrame:
     """Return one row per latency record (see BENCHMARK_COLUMNS; times in milliseconds).
 
     The speed-up is the mean of the PyTorch row divided by the mean of this row, always within one pipeline:
-    the GPU row when it ran, else the row of the same device; `speedup_against` names it.
+    the GPU row when it ran, else the row of the same device; `speedup_against` names it. An artifact that
+    fails parity (`parity`: the records of read_parity) computes something else: it has no speed-up, and is
+    nobody's baseline.
     """
+    parity = {record["artifact"]: record for record in parity}
+    verdicts = {record["benchmark"]: _verdict(record["benchmark"], parity) for record in records}
     ran = {record["benchmark"]: record for record in records if record["status"] == "ok"}
+    trusted = {name: record for name, record in ran.items() if verdicts[name]["parity"] != "fails"}
     rows = []
     for record in records:
-        row = {key: record[key] for key in BENCHMARK_COLUMNS[:8]}
+        verdict = verdicts[record["benchmark"]]
+        row = {key: record[key] for key in BENCHMARK_COLUMNS[:8]} | verdict
         if record["status"] == "ok":
             samples = np.asarray(record["latency_ms"], dtype=np.float64)
             mean = float(samples.mean())
             p5, p50, p95, p99 = (float(value) for value in np.percentile(samples, (5, 50, 95, 99)))
-            against = _baseline(record, ran)
+            if verdict["parity"] == "fails":
+                against, missing = None, f"fails parity ({verdict['parity_reason']})"
+            else:
+                against = _baseline(record, trusted)
+                missing = None if against else _no_baseline(record, ran, trusted)
             row |= {
                 "runs": len(samples),
                 "persons": record["persons"],
@@ -102,21 +151,13 @@ def benchmark_table(records: list[dict]) -> pd.DataFrame:
                 "latency_ms_p99": p99,
                 "fps": 1000 / mean,
                 "speedup": float(np.mean(ran[against]["latency_ms"])) / mean if against else None,
-                "speedup_against": against or _no_baseline(record, ran),
+                "speedup_against": against or missing,
                 "threads": record["provenance"].get("threads"),
             }
             row |= {f"stage_{name}_ms": float(np.mean(ms)) for name, ms in record["stages_ms"].items() if ms}
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(BENCHMARK_COLUMNS))
     return table.astype(dict.fromkeys(("runs", "persons", "threads"), "Int64"))
-
-
-def robustness_table(records: list[dict]) -> pd.DataFrame:
-    """Return one row per robustness record (see ROBUSTNESS_COLUMNS; rates and scores in [0, 1])."""
-    rows = [{key: record[key] for key in ROBUSTNESS_COLUMNS} for record in records]
-    for row in rows:
-        row["unreadable"] = len(row["unreadable"])
-    return pd.DataFrame(rows, columns=list(ROBUSTNESS_COLUMNS))
 
 
 def cell(value, digits: int = 2, unit: str = "") -> str:
@@ -170,10 +211,10 @@ def measured_text(records: list[dict]) -> str:
     warmup = sorted({record["warmup"] for record in ran})
     parts = [
         f"Machine: {'; '.join(machines(ran)) or 'not recorded'}",
-        f"threads: {_span(threads)}" if threads else "",
+        f"threads: {span(threads)}" if threads else "",
         f"image: {', '.join(images)}",
         f"persons in it: {_persons(ran)}",
-        f"timed runs: {_span(runs)}, after {_span(warmup)} for warm-up",
+        f"timed runs: {span(runs)}, after {span(warmup)} for warm-up",
     ]
     return " · ".join(filter(None, parts))
 
@@ -183,13 +224,13 @@ def _persons(ran: list[dict]) -> str:
     counts = {}
     for record in ran:
         counts.setdefault(record["pipeline"], set()).add(record["persons"])
-    told = {pipeline: _span(sorted(numbers)) for pipeline, numbers in counts.items()}
+    told = {pipeline: span(sorted(numbers)) for pipeline, numbers in counts.items()}
     if len(set(told.values())) == 1:
         return next(iter(told.values()))
     return ", ".join(f"{number} ({pipeline})" for pipeline, number in told.items())
 
 
-def _span(values: list[int]) -> str:
+def span(values: list[int]) -> str:
     return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
@@ -234,14 +275,33 @@ def benchmark_markdown(
             shown["Speed-up"] = f"*not run: {cell(row['reason'])}*"
         rows.append(shown)
     if not rows:
-        return _page(["No benchmark row is configured."], notice)
+        return page(["No benchmark row is configured."], notice)
     measured = " · ".join(filter(None, (title, measured_text(records))))
     speedup = "Speed-up: mean of the named PyTorch row of the same pipeline / mean of this row."
-    return _page([markdown(rows, columns), measured, speedup, f"¹ {note}" if note else ""], notice)
+    notes = [speedup, parity_note(table), f"¹ {note}" if note else ""]
+    return page([markdown(rows, columns), measured, *notes], notice)
+
+
+def parity_note(table: pd.DataFrame) -> str:
+    """Say which rows of the latency table are not the models' own answers, or may not be."""
+    ran = table[table["status"] == "ok"]
+    unchecked = ran[ran["parity"] == "not checked"]
+    notes = [
+        f"Parity not checked: {cell(reason)} ({', '.join(rows['title'])})."
+        for reason, rows in unchecked.groupby("parity_reason", sort=False)
+    ]
+    if (ran["parity"] == "fails").any():
+        notes.append(
+            "A row that fails parity gives other results than PyTorch does (see the parity table), so it has "
+            "no speed-up."
+        )
+    return " ".join(notes)
 
 
 def speedup_text(row: dict) -> str:
     """Return '1.87× (vs PyTorch Full CPU)', or why there is no speed-up."""
+    if row["parity"] == "fails":
+        return row["speedup_against"]
     if pd.isna(row["speedup"]):
         return f"{DASH} ({row['speedup_against']})"
     number = f"{row['speedup']:.{2 if row['speedup'] >= 0.1 else 3}f}×"
@@ -249,44 +309,7 @@ def speedup_text(row: dict) -> str:
     return f"{number} ({'baseline' if same else 'vs ' + BENCHMARKS[row['speedup_against']].title})"
 
 
-def robustness_markdown(
-    table: pd.DataFrame, records: list[dict], title: str = "", notice: str | None = None
-) -> str:
-    """Return the robustness table for people, with models, machine, notice and names of unreadable images."""
-    columns = {"Condition": "left", "Detection rate": "right", "Images detected": "right", "AP": "right"}
-    columns |= {"AP50": "right", "AR": "right", "Box AP": "right", "Mean confidence": "right"}
-    columns |= {"Persons / image": "right", "FPS": "right"}
-    rows = [
-        {
-            "Condition": cell(row["title"]),
-            "Detection rate": percent(row["detection_rate"]),
-            "Images detected": f"{row['images_detected']} / {row['images']}",
-            "AP": cell(row["ap"], 3),
-            "AP50": cell(row["ap50"], 3),
-            "AR": cell(row["ar"], 3),
-            "Box AP": cell(row["box_ap"], 3),
-            "Mean confidence": cell(row["mean_confidence"], 3),
-            "Persons / image": cell(row["persons_per_image"]),
-            "FPS": cell(row["fps"]),
-        }
-        for row in table.to_dict("records")
-    ]
-    if not rows:
-        return _page(["No image condition is configured."], notice)
-    thresholds = sorted({record["person_thr"] for record in records})
-    explained = (
-        f"A person counts from a box score of {', '.join(f'{thr:g}' for thr in thresholds)}. "
-        "Detection rate: images with such a person / all images. AP, AP50, AR: COCO keypoints. "
-        "Mean confidence: SimCC maxima, which are no probabilities and may pass 1. "
-        "FPS: 1000 / mean time per image while predicting; it depends on how many persons are found."
-    )
-    files = list(dict.fromkeys(name for record in records for name in record["unreadable"]))
-    lost = f"Unreadable images, left out of all figures: {', '.join(map(cell, files))}." if files else ""
-    measured = " · ".join(filter(None, (title, f"Machine: {'; '.join(machines(records)) or 'not recorded'}")))
-    return _page([markdown(rows, columns), measured, explained, lost], notice)
-
-
-def _page(parts: list[str], notice: str | None) -> str:
+def page(parts: list[str], notice: str | None) -> str:
     """Join paragraphs; the notice comes last so that it stays with the table wherever the file is shown."""
     parts = [*parts, f"*{notice}*" if notice else ""]
     return "\n\n".join(part for part in parts if part) + "\n"

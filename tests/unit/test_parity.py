@@ -1,0 +1,363 @@
+"""Parity: the demo models' ONNX files against PyTorch, and what a damaged file does to its latency rows."""
+
+import json
+from copy import deepcopy
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from demo_models import DETECTOR, POSE
+from fake_results import fake_latency, fake_parity
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import numpy_helper
+
+from conftest import ROOT
+from posebench import parity, results, tables
+from posebench.backends import base
+from posebench.coco import filter_person_images
+from posebench.errors import PoseBenchError
+from posebench.parity_tables import PARITY_COLUMNS, parity_markdown, parity_table
+
+ON_CPU = "onnxruntime_cpu_fp32"
+ON_GPU = ["onnxruntime_cuda_fp32", "pytorch_cuda_fp32", "tensorrt_cuda_fp16"]
+GATES = ["max_ap_diff", "max_keypoint_p95_px", "max_box_p95_px"]
+IMAGES = 10  # as many as an interval needs
+SHIFT_PX = 4  # of the network's input
+
+
+# --------------------------------------------------------------------------------------- the demo models
+
+
+@pytest.fixture(scope="module")
+def config() -> dict:
+    """The default config with the demo models, made small."""
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    for network in (DETECTOR, POSE):
+        config["models"][network.role] = {
+            "name": network.name,
+            "config": network.config,
+            "checkpoint": network.checkpoint,
+            "onnx": None,
+            "input_size": list(network.input_size),
+        }
+    config["parity"]["images"] = IMAGES
+    config["bootstrap"]["resamples"] = 50
+    return config
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> dict:
+    """Synthetic scenes, all with persons."""
+    from posebench.scenes import write_scenes
+
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder / "images", folder / "annotations.json", IMAGES, 0, 31)
+    entries = filter_person_images(folder / "annotations.json", "scenes")["images"]
+    return {"images": folder / "images", "annotations": folder / "annotations.json", "entries": entries}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> dict:
+    from posebench.export import export_onnx
+
+    folder = tmp_path_factory.mktemp("models")
+    for network in (DETECTOR, POSE):
+        export_onnx(network, folder / f"{network.role}.onnx", 17)
+    return {network.role: str(folder / f"{network.role}.onnx") for network in (DETECTOR, POSE)}
+
+
+@pytest.fixture(scope="module")
+def good(config, data, exported) -> dict:
+    return parity.check_artifact(config, ON_CPU, exported, data, 1)
+
+
+def write(path, record) -> str:
+    results.write_json(path, record, "parity.schema.yaml")
+    return str(path)
+
+
+def damage(path, target, change) -> str:
+    """Copy an ONNX file to `target` with the weights that `change` (name, array) returns."""
+    model = onnx.load(path)
+    touched = 0
+    for weight in model.graph.initializer:
+        before = numpy_helper.to_array(weight)
+        after = change(weight.name, before)
+        if after is not before:
+            weight.CopyFrom(numpy_helper.from_array(after.astype(before.dtype), weight.name))
+            touched += 1
+    assert touched, "nothing was damaged"
+    onnx.save(model, str(target))
+    return str(target)
+
+
+def test_an_export_passes(good, exported, tmp_path):
+    write(tmp_path / "good.json", good)
+    assert (good["status"], good["passes"], good["failed"]) == ("ok", True, [])
+    assert good["images"] == IMAGES and good["persons"] > IMAGES
+    assert good["keypoints"] == 17 * good["persons"]
+    assert 0 <= good["persons"] - good["boxes"] <= good["unmatched_boxes"]
+    for name in ("ap_source", "ap_artifact"):
+        assert 0.3 < good[name]["low"] <= good[name]["value"] <= good[name]["high"] <= 1
+    difference = good["ap_artifact"]["value"] - good["ap_source"]["value"]
+    assert good["ap_diff"]["value"] == pytest.approx(difference)
+    assert 0 <= good["keypoint_px_p95"] <= good["keypoint_px_max"]
+    assert 0 < good["box_px_p95"] <= good["box_px_max"] < 0.5
+    assert 0 < good["raw"]["max_simcc_diff"] < 1e-3
+    for network in (DETECTOR, POSE):
+        provenance = good["provenance"]
+        file = provenance["artifacts"][network.role]
+        assert file["sha256"] == results.sha256_file(exported[network.role])
+        assert provenance["source"][network.role]["sha256"] == results.sha256_file(network.checkpoint)
+
+
+def test_a_damaged_pose_network_fails_and_its_rows_say_so(config, data, exported, good, tmp_path):
+    graph = onnx.load(exported["pose"]).graph
+    columns = next(node.input[1] for node in graph.node if "simcc_x" in node.output)
+
+    def shift(name, weights):
+        # Two SimCC bins are one pixel of the crop.
+        return np.roll(weights, 2 * SHIFT_PX, axis=1) if name == columns else weights
+
+    onnx_files = {**exported, "pose": damage(exported["pose"], tmp_path / "pose.onnx", shift)}
+    record = parity.check_artifact(config, ON_CPU, onnx_files, data, 1)
+    path = write(tmp_path / "parity.json", record)
+    assert record["passes"] is False
+    assert record["failed"] == ["max_ap_diff", "max_keypoint_p95_px"]
+    assert record["ap_diff"]["value"] < -0.01
+    assert record["keypoint_px_p95"] > 2 * good["keypoint_px_p95"]
+    assert record["box_px_p95"] == good["box_px_p95"], "the detector is the same"
+
+    latency = [fake_latency(name) for name in ("pytorch_full_cpu", "onnx_full_cpu", "onnx_pose_cpu")]
+    table = tables.benchmark_table(latency, tables.read_parity([path]))
+    csv = table.to_csv(index=False).splitlines()
+    reason = f"(AP {record['ap_diff']['value']:+.4f}".rstrip("0")
+    told = [line for line in csv if f"fails parity {reason}" in line]
+    assert len(told) == 2, "detect+pose and pose only run the same artifact"
+    assert table.set_index("benchmark").speedup[["onnx_full_cpu", "onnx_pose_cpu"]].isna().all()
+    text = tables.benchmark_markdown(table, latency)
+    assert text.count(f"| fails parity {reason}, keypoints P95 ") == 2
+    assert "fails: AP -" in parity_markdown(parity_table([record]), [record])
+
+
+def test_a_detector_that_is_off_fails_by_its_boxes(config, data, exported, tmp_path):
+    def shift(name, weights):
+        return weights + SHIFT_PX if name == "priors" else weights
+
+    onnx_files = {**exported, "detector": damage(exported["detector"], tmp_path / "detector.onnx", shift)}
+    record = parity.check_artifact(config, ON_CPU, onnx_files, data, 1)
+    assert "max_box_p95_px" in record["failed"] and "max_keypoint_p95_px" not in record["failed"]
+    assert record["raw"]["max_box_diff_px"] == pytest.approx(SHIFT_PX, abs=0.01)
+    # 640 pixels of a scene are 320 of the network's input.
+    assert record["box_px_p95"] == pytest.approx(2 * SHIFT_PX, abs=0.1)
+
+
+def test_a_detector_that_finds_nobody_fails(config, data, exported, tmp_path):
+    def blind(name, weights):
+        return weights - 100 if "rtm_cls" in name and name.endswith("bias") else weights
+
+    onnx_files = {**exported, "detector": damage(exported["detector"], tmp_path / "detector.onnx", blind)}
+    few = data | {"entries": data["entries"][:2]}
+    record = parity.check_artifact(config, ON_CPU, onnx_files, few, 1)
+    write(tmp_path / "blind.json", record)
+    assert record["failed"] == ["max_ap_diff", "max_box_p95_px"]
+    assert record["boxes"] == 0 and record["unmatched_boxes"] == record["persons"] > 0
+    assert json.loads((tmp_path / "blind.json").read_text())["box_px_p95"] is None
+    assert record["ap_artifact"]["value"] == 0
+    assert record["ap_diff"]["low"] is None, "two images are too few for an interval"
+
+
+def test_a_pose_network_whose_outputs_are_no_numbers_fails(config, data, exported, tmp_path):
+    def break_head(name, weights):
+        return weights * np.nan if "head.final_layer" in name else weights
+
+    onnx_files = {**exported, "pose": damage(exported["pose"], tmp_path / "pose.onnx", break_head)}
+    few = data | {"entries": data["entries"][:2]}
+    record = parity.check_artifact(config, ON_CPU, onnx_files, few, 1)
+    write(tmp_path / "broken.json", record)
+    assert record["failed"] == ["max_ap_diff", "max_keypoint_p95_px"]
+    assert json.loads((tmp_path / "broken.json").read_text())["raw"]["max_simcc_diff"] is None
+
+
+def test_without_a_person_nothing_is_compared(config, data, exported, tmp_path):
+    config = deepcopy(config)
+    config["pipeline"]["score_thr"] = 1.0
+    record = parity.check_artifact(config, ON_CPU, exported, data | {"entries": data["entries"][:2]}, 1)
+    write(tmp_path / "nobody.json", record)
+    assert (record["status"], record["passes"]) == ("not run", None)
+    assert record["reason"] == "PyTorch finds no person in the 2 images to compare on"
+
+
+@pytest.mark.skipif(base.cuda_devices() > 0, reason="this machine has a CUDA device")
+@pytest.mark.parametrize("artifact", ON_GPU)
+def test_without_a_gpu_its_artifacts_are_not_run(artifact, config, data, exported, tmp_path):
+    record = parity.check_artifact(config, artifact, exported, data, 1)
+    write(tmp_path / "gpu.json", record)
+    assert (record["status"], record["reason"], record["passes"]) == ("not run", "no CUDA device", None)
+    assert record["device"] == "cuda" and record["provenance"]["machine"]
+
+
+@pytest.mark.parametrize("artifact", [ON_CPU, "tensorrt_cuda_fp16"])
+def test_models_given_as_onnx_have_no_source(artifact, config, data, exported, tmp_path):
+    config = deepcopy(config)
+    config["models"]["pose"] |= {"config": None, "checkpoint": None, "onnx": exported["pose"]}
+    record = parity.check_artifact(config, artifact, exported, data, 1)
+    write(tmp_path / "given.json", record)
+    assert (record["status"], record["passes"]) == ("no source", None)
+    assert record["reason"] == "no PyTorch source: RTMPose-t (demo) given as ONNX only"
+
+
+def test_an_unreadable_image_is_an_error_or_left_out(data, tmp_path):
+    entries = [{"id": 7, "file_name": "none.jpg", "width": 1, "height": 1}, data["entries"][0]]
+    with pytest.raises(PoseBenchError, match=r"none\.jpg.*dataset\.unreadable: skip"):
+        list(parity.read_images(data["images"], entries, "error"))
+    found = list(parity.read_images(data["images"], entries, "skip"))
+    assert [image_id for image_id, _ in found] == [data["entries"][0]["id"]]
+    with pytest.raises(PoseBenchError, match="none of the 1 images"):
+        list(parity.read_images(data["images"], entries[:1], "skip"))
+
+
+# --------------------------------------------------------------------------------------------- the steps
+
+
+@given(length=st.integers(1, 3000), count=st.integers(1, 400))
+def test_images_are_spread_evenly(length, count):
+    chosen = parity.spread(list(range(length)), count)
+    assert len(chosen) == min(count, length)
+    gaps = np.diff([-0.5, *(np.array(chosen) + 0.0), length - 0.5])
+    step = length / len(chosen)
+    assert gaps[1:-1].min(initial=step) >= int(step) and gaps[1:-1].max(initial=0) <= step + 1
+    assert max(gaps[0], gaps[-1]) <= step / 2 + 1
+
+
+BOXES = st.lists(
+    st.tuples(st.integers(0, 500), st.integers(0, 500), st.integers(5, 200), st.integers(5, 200)), max_size=8
+).map(lambda rows: np.array([(x, y, x + w, y + h) for x, y, w, h in rows], np.float32).reshape(-1, 4))
+
+
+@given(boxes=BOXES, seed=st.integers(0, 9))
+def test_a_box_is_paired_with_itself_in_any_order(boxes, seed):
+    order = np.random.default_rng(seed).permutation(len(boxes))
+    pairs = parity.match_boxes(boxes, boxes[order])
+    assert len(pairs) == len(boxes)
+    np.testing.assert_array_equal(boxes[pairs[:, 0]], boxes[order][pairs[:, 1]])
+
+
+@given(ours=BOXES, theirs=BOXES)
+def test_each_box_is_paired_once_and_only_with_one_it_overlaps(ours, theirs):
+    pairs = parity.match_boxes(ours, theirs)
+    assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)
+    for one, other in pairs:
+        corner = np.maximum(ours[one, :2], theirs[other, :2])
+        inside = np.prod(np.maximum(np.minimum(ours[one, 2:], theirs[other, 2:]) - corner, 0))
+        areas = [np.prod(box[2:] - box[:2]) for box in (ours[one], theirs[other])]
+        assert inside / (sum(areas) - inside) >= parity.MATCH_IOU - 1e-6
+
+
+def test_the_best_pair_comes_first():
+    ours = np.array([[0, 0, 100, 100], [10, 0, 110, 100]], np.float32)
+    theirs = np.array([[11, 0, 111, 100], [300, 300, 400, 400]], np.float32)
+    assert parity.match_boxes(ours, theirs).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed"),
+    [
+        ({}, []),
+        ({"ap_diff": {"value": -0.0021}}, ["max_ap_diff"]),
+        ({"ap_diff": {"value": 0.0021}}, ["max_ap_diff"]),
+        ({"ap_diff": {"value": None}}, []),
+        ({"keypoint_px_p95": 0.51}, ["max_keypoint_p95_px"]),
+        ({"keypoint_px_p95": float("nan")}, ["max_keypoint_p95_px"]),
+        ({"box_px_p95": float("inf")}, ["max_box_p95_px"]),
+        ({"ap_diff": {"value": 0.002}, "keypoint_px_p95": 0.5, "box_px_p95": 0.5}, []),
+    ],
+)
+def test_gates(changes, failed):
+    record = fake_parity(ON_CPU)
+    assert parity.failed_gates(record | changes, record["gates"]) == failed
+
+
+# ---------------------------------------------------------------------------------------------- the table
+
+
+@pytest.mark.parametrize("artifact", [ON_CPU, *ON_GPU])
+@pytest.mark.parametrize("changes", [{}, {"failed": GATES}, {"reason": "no CUDA device"}])
+def test_fakes_fit_the_schema(artifact, changes, tmp_path):
+    write(tmp_path / "fake.json", fake_parity(artifact, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"passes": False},
+        {"passes": None},
+        {"failed": ["max_ap_diff"]},
+        {"passes": False, "failed": ["max_something"]},
+        {"status": "not run"},
+        {"status": "maybe"},
+        {"images": 0},
+        {"keypoint_px_p95": -1.0},
+        {"ap_diff": 0.1},
+        {"provenance": {}},
+        {"comment": "fine"},
+    ],
+)
+def test_wrong_records_are_refused_and_named(changes, tmp_path):
+    path = tmp_path / "bad.json"
+    with pytest.raises(PoseBenchError, match=r"bad\.json: result does not fit parity\.schema\.yaml"):
+        write(path, fake_parity(ON_CPU) | changes)
+    path.write_text(json.dumps(fake_parity(ON_CPU) | changes))
+    with pytest.raises(PoseBenchError, match=r"bad\.json: does not fit .* delete it and run again"):
+        tables.read_parity([path])
+
+
+def test_bad_files_are_named(tmp_path):
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    with pytest.raises(PoseBenchError, match=r"broken\.json: not valid JSON.*delete it and run again"):
+        tables.read_parity([broken])
+    for name in ("onnxruntime_cpu_fp23", "pytorch_cpu_fp32"):
+        path = write(tmp_path / "other.json", fake_parity(ON_CPU) | {"artifact": name})
+        with pytest.raises(PoseBenchError, match=rf"other\.json: unknown artifact '{name}'"):
+            tables.read_parity([path])
+
+
+def test_table_and_markdown(tmp_path):
+    records = [
+        fake_parity(ON_CPU),
+        fake_parity("pytorch_cuda_fp32", reason="no CUDA device"),
+        fake_parity("tensorrt_cuda_fp16", GATES),
+    ]
+    paths = [write(tmp_path / f"{record['artifact']}.json", record) for record in records]
+    read = tables.read_parity(paths)
+    assert [record["artifact"] for record in read] == ["pytorch_cuda_fp32", ON_CPU, "tensorrt_cuda_fp16"]
+    table = parity_table(read)
+    assert list(table.columns) == list(PARITY_COLUMNS)
+    assert table.passes.tolist()[1:] == [True, False] and table.passes.isna().tolist() == [True, False, False]
+    row = table.iloc[2]
+    assert (row.ap_diff, row.ap_diff_low, row.ap_diff_high) == (-0.031, -0.042, -0.019)
+    assert row.failed == ";".join(GATES) and row.max_box_p95_px == 0.5
+
+    text = parity_markdown(table, read, "Fake-m on fakes", "All of it is invented.")
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert "*not run: no CUDA device*" in lines[2]
+    assert "+0.0001 (-0.0002 to +0.0003)" in lines[3] and "0.12 / 80.50" in lines[3]
+    assert "2 of 1800" in lines[3] and lines[3].rstrip("| ").endswith("passes")
+    assert "fails: AP -0.031, keypoints P95 4.2 px, boxes P95 7.25 px" in lines[4]
+    assert "on 200 images" in text and "Gates: AP 0.002 either way, keypoints P95 0.5 px" in text
+    assert text.rstrip().endswith("*All of it is invented.*") and "Fake 3000" in text
+
+
+def test_a_missing_source_is_told_once():
+    reason = "no PyTorch source: Fake-m given as ONNX only"
+    records = [fake_parity(ON_CPU, reason=reason, status="no source")]
+    text = parity_markdown(parity_table(records), records)
+    assert f"| *{reason}* |" in text
+
+
+def test_the_table_of_nothing():
+    assert list(parity_table([]).columns) == list(PARITY_COLUMNS)
+    assert "No artifact" in parity_markdown(parity_table([]), [])

@@ -1,0 +1,49 @@
+"""Compare every artifact with PyTorch, one rule each: check_parity_onnxruntime_cpu_fp32, ...
+
+Needs   the ONNX files, the checkpoints, person images and their annotations
+Makes   results/<run>/parity/<artifact>.json with the differences, or the reason why nothing was compared
+"""
+
+for ARTIFACT in ARTIFACTS:
+
+    rule:
+        name:
+            f"check_parity_{ARTIFACT}"
+        input:
+            detector=f"{RUN}/models/detector.onnx",
+            pose=f"{RUN}/models/pose.onnx",
+            checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
+            annotations=annotations_file(),
+            images=images_dir(),
+            person_images=person_images_file(),
+            lib=[
+                *LIB_MODELS,
+                *expand(
+                    "workflow/scripts/posebench/{name}.py",
+                    name=["parity", "metrics", "bootstrap", "predictions"],
+                ),
+            ],
+            schema="workflow/schemas/parity.schema.yaml",
+        output:
+            parity=f"{RUN}/parity/{ARTIFACT}.json",
+        log:
+            f"{RUN}/logs/check_parity_{ARTIFACT}.log",
+        benchmark:
+            f"{RUN}/logs/check_parity_{ARTIFACT}.jobcost.tsv"
+        # PyTorch runs beside the artifact. Its environment has ONNX Runtime, that of CUDA has all runtimes.
+        conda:
+            conda_env("pytorch", ARTIFACT.split("_")[1])
+        threads: measuring_threads()
+        resources:
+            mem_mb=6000,
+        params:
+            artifact=ARTIFACT,
+            seed=config["seed"],
+            resamples=config["bootstrap"]["resamples"],
+            parity=config["parity"],
+            pipeline=config["pipeline"],
+            unreadable=DATASET["unreadable"],
+        message:
+            f"Compare {ARTIFACT} with PyTorch"
+        script:
+            "../scripts/check_parity.py"

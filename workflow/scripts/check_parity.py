@@ -1,0 +1,26 @@
+"""Compare one artifact with its PyTorch source, or say why this machine cannot."""
+
+from posebench import logs
+from posebench.networks import ROLES, thread_count
+from posebench.parity import check_artifact
+from posebench.results import read_json, write_json
+
+log = logs.start(snakemake.log[0])
+config = snakemake.config
+record = check_artifact(
+    config,
+    snakemake.params.artifact,
+    onnx={role: snakemake.input[role] for role in ROLES},
+    data={
+        "images": snakemake.input.images,
+        "entries": read_json(snakemake.input.person_images)["images"],
+        "annotations": snakemake.input.annotations,
+    },
+    threads=thread_count(config["threads"], snakemake.threads),
+)
+write_json(snakemake.output.parity, record, "parity.schema.yaml")
+if record["status"] == "ok":
+    verdict = f"fails {', '.join(record['failed'])}" if record["failed"] else "passes"
+else:
+    verdict = f"not compared: {record['reason']}"
+log.info("%s: %s", snakemake.params.artifact, verdict)
