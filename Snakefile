@@ -22,6 +22,7 @@ include: "workflow/rules/dataset.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/parity.smk"
 include: "workflow/rules/robustness.smk"
+include: "workflow/rules/sweep.smk"
 include: "workflow/rules/latency.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/summary.smk"
@@ -35,7 +36,11 @@ rule all:
         rules.make_tables.output,
         rules.plot_latency.output,
         rules.plot_robustness.output,
+        rules.plot_loss.output,
+        rules.plot_calibration.output,
+        rules.plot_coco_c.output,
         rules.draw_grids.output,
+        rules.draw_corruptions.output,
         rules.write_findings.output,
         rules.write_readme.output,
         rules.write_run.output,

@@ -1,29 +1,21 @@
-"""Figures, drawing and picture grids, from invented records and images."""
+"""The latency figure, drawing and picture grids, from invented records and images."""
 
 import json
 
 import cv2
 import numpy as np
 import pytest
-from fake_results import fake_latency, fake_robustness
+from fake_results import fake_latency
 
 from posebench import draw, figures, grids
 from posebench.errors import PoseBenchError
-from posebench.study import BENCHMARKS, CONDITIONS
-from posebench.tables import robustness_table
+from posebench.study import BENCHMARKS, COCO_C_CONDITIONS, STUDY_CONDITIONS
 
 LATENCY = {
     "all": [fake_latency(name) for name in BENCHMARKS],
     "cpu": [fake_latency(name, row.device == "cpu") for name, row in BENCHMARKS.items()],
     "one": [fake_latency("onnx_full_cpu", latency_ms=[3.0])],
     "none": [fake_latency(name, False, reason="a $reason " * 20) for name in BENCHMARKS],
-    "empty": [],
-}
-NOTHING = dict.fromkeys(("detection_rate", "ap", "mean_confidence"))
-ROBUSTNESS = {
-    "all": [fake_robustness(name) for name in CONDITIONS],
-    "nulls": [fake_robustness(name, **NOTHING) for name in CONDITIONS],
-    "one": [fake_robustness("noise_heavy", mean_confidence=1.4)],
     "empty": [],
 }
 
@@ -45,11 +37,18 @@ def test_latency_figure(tmp_path, case):
     check_png(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("case", ROBUSTNESS)
-def test_robustness_figure(tmp_path, case):
-    table = robustness_table(ROBUSTNESS[case])
-    figures.plot_robustness(table, tmp_path / "a.png", "Fake-m on fakes", "An invented notice. " * 12)
-    check_png(tmp_path / "a.png")
+def test_rows_that_fail_parity_are_marked(monkeypatch):
+    kept = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: kept.append(figure))
+    for failing in ({"onnx_full_cpu", "onnx_full_gpu"}, {"onnx_full_gpu"}):
+        figures.plot_latency(LATENCY["cpu"], None, failing=failing)
+    marked, unmarked = (
+        [text.get_text() for text in (*figure.texts, *figure.axes[0].texts)] for figure in kept
+    )
+    assert "ONNX Full CPU †" in marked and any("†: fails parity" in text for text in marked)
+    # What did not run has nothing to mark.
+    assert "ONNX Full GPU" in marked and not any("†" in text for text in unmarked)
+    figures.plt.close("all")
 
 
 def test_the_same_data_give_the_same_bytes(tmp_path):
@@ -154,7 +153,8 @@ def predict(folder, conditions) -> list:
     for name in conditions:
         found = [person(number, 22) for number in range(1, 9)]
         found += [person(number, 150, box_score=0.3) for number in range(1, 9)]
-        paths.append(folder / f"{name}.json")
+        paths.append(folder / name / "detected.json")
+        paths[-1].parent.mkdir(exist_ok=True)
         paths[-1].write_text(json.dumps(found))
     return paths
 
@@ -212,16 +212,15 @@ def test_only_persons_above_the_threshold_are_counted_and_drawn(dataset):
     assert grids.draw_tile(scenes, dataset[1][0], "clean", 160, 120)[1] == "no person found"
 
 
-def test_a_file_that_is_no_condition_is_named(tmp_path):
-    (tmp_path / "noise_hevy.json").write_text("[]")
-    with pytest.raises(PoseBenchError, match="did you mean 'noise_heavy'"):
-        grids.read_predictions([tmp_path / "noise_hevy.json"], {1})
+def test_a_folder_that_is_no_condition_is_named(tmp_path):
+    with pytest.raises(PoseBenchError, match=r"'noise_hevy' is no condition.*did you mean 'noise_heavy'"):
+        grids.read_predictions([tmp_path / "noise_hevy" / "detected.json"], {1})
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 9])
 def test_grids_of_any_number_of_conditions(dataset, tmp_path, count):
     _, images, _ = dataset
-    scenes = scenes_of(dataset, list(CONDITIONS)[:count], {1, 2, 3, 5, 6})
+    scenes = scenes_of(dataset, list(STUDY_CONDITIONS)[:count], {1, 2, 3, 5, 6})
     text = ("Fake-m on fakes", "An invented notice. " * 12)
     grids.draw_condition_grid(tmp_path / "conditions.jpg", scenes, images[4], *text)
     grids.draw_image_grid(tmp_path / "images.jpg", scenes, [images[i] for i in (0, 1, 2, 5)], *text)
@@ -235,3 +234,49 @@ def test_grids_of_any_number_of_conditions(dataset, tmp_path, count):
 def test_the_image_grid_without_images_says_so(dataset, tmp_path):
     grids.draw_image_grid(tmp_path / "a.jpg", scenes_of(dataset, ["clean"], set()), [])
     assert cv2.imread(str(tmp_path / "a.jpg")).shape[1] == grids.WIDTH
+
+
+def corruption_grid(dataset, path, names, seed=1):
+    folder, images, _ = dataset
+    text = ("Fake-m on fakes", "An invented notice. " * 12)
+    grids.draw_corruption_grid(path, folder, images[4], names, seed, *text)
+    return cv2.imread(str(path))
+
+
+def test_a_row_per_corruption_and_a_column_per_severity(dataset, tmp_path, monkeypatch):
+    """The corrupted picture is replaced by a plain one, whose grey level tells the condition."""
+    names = ["coco_c_fog_2", "coco_c_fog_5", "coco_c_snow_2", "coco_c_snow_5"]
+    greys = dict(zip(names, (40, 80, 120, 160), strict=True))
+    asked = []
+
+    def plain(condition, image, seed, image_id):
+        asked.append((condition, seed, image_id))
+        return np.full_like(image, greys[condition])
+
+    monkeypatch.setattr(grids.corruptions, "apply", plain)
+    picture = corruption_grid(dataset, tmp_path / "a.jpg", names, seed=9)
+    assert asked == [(name, 9, 5) for name in names]
+    # The middle of the patch of each level.
+    places = {
+        name: np.median(np.argwhere((picture == grey).all(axis=2)), axis=0) for name, grey in greys.items()
+    }
+    (y2, x2), (y5, x5), (below_y, below_x) = (places[name] for name in names[:3])
+    assert y2 == pytest.approx(y5, abs=2) and x2 + 100 < x5
+    assert below_x == pytest.approx(x2, abs=2) and below_y > y2 + 100
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, len(COCO_C_CONDITIONS)])
+def test_the_corruption_grid_of_any_number_of_conditions(dataset, tmp_path, monkeypatch, count):
+    if count > 7:  # the real ones take seconds
+        monkeypatch.setattr(grids.corruptions, "apply", lambda name, image, seed, image_id: image)
+    picture = corruption_grid(dataset, tmp_path / "a.jpg", list(COCO_C_CONDITIONS)[:count])
+    assert picture.shape[1] == grids.WIDTH and picture.shape[0] > 300
+    assert (picture[:, -5:] > 240).all()
+    assert (tmp_path / "a.jpg").stat().st_size <= grids.MAX_BYTES
+
+
+def test_the_corruption_grid_is_the_same_every_time(dataset, tmp_path):
+    one, again, other = (
+        corruption_grid(dataset, tmp_path / "a.jpg", ["coco_c_gaussian_noise_3"], seed) for seed in (1, 1, 2)
+    )
+    assert (one == again).all() and (one != other).any()

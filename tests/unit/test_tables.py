@@ -1,29 +1,23 @@
-"""Tables and key findings, from invented records."""
+"""The latency table, from invented records."""
 
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from fake_results import CENTRES_MS, fake_latency, fake_robustness
+from fake_results import fake_latency, fake_parity
 
 from posebench import results, tables
 from posebench.errors import PoseBenchError
-from posebench.findings import key_findings
-from posebench.study import BENCHMARKS, CONDITIONS, STAGES
+from posebench.study import BENCHMARKS, STAGES
 
 ON_CPU = [name for name, row in BENCHMARKS.items() if row.device == "cpu"]
 
 
-def benchmark(names=tuple(BENCHMARKS), **changes) -> pd.DataFrame:
+def benchmark(names=tuple(BENCHMARKS), parity=()) -> pd.DataFrame:
     """The table of a study in which only `names` ran."""
-    records = [fake_latency(name, name in names, **(changes if name in names else {})) for name in BENCHMARKS]
-    return tables.benchmark_table(records).set_index("benchmark", drop=False)
-
-
-def findings(latency, robustness) -> dict[str, str]:
-    found = key_findings(tables.benchmark_table(latency), tables.robustness_table(robustness))
-    return {finding["id"]: finding["text"] for finding in found}
+    records = [fake_latency(name, name in names) for name in BENCHMARKS]
+    return tables.benchmark_table(records, parity).set_index("benchmark", drop=False)
 
 
 # ------------------------------------------------------------------------------------------- the files
@@ -62,19 +56,6 @@ def test_wrong_latency_records_are_refused(tmp_path, changes):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "changes", [{"ap": -1.0}, {"detection_rate": 1.2}, {"images": None}, {"kind": "latency"}]
-)
-def test_wrong_robustness_records_are_refused(tmp_path, changes):
-    with pytest.raises(PoseBenchError, match="does not fit"):
-        results.write_json(tmp_path / "c.json", fake_robustness("clean") | changes, "robustness.schema.yaml")
-
-
-def test_unknown_scores_are_null(tmp_path):
-    nothing = dict.fromkeys(("ap", "ap50", "ar", "box_ap", "mean_confidence"))
-    results.write_json(tmp_path / "c.json", fake_robustness("clean", **nothing), "robustness.schema.yaml")
-
-
 def write(path, record) -> str:
     path.write_text(json.dumps(record))
     return str(path)
@@ -83,8 +64,6 @@ def write(path, record) -> str:
 def test_records_come_in_the_order_of_the_study(tmp_path):
     paths = [write(tmp_path / f"{name}.json", fake_latency(name)) for name in reversed(BENCHMARKS)]
     assert [record["benchmark"] for record in tables.read_latency(paths)] == list(BENCHMARKS)
-    paths = [write(tmp_path / f"{name}.json", fake_robustness(name)) for name in reversed(CONDITIONS)]
-    assert [record["condition"] for record in tables.read_robustness(paths)] == list(CONDITIONS)
 
 
 def test_bad_files_are_named(tmp_path):
@@ -155,20 +134,18 @@ def test_rows_that_did_not_run_keep_their_place_and_reason(tmp_path):
     assert list(table.index) == list(BENCHMARKS)
     absent = table.loc["tensorrt_full_fp16"]
     assert (absent.status, absent.reason) == ("not run", "no CUDA device")
-    numbers = [name for name in tables.BENCHMARK_COLUMNS[8:] if name != "threads"]
-    assert absent[numbers].isna().all()
+    figures = [name for name in tables.BENCHMARK_COLUMNS[8:] if not name.startswith("parity")]
+    assert absent[figures].isna().all()
     assert table.latency_ms_mean[ON_CPU].notna().all() and table.reason[ON_CPU].isna().all()
 
 
 def test_the_empty_table_has_all_columns():
     assert list(tables.benchmark_table([]).columns) == list(tables.BENCHMARK_COLUMNS)
-    assert list(tables.robustness_table([]).columns) == list(tables.ROBUSTNESS_COLUMNS)
     assert "No benchmark row" in tables.benchmark_markdown(tables.benchmark_table([]), [])
-    assert "No image condition" in tables.robustness_markdown(tables.robustness_table([]), [])
 
 
-def latency_text(records, **texts) -> str:
-    return tables.benchmark_markdown(tables.benchmark_table(records), records, **texts)
+def latency_text(records, parity=(), **texts) -> str:
+    return tables.benchmark_markdown(tables.benchmark_table(records, parity), records, **texts)
 
 
 def rows_of(text: str) -> dict[str, list[str]]:
@@ -207,6 +184,66 @@ def test_p99_footnote(runs, told):
     assert ("¹" in text) == (told is not None)
 
 
+ALL_GATES = ("max_ap_diff", "max_keypoint_p95_px", "max_box_p95_px")
+
+
+def test_rows_say_whether_their_artifact_passes_parity():
+    parity = [
+        fake_parity("onnxruntime_cpu_fp32"),
+        fake_parity("pytorch_cuda_fp32", reason="no CUDA device"),
+        fake_parity("tensorrt_cuda_fp16", ("max_ap_diff", "max_keypoint_p95_px")),
+    ]
+    table = benchmark(parity=parity)
+    assert set(table.parity[["onnx_full_cpu", "onnx_pose_cpu"]]) == {"passes"}
+    assert set(table.parity[["pytorch_full_cpu", "pytorch_pose_cpu"]]) == {"source"}
+    assert tuple(table.loc["pytorch_full_gpu", ["parity", "parity_reason"]]) == (
+        "not checked",
+        "no CUDA device",
+    )
+    assert table.parity_reason["onnx_full_gpu"] == "not compared with PyTorch"
+    assert table.parity["tensorrt_pose_fp16"] == "fails"
+    assert table.parity_reason["tensorrt_pose_fp16"] == "AP -0.031, keypoints P95 4.2 px"
+
+
+@pytest.mark.parametrize("gate", ALL_GATES)
+def test_what_fails_parity_has_no_speedup(gate):
+    failing = ["onnx_full_cpu", "onnx_pose_cpu"]
+    table = benchmark(ON_CPU, [fake_parity("onnxruntime_cpu_fp32", (gate,))])
+    assert table.speedup[failing].isna().all()
+    assert table.fps[failing].notna().all(), "its speed is still told"
+    records = [fake_latency(name, name in ON_CPU) for name in BENCHMARKS]
+    text = latency_text(records, [fake_parity("onnxruntime_cpu_fp32", ALL_GATES)])
+    told = "fails parity (AP -0.031, keypoints P95 4.2 px, boxes P95 7.25 px)"
+    assert rows_of(text)["ONNX Full CPU"][-1] == told
+    assert rows_of(text)["PyTorch Full CPU"][-1] == "1.00× (baseline)"
+    assert "gives other results than PyTorch" in text and "Parity not checked" not in text
+
+
+def test_what_fails_parity_is_no_baseline():
+    wrong = [fake_parity("pytorch_cuda_fp32", ("max_box_p95_px",)), fake_parity("onnxruntime_cpu_fp32")]
+    table = benchmark(parity=wrong)
+    assert table.speedup_against["onnx_full_cpu"] == "pytorch_full_cpu"
+    assert pd.isna(table.speedup["onnx_full_gpu"])
+    assert table.speedup_against["onnx_full_gpu"] == "PyTorch Full GPU fails parity"
+
+
+def test_rows_without_a_source_keep_their_speedup_and_are_named():
+    records = [fake_latency(name, name in ON_CPU) for name in BENCHMARKS]
+    reason = "no PyTorch source: Fake-m given as ONNX only"
+    record = fake_parity("onnxruntime_cpu_fp32", reason=reason, status="no source")
+    text = latency_text(records, [record])
+    assert rows_of(text)["ONNX Full CPU"][-1].endswith("× (vs PyTorch Full CPU)")
+    assert f"Parity not checked: {reason} (ONNX Full CPU, ONNX Pose CPU)." in text
+    assert "ONNX Full GPU" not in text.split("Parity not checked")[1], (
+        "a row that did not run needs no parity"
+    )
+
+
+def test_a_difference_that_is_no_number_is_told_in_words():
+    record = fake_parity("onnxruntime_cpu_fp32", ("max_box_p95_px",), box_px_p95=None)
+    assert tables.parity_failure(record) == "no boxes in common"
+
+
 def test_662_runs_are_enough_for_one_above_p99():
     def at_most_one_above(runs):
         return 0.99**runs + runs * 0.01 * 0.99 ** (runs - 1)
@@ -217,88 +254,3 @@ def test_662_runs_are_enough_for_one_above_p99():
 def test_text_cannot_break_the_table():
     text = latency_text([fake_latency("onnx_full_gpu", ran=False, reason="no <dev> |\nfound")])
     assert "no &lt;dev> \\| found" in text
-
-
-# -------------------------------------------------------------------------------------- the robustness table
-
-
-def test_robustness_table_and_markdown():
-    records = [fake_robustness(name) for name in CONDITIONS]
-    records[1] |= {"unreadable": ["broken.jpg"], "ap": None, "mean_confidence": None}
-    table = tables.robustness_table(records)
-    assert list(table.condition) == list(CONDITIONS)
-    assert list(table.unreadable) == [0, 1, *[0] * 7]
-    text = tables.robustness_markdown(table, records, "Fake-m on fakes", "All of it is invented.")
-    rows = rows_of(text)
-    assert rows["Clean (baseline)"][1:4] == ["95.0 %", "95 / 100", "0.740"]
-    assert rows["Motion Blur Light"][3] == "–"
-    assert "broken.jpg" in text and "Fake-m on fakes" in text and "All of it is invented." in text
-    assert "unreadable" not in tables.robustness_markdown(table, records[:1]).lower()
-
-
-# ------------------------------------------------------------------------------------------------ findings
-
-
-def test_findings_of_a_full_study():
-    found = findings(
-        [fake_latency(name) for name in BENCHMARKS], [fake_robustness(name) for name in CONDITIONS]
-    )
-    assert found["fastest_full"].startswith("TensorRT Full FP16 is the fastest of 5 detect+pose rows")
-    assert "× the speed of PyTorch Full GPU" in found["fastest_full"]
-    assert (
-        found["fastest_pose"].startswith("TensorRT Pose FP16")
-        and "pose-only rows only" in found["fastest_pose"]
-    )
-    assert "2 of 5" in found["real_time"] and "ONNX Full GPU" in found["real_time"]
-    assert "detector takes 70 %" in found["bottleneck"]
-    assert "not_run" not in found and "unreadable" not in found
-    assert "Motion Blur Heavy (-0.540) and Noise Heavy (-0.480)" in found["worst"]
-    assert "3 of 8 (Low Light Moderate, Low Light Severe and Overexposure)" in found["holds"]
-    assert "Low Light Severe keeps 97 % of the rate but 68 % of AP" in found["disagree"]
-    assert "Low Light Moderate keeps" not in found["disagree"]
-    for family in ("light", "blur", "noise", "occlusion"):
-        assert "points" in found[f"family_{family}"]
-
-
-def test_findings_follow_the_data():
-    slow = fake_latency("onnx_full_cpu", latency_ms=[2000.0, 2001.0])
-    found = findings([fake_latency("pytorch_full_cpu"), slow], [])
-    assert found["fastest_full"].startswith("PyTorch Full CPU is the fastest of 2")
-    assert "× the speed" not in found["fastest_full"]
-    equal = [fake_robustness(name, detection_rate=0.5, ap=0.5) for name in ("clean", "occlusion")]
-    found = findings([], equal)
-    assert found["worst"] == "No condition lowers AP below that of clean images."
-    assert "agree" in found["disagree"] and "disagree" not in found["disagree"]
-    assert "0 of 1" in found["holds"]
-
-
-def test_an_overlap_of_the_samples_is_told():
-    near = fake_latency("onnx_full_cpu", latency_ms=[CENTRES_MS["pytorch_full_cpu"] * 1.02] * 20)
-    assert (
-        "ranges of their samples overlap"
-        in findings([fake_latency("pytorch_full_cpu"), near], [])["fastest_full"]
-    )
-
-
-def test_findings_without_a_gpu_name_the_rows_that_did_not_run():
-    found = findings([fake_latency(name, name in ON_CPU) for name in BENCHMARKS], [])
-    assert "against" not in found["fastest_full"]
-    assert "× the speed of PyTorch Full CPU" in found["fastest_full"]
-    assert found["not_run"].startswith("6 of 10") and "(no CUDA device)" in found["not_run"]
-
-
-def test_findings_of_nothing():
-    assert findings([], []) == {}
-    found = findings([fake_latency(name, False) for name in BENCHMARKS], [])
-    assert set(found) == {"fastest_full", "fastest_pose", "not_run"}
-
-
-def test_findings_with_nulls_and_without_clean():
-    nothing = dict.fromkeys(("ap", "ap50", "ar", "box_ap", "mean_confidence"))
-    found = findings([], [fake_robustness(name, **nothing) for name in CONDITIONS])
-    assert "AP" not in found["family_blur"] and "detection rate" in found["worst"]
-    assert "disagree" not in found
-    found = findings([], [fake_robustness("occlusion", detection_rate=None, **nothing)])
-    assert "no score" in found["family_occlusion"] and "not evaluated" in found["clean"]
-    found = findings([], [fake_robustness(name, ap=0.0, detection_rate=0.0) for name in CONDITIONS])
-    assert "0 of 8" in found["holds"]

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from posebench import download, provenance, settings
 from posebench.errors import PoseBenchError
-from posebench.study import BENCHMARKS, CONDITIONS
+from posebench.study import BENCHMARKS, CONDITIONS, PREDICTION_SETS, SOURCE_ARTIFACT, artifact_name
 
 try:
     config = settings.check(config)
@@ -24,6 +24,15 @@ except PoseBenchError as error:
 RUN = f"results/{settings.run_name(config)}"
 DATASET = config["dataset"]
 ROLES = ("detector", "pose")
+# The image conditions of all suites of the run, clean first.
+CHOSEN = settings.conditions(config)
+STUDY_CHOSEN = [name for name in CHOSEN if CONDITIONS[name].suite == "study"]
+# What is compared with PyTorch: each once, whatever number of rows run it.
+ARTIFACTS = [
+    name
+    for name in dict.fromkeys(artifact_name(BENCHMARKS[benchmark]) for benchmark in config["benchmarks"])
+    if name != SOURCE_ARTIFACT
+]
 # The config files laid over config/config.yaml, and the command that makes this run again.
 OVERRIDES = provenance.override_files(workflow.configfiles)
 COMMAND = " ".join(["snakemake --cores all", *(["--configfile", *OVERRIDES] if OVERRIDES else [])])
@@ -33,8 +42,20 @@ SHOWN = {
     "title": f"{config['models']['detector']['name']} + {config['models']['pose']['name']} on {DATASET['title']}",
     "notice": config["notice"],
 }
-LIB_TABLES = expand("workflow/scripts/posebench/{name}.py", name=["tables", "hardware", "results", "study"])
-SCHEMAS = expand("workflow/schemas/{kind}.schema.yaml", kind=["latency", "robustness"])
+LIB_TABLES = expand(
+    "workflow/scripts/posebench/{name}.py",
+    name=[
+        "tables",
+        "parity_tables",
+        "accuracy_tables",
+        "accuracy_pages",
+        "bootstrap",
+        "hardware",
+        "results",
+        "study",
+    ],
+)
+SCHEMAS = expand("workflow/schemas/{kind}.schema.yaml", kind=["latency", "robustness", "parity", "sweep"])
 
 # Modules whose change must remake what the models make.
 LIB_MODELS = expand(
@@ -52,7 +73,7 @@ LIB_MODELS = expand(
 
 
 wildcard_constraints:
-    condition="|".join(config["conditions"]),
+    condition="|".join(CHOSEN),
     benchmark="|".join(config["benchmarks"]),
     role="|".join(ROLES),
 
@@ -89,6 +110,11 @@ def measuring_threads():
     return workflow.cores or (1 if config["threads"] == "auto" else config["threads"])
 
 
+def prediction_threads():
+    """All cores, as the table shows the speed of a prediction; a number in the config lets shards share them."""
+    return measuring_threads() if config["threads"] == "auto" else config["threads"]
+
+
 def conda_env(runtime, device):
     """The conda file of a runtime: one for all on CUDA, one each on the CPU."""
     name = "cuda" if device == "cuda" else {"pytorch": "torch"}.get(runtime, runtime)
@@ -97,12 +123,22 @@ def conda_env(runtime, device):
 
 def condition_files():
     """The scores of every condition."""
-    return expand(f"{RUN}/robustness/{{condition}}.json", condition=config["conditions"])
+    return expand(f"{RUN}/robustness/{{condition}}.json", condition=CHOSEN)
 
 
-def prediction_files():
-    """The predictions of every condition."""
-    return expand(f"{RUN}/predictions/{{condition}}.json", condition=config["conditions"])
+def replicate_files():
+    """The bootstrap replicates of the scores of every condition."""
+    return expand(f"{RUN}/robustness/{{condition}}.npz", condition=CHOSEN)
+
+
+def prediction_files(sets=PREDICTION_SETS):
+    """The predictions of every condition, of some or all sets."""
+    return expand(f"{RUN}/predictions/{{condition}}/{{name}}.json", condition=CHOSEN, name=sets)
+
+
+def parity_files():
+    """The comparison of every artifact with PyTorch."""
+    return expand(f"{RUN}/parity/{{artifact}}.json", artifact=ARTIFACTS)
 
 
 def benchmark_files():

@@ -1,17 +1,24 @@
 """Draw the figures and the picture grids.
 
 Needs   the latency rows, scores and predictions of the run; the images, to remake the corrupted ones
-Makes   results/<run>/figures/{latency,robustness}.png, results/<run>/grids/{conditions,images}.jpg
+Makes   results/<run>/figures/{latency,robustness,loss,calibration,coco_c}.png,
+        results/<run>/grids/{conditions,images,coco_c}.jpg
 """
 
 LIB_GRIDS = expand(
-    "workflow/scripts/posebench/{name}.py", name=["grids", "draw", "corruptions", "coco", "results", "study"]
+    "workflow/scripts/posebench/{name}.py",
+    name=["grids", "draw", "corruptions", "coco_c", "coco", "results", "study"],
 )
+LIB_FIGURES = [
+    *LIB_TABLES,
+    *expand("workflow/scripts/posebench/{name}.py", name=["figures", "accuracy_figures"]),
+]
 
 
 rule plot_latency:
     input:
         latency=benchmark_files(),
+        parity=parity_files(),
         lib=[*LIB_TABLES, "workflow/scripts/posebench/figures.py"],
         schemas=SCHEMAS,
     output:
@@ -35,35 +42,49 @@ rule plot_latency:
         "../scripts/plot_latency.py"
 
 
-rule plot_robustness:
-    input:
-        robustness=condition_files(),
-        lib=[*LIB_TABLES, "workflow/scripts/posebench/figures.py"],
-        schemas=SCHEMAS,
-    output:
-        figure=report(
-            f"{RUN}/figures/robustness.png",
-            caption="../../report/captions/robustness_figure.rst",
-            category="Robustness",
-            labels={"what": "figure"},
-        ),
-    log:
-        f"{RUN}/logs/plot_robustness.log",
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    threads: 1
-    params:
-        **SHOWN,
-    message:
-        "Draw the robustness figure"
-    script:
-        "../scripts/plot_robustness.py"
+# Name -> what the figure shows; each has a caption of its own.
+FIGURES = {
+    "robustness": "detection rate and AP by condition",
+    "loss": "where the loss of AP comes from",
+    "calibration": "what a keypoint score is worth",
+    "coco_c": "AP under COCO-C's corruptions",
+}
+
+for FIGURE, SHOWS in FIGURES.items():
+
+    rule:
+        name:
+            f"plot_{FIGURE}"
+        input:
+            robustness=condition_files(),
+            replicates=replicate_files(),
+            lib=LIB_FIGURES,
+            schemas=SCHEMAS,
+        output:
+            figure=report(
+                f"{RUN}/figures/{FIGURE}.png",
+                caption=f"../../report/captions/{FIGURE}_figure.rst",
+                category="Robustness",
+                labels={"what": SHOWS},
+            ),
+        log:
+            f"{RUN}/logs/plot_{FIGURE}.log",
+        localrule: True
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        params:
+            **SHOWN,
+            figure=FIGURE,
+        message:
+            f"Draw the figure: {SHOWS}"
+        script:
+            "../scripts/plot_scores.py"
 
 
 rule draw_grids:
     input:
-        predictions=prediction_files(),
+        predictions=expand(f"{RUN}/predictions/{{condition}}/detected.json", condition=STUDY_CHOSEN),
         images=images_dir(),
         annotations=annotations_file(),
         person_images=person_images_file(),
@@ -97,3 +118,33 @@ rule draw_grids:
         "Draw the picture grids"
     script:
         "../scripts/draw_grids.py"
+
+
+rule draw_corruptions:
+    input:
+        images=images_dir(),
+        annotations=annotations_file(),
+        person_images=person_images_file(),
+        lib=LIB_GRIDS,
+    output:
+        corruptions=report(
+            f"{RUN}/grids/coco_c.jpg",
+            caption="../../report/captions/corruptions.rst",
+            category="Pictures",
+            labels={"what": "one scene in every corruption of COCO-C"},
+        ),
+    log:
+        f"{RUN}/logs/draw_corruptions.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    params:
+        **SHOWN,
+        scene=config["grids"]["scene"],
+        seed=config["seed"],
+        conditions=CHOSEN,
+    message:
+        "Draw the corruptions of COCO-C"
+    script:
+        "../scripts/draw_corruptions.py"

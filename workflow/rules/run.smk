@@ -8,11 +8,17 @@ Makes   results/<run>/run.json
 rule write_run:
     input:
         predictions=prediction_files(),
+        records=expand(f"{RUN}/predictions/{{condition}}/record.json", condition=CHOSEN),
+        boxes=f"{RUN}/predictions/clean/boxes.json",
         scores=condition_files(),
+        replicates=replicate_files(),
         latency=benchmark_files(),
+        parity=parity_files(),
+        sweep=f"{RUN}/sweep.json",
         networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),
         models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
         tables=rules.make_tables.output,
+        findings=rules.write_findings.output,
         readme=rules.write_readme.output,
         person_images=person_images_file(),
         lib="workflow/scripts/posebench/provenance.py",

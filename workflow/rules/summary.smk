@@ -1,32 +1,41 @@
 """Put the results into words: tables, key findings, and the README section.
 
-Needs   the latency rows and scores of the run, its figures and grids
+Needs   the latency rows, comparisons with PyTorch, scores and sweep speed of the run, its figures and grids
 Makes   results/<run>/tables/, findings.json, readme.md; with `readme` in the config also the section between its
         markers in that README, and the pictures in report/readme/<block>/
 """
+
+# Table -> category in the report; each has a caption of its own.
+TABLES = {
+    "benchmark": "Latency",
+    "parity": "Latency",
+    "robustness": "Robustness",
+    "protocols": "Robustness",
+    "accuracy": "Robustness",
+    "loss": "Robustness",
+    "suites": "Robustness",
+}
 
 
 rule make_tables:
     input:
         latency=benchmark_files(),
+        parity=parity_files(),
         robustness=condition_files(),
+        replicates=replicate_files(),
         lib=LIB_TABLES,
         schemas=SCHEMAS,
     output:
-        benchmark_csv=report(
-            f"{RUN}/tables/benchmark.csv",
-            caption="../../report/captions/benchmark.rst",
-            category="Latency",
-            labels={"what": "table"},
-        ),
-        benchmark_md=f"{RUN}/tables/benchmark.md",
-        robustness_csv=report(
-            f"{RUN}/tables/robustness.csv",
-            caption="../../report/captions/robustness.rst",
-            category="Robustness",
-            labels={"what": "table"},
-        ),
-        robustness_md=f"{RUN}/tables/robustness.md",
+        **{
+            f"{TABLE}_csv": report(
+                f"{RUN}/tables/{TABLE}.csv",
+                caption=f"../../report/captions/{TABLE}.rst",
+                category=CATEGORY,
+                labels={"what": f"table: {TABLE}"},
+            )
+            for TABLE, CATEGORY in TABLES.items()
+        },
+        **{f"{TABLE}_md": f"{RUN}/tables/{TABLE}.md" for TABLE in TABLES},
     log:
         f"{RUN}/logs/make_tables.log",
     localrule: True
@@ -44,8 +53,17 @@ rule make_tables:
 rule write_findings:
     input:
         latency=benchmark_files(),
+        parity=parity_files(),
         robustness=condition_files(),
-        lib=[*LIB_TABLES, "workflow/scripts/posebench/findings.py"],
+        replicates=replicate_files(),
+        sweep=f"{RUN}/sweep.json",
+        lib=[
+            *LIB_TABLES,
+            *expand(
+                "workflow/scripts/posebench/{name}.py",
+                name=["findings", "accuracy_findings", "cause_findings"],
+            ),
+        ],
         schemas=SCHEMAS,
     output:
         findings=f"{RUN}/findings.json",
@@ -65,17 +83,25 @@ rule write_findings:
 # before a job. results/<run>/readme.md is written last and stands for them.
 rule write_readme:
     input:
+        **{f"{TABLE}_md": f"{RUN}/tables/{TABLE}.md" for TABLE in TABLES},
+        **{
+            f"{FIGURE}_figure": f"{RUN}/figures/{FIGURE}.png"
+            for FIGURE in ("latency", "robustness", "loss", "calibration", "coco_c")
+        },
         latency=benchmark_files(),
+        parity=parity_files(),
         robustness=condition_files(),
-        benchmark_md=rules.make_tables.output.benchmark_md,
-        robustness_md=rules.make_tables.output.robustness_md,
+        replicates=replicate_files(),
+        sweep=f"{RUN}/sweep.json",
         findings=rules.write_findings.output.findings,
-        latency_figure=rules.plot_latency.output.figure,
-        robustness_figure=rules.plot_robustness.output.figure,
         condition_grid=rules.draw_grids.output.conditions,
         image_grid=rules.draw_grids.output.images,
+        corruption_grid=rules.draw_corruptions.output.corruptions,
         published="config/published_t4.yaml",
-        lib=[*LIB_TABLES, "workflow/scripts/posebench/readme.py"],
+        lib=[
+            *LIB_TABLES,
+            *expand("workflow/scripts/posebench/{name}.py", name=["readme", "pipeline", "protocol"]),
+        ],
         schemas=SCHEMAS,
     output:
         readme=f"{RUN}/readme.md",
@@ -89,6 +115,7 @@ rule write_readme:
         **SHOWN,
         dataset=DATASET["title"],
         seed=config["seed"],
+        pipeline=config["pipeline"],
         readme=config["readme"],
         # The published numbers are of COCO val2017: beside those of other data they would mislead.
         beside_published=DATASET["kind"] == "coco",

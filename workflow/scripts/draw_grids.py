@@ -1,4 +1,4 @@
-"""Draw the two picture grids: one scene in every image condition, and further images in every condition."""
+"""Draw one scene in every condition of the study, and further images in every such condition."""
 
 from pathlib import Path
 

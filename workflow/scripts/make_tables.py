@@ -1,21 +1,28 @@
-"""Make the latency table and the robustness table, as CSV and Markdown."""
+"""Make all result tables, as CSV and Markdown."""
 
-from posebench import logs, tables
+import pandas as pd
+
+from posebench import accuracy_pages, accuracy_tables, logs, parity_tables, tables
 from posebench.results import atomic_path, write_text
 
 log = logs.start(snakemake.log[0])
-title, notice = snakemake.params.title, snakemake.params.notice
-
-records = tables.read_latency(snakemake.input.latency)
-table = tables.benchmark_table(records)
-with atomic_path(snakemake.output.benchmark_csv) as temporary:
-    table.to_csv(temporary, index=False)
-write_text(snakemake.output.benchmark_md, tables.benchmark_markdown(table, records, title, notice))
-log.info("latency: %d rows, %d of them ran", len(table), (table["status"] == "ok").sum())
-
-records = tables.read_robustness(snakemake.input.robustness)
-table = tables.robustness_table(records)
-with atomic_path(snakemake.output.robustness_csv) as temporary:
-    table.to_csv(temporary, index=False)
-write_text(snakemake.output.robustness_md, tables.robustness_markdown(table, records, title, notice))
-log.info("robustness: %d conditions", len(table))
+latency = tables.read_latency(snakemake.input.latency)
+parity = tables.read_parity(snakemake.input.parity)
+scores = accuracy_tables.read_scores(snakemake.input.robustness)
+losses = [accuracy_tables.loss_table(scores), accuracy_tables.suite_loss_table(scores)]
+made = {
+    "benchmark": (tables.benchmark_table(latency, parity), tables.benchmark_markdown, latency),
+    "parity": (parity_tables.parity_table(parity), parity_tables.parity_markdown, parity),
+    "robustness": (accuracy_tables.robustness_table(scores), accuracy_pages.robustness_markdown, scores),
+    "protocols": (accuracy_tables.protocols_table(scores), accuracy_pages.protocols_markdown, scores),
+    "accuracy": (accuracy_tables.accuracy_table(scores), accuracy_pages.accuracy_markdown, scores),
+    # An empty table would make columns of text of the other's.
+    "loss": (pd.concat([table for table in losses if len(table)]), accuracy_pages.loss_markdown, scores),
+    "suites": (accuracy_tables.suites_table(scores), accuracy_pages.suites_markdown, scores),
+}
+for name, (table, to_markdown, records) in made.items():
+    with atomic_path(snakemake.output[f"{name}_csv"]) as temporary:
+        table.to_csv(temporary, index=False)
+    text = to_markdown(table, records, snakemake.params.title, snakemake.params.notice)
+    write_text(snakemake.output[f"{name}_md"], text)
+    log.info("%s: %d rows", name, len(table))

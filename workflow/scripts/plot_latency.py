@@ -2,9 +2,11 @@
 
 from posebench import logs
 from posebench.figures import plot_latency
-from posebench.tables import read_latency
+from posebench.tables import benchmark_table, read_latency, read_parity
 
 log = logs.start(snakemake.log[0])
 records = read_latency(snakemake.input.latency)
-plot_latency(records, snakemake.output.figure, snakemake.params.title, snakemake.params.notice)
+table = benchmark_table(records, read_parity(snakemake.input.parity))
+failing = set(table.loc[table["parity"] == "fails", "benchmark"])
+plot_latency(records, snakemake.output.figure, snakemake.params.title, snakemake.params.notice, failing)
 log.info("%s: %d rows", snakemake.output.figure, len(records))

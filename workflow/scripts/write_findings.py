@@ -1,13 +1,17 @@
-"""Write the key findings, sentences computed from the two tables."""
+"""Write the key findings, sentences computed from the results."""
 
-from posebench import logs, tables
+from posebench import accuracy_tables, logs, tables
 from posebench.findings import key_findings
 from posebench.results import write_json
 
 log = logs.start(snakemake.log[0])
+parity = tables.read_parity(snakemake.input.parity)
+(sweep,) = tables.read_records([snakemake.input.sweep], "sweep.schema.yaml", "kind", ("sweep",))
 found = key_findings(
-    tables.benchmark_table(tables.read_latency(snakemake.input.latency)),
-    tables.robustness_table(tables.read_robustness(snakemake.input.robustness)),
+    tables.benchmark_table(tables.read_latency(snakemake.input.latency), parity),
+    accuracy_tables.read_scores(snakemake.input.robustness),
+    parity,
+    sweep,
 )
 write_json(snakemake.output.findings, found)
 for finding in found:

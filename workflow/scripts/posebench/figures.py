@@ -1,4 +1,7 @@
-"""The two figures: spread of the latency samples, and robustness scores by image condition."""
+"""The latency figure, and what all figures share: size, style, and text at their edges.
+
+The figures of the scores are in accuracy_figures.py.
+"""
 
 import textwrap
 
@@ -8,12 +11,11 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from posebench import results
 from posebench.study import PIPELINE_TITLES
-from posebench.tables import cell, machines, percent
+from posebench.tables import machines
 
 WIDTH_IN, DPI = 9.6, 150  # 1440 px: sharp at the width of a README
 STYLE = {
@@ -29,38 +31,84 @@ STYLE = {
 }
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 RUNTIME_COLOURS = {"PyTorch": "#D55E00", "ONNX Runtime": "#0072B2", "TensorRT": "#009E73"}
-DETECTION, AP, CONFIDENCE = "#56B4E9", "#0072B2", "#333333"
-GREY = "#757575"
+GREY, QUIET, RULE = "#757575", "#555555", "#e4e4e4"
 COLUMNS = (1.12, 1.25, 1.38)  # right edges of the three columns of numbers, in widths of the axes
 LEFT_IN, AXES_IN = 2.15, 5.15
+LEGEND_IN = 0.95  # height of the label of the axis and the legend
 
 
-def _save(figure, path) -> None:
+def save(figure, path) -> None:
     """Save as PNG with no version or date inside: the same data give the same bytes."""
     with results.atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
     plt.close(figure)
 
 
-def _dress(figure, title: str, subtitle: str, notice: str | None) -> tuple[float, float]:
+def dress(figure, title: str, subtitle: str, notice: str | None) -> tuple[float, float]:
     """Write title, subtitle and notice at the edges; return the free height (bottom, top) in inches."""
     height = figure.get_figheight()
     left = 0.15 / WIDTH_IN
-    lines = textwrap.wrap(subtitle, 115)
+    # The no-break space keeps a dot at the end of its line; it is not one that textwrap breaks at.
+    lines = textwrap.wrap(subtitle.replace(" · ", "\N{NO-BREAK SPACE}· "), 115)
     figure.text(left, 1 - 0.12 / height, title, va="top", fontsize=14, fontweight="bold")
-    figure.text(left, 1 - 0.45 / height, "\n".join(lines), va="top", fontsize=9.5, color="#555555")
+    figure.text(left, 1 - 0.45 / height, "\n".join(lines), va="top", fontsize=9.5, color=QUIET)
     small = textwrap.wrap(notice or "", 130)
-    quiet = {"va": "bottom", "fontsize": 8.5, "color": "#555555", "style": "italic"}
+    quiet = {"va": "bottom", "fontsize": 8.5, "color": QUIET, "style": "italic"}
     figure.text(left, 0.1 / height, "\n".join(small), **quiet)
     return 0.1 + 0.17 * len(small), 0.45 + 0.2 * len(lines)
 
 
-def _message(path, title: str, text: str, notice: str | None) -> None:
+def message(path, title: str, text: str, notice: str | None) -> None:
     """Draw a valid picture that says why there is nothing to show."""
     figure = plt.figure(figsize=(WIDTH_IN, 2.2))
-    _dress(figure, title, "", notice)
+    dress(figure, title, "", notice)
     figure.text(0.5, 0.45, text, ha="center", va="center", fontsize=12, color=GREY)
-    _save(figure, path)
+    save(figure, path)
+
+
+def frame(figure, bottom: float, top: float):
+    """Return the axes between the labels of the rows and the columns; `bottom` and `top` in inches."""
+    height = figure.get_figheight()
+    box = (LEFT_IN / WIDTH_IN, bottom / height, AXES_IN / WIDTH_IN, 1 - (bottom + top) / height)
+    axes = figure.add_axes(box)
+    axes.spines["left"].set_visible(False)
+    return axes
+
+
+def columns(axes, y: float, texts: list[str], **style) -> None:
+    """Write the three numbers of a row at the right of the axes."""
+    for x, text in zip(COLUMNS, texts, strict=True):
+        axes.text(x, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", **style)
+
+
+def headings(axes, texts: list[str]) -> None:
+    """Write what the three columns hold above the axes."""
+    for x, text in zip(COLUMNS, texts, strict=True):
+        axes.annotate(
+            text, (x, 1), xycoords="axes fraction", xytext=(0, 4.5), textcoords="offset points",
+            ha="right", va="bottom", fontsize=9.5, color=QUIET,
+        )  # fmt: skip
+
+
+def band(axes, y: float, half: float, text: str) -> None:
+    """Lay a grey band with the name of a group across labels, axes and columns, `half` rows up and down."""
+    left, right, margin = -2.05 / AXES_IN, COLUMNS[-1] + 0.02, axes.get_yaxis_transform()
+    strip = plt.Rectangle((left, y - half), right - left, 2 * half, transform=margin, color="#f1f1f1")
+    axes.add_patch(strip).set_clip_on(False)
+    axes.text(left + 0.015, y, text, transform=margin, va="center", fontweight="bold")
+
+
+def legend(figure, handles: list, y_in: float, **style) -> None:
+    """Draw a legend of one line, its foot `y_in` inches above the edge."""
+    figure.legend(
+        handles=handles, loc="lower center", bbox_to_anchor=(0.5, y_in / figure.get_figheight()),
+        ncols=len(handles), frameon=False, fontsize=9.5, **style,
+    )  # fmt: skip
+
+
+def number(value: float) -> str:
+    """Return three digits of a number, all digits before the point."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}" if value < 100 else f"{value:.1f}"
 
 
 def _latency_row(axes, y: float, record: dict) -> None:
@@ -74,17 +122,7 @@ def _latency_row(axes, y: float, record: dict) -> None:
     axes.fill_betweenx([y - 0.3, y + 0.3], p25, p75, color=colour, alpha=0.35, linewidth=0, zorder=3)
     axes.plot([p50, p50], [y - 0.36, y + 0.36], color=colour, linewidth=2.4, zorder=4)
     axes.plot(p95, y, marker="D", markersize=5, markerfacecolor="white", markeredgecolor="black", zorder=5)
-    _columns(axes, y, [_number(value) for value in (p50, p95, 1000 / samples.mean())])
-
-
-def _columns(axes, y: float, texts: list[str], **style) -> None:
-    """Write the three numbers of a row at the right of the axes."""
-    for x, text in zip(COLUMNS, texts, strict=True):
-        axes.text(x, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", **style)
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}" if value < 100 else f"{value:.1f}"
+    columns(axes, y, [number(value) for value in (p50, p95, 1000 / samples.mean())])
 
 
 def _ticks(value: float, _position=None) -> str:
@@ -101,20 +139,23 @@ def _latency_axis(axes, records: list[dict]) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 3, 5, 7), numticks=20))
     axes.xaxis.set_major_formatter(FuncFormatter(_ticks))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(axis="x", color="#e4e4e4", linewidth=0.8, zorder=0)
+    axes.grid(axis="x", color=RULE, linewidth=0.8, zorder=0)
     axes.set_axisbelow(True)
 
 
-def plot_latency(records: list[dict], path, title: str = "", notice: str | None = None) -> None:
+def plot_latency(
+    records: list[dict], path, title: str = "", notice: str | None = None, failing: tuple | set = ()
+) -> None:
     """Draw the latency figure as PNG: one row per benchmark, grouped by pipeline.
 
     records: as read by tables.read_latency. A row that did not run is listed in grey with its reason.
+    failing: the benchmarks whose artifact fails parity; they are marked.
     """
     heading = "Latency per image"
     ran = [record for record in records if record["status"] == "ok"]
     with plt.rc_context(STYLE):
         if not records:
-            _message(path, heading, "No benchmark row is configured.", notice)
+            message(path, heading, "No benchmark row is configured.", notice)
             return
         groups = [(name, [r for r in records if r["pipeline"] == name]) for name in PIPELINE_TITLES.values()]
         groups = [(name, rows) for name, rows in groups if rows]
@@ -123,10 +164,10 @@ def plot_latency(records: list[dict], path, title: str = "", notice: str | None 
         figure = plt.figure(figsize=(WIDTH_IN, height))
         runs = sorted({len(record["latency_ms"]) for record in ran})
         told = [title, f"{' / '.join(map(str, runs))} runs each" if runs else "no row ran", *machines(ran)]
-        bottom, top = _dress(figure, heading, " · ".join(filter(None, told)), notice)
-        bottom, top = bottom + 0.95, top + 0.15
-        box = (LEFT_IN / WIDTH_IN, bottom / height, AXES_IN / WIDTH_IN, 1 - (bottom + top) / height)
-        axes = figure.add_axes(box)
+        if any(record["benchmark"] in failing for record in ran):
+            told.append("†: fails parity: other results than PyTorch's")
+        bottom, top = dress(figure, heading, " · ".join(filter(None, told)), notice)
+        axes = frame(figure, bottom + LEGEND_IN, top + 0.15)
         axes.set_ylim(slots - 0.45, -0.55)
         if ran:
             _latency_axis(axes, ran)
@@ -135,15 +176,13 @@ def plot_latency(records: list[dict], path, title: str = "", notice: str | None 
             axes.spines["bottom"].set_visible(False)
         y, margin = 0.0, axes.get_yaxis_transform()
         for pipeline, rows in groups:
-            left, right = -2.05 / AXES_IN, COLUMNS[-1] + 0.02
-            band = plt.Rectangle((left, y - 0.4), right - left, 0.8, transform=margin, color="#f1f1f1")
-            axes.add_patch(band).set_clip_on(False)
-            axes.text(left + 0.015, y, pipeline, transform=margin, va="center", fontweight="bold")
+            band(axes, y, 0.4, pipeline)
             for record in rows:
                 y += 1
                 works = record["status"] == "ok"
+                mark = " †" if works and record["benchmark"] in failing else ""
                 axes.text(
-                    -0.02, y, record["title"], transform=margin, ha="right", va="center",
+                    -0.02, y, record["title"] + mark, transform=margin, ha="right", va="center",
                     color="black" if works else GREY,
                 )  # fmt: skip
                 if works:
@@ -155,21 +194,20 @@ def plot_latency(records: list[dict], path, title: str = "", notice: str | None 
                     axes.text(0.015, y, reason, transform=margin, va="center", bbox=ground, **quiet)
             y += 1
         axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
         if ran:
-            _columns(axes, 0, ["median", "P95", "FPS"], fontsize=9.5, color="#555555")
+            columns(axes, 0, ["median", "P95", "FPS"], fontsize=9.5, color=QUIET)
             axes.set_xlabel("milliseconds per image (logarithmic)")
-            _latency_legend(figure, ran, (bottom - 0.93) / height)
-        _save(figure, path)
+            _latency_legend(figure, ran, bottom + 0.02)
+        save(figure, path)
 
 
-def _latency_legend(figure, ran: list[dict], y: float) -> None:
+def _latency_legend(figure, ran: list[dict], y_in: float) -> None:
     handles = [
         plt.Line2D([], [], color=colour, linewidth=5, alpha=0.8, label=name)
         for name, colour in RUNTIME_COLOURS.items()
         if any(record["runtime"] == name for record in ran)
     ]
-    plain = {"linestyle": "none", "color": "#555555"}
+    plain = {"linestyle": "none", "color": QUIET}
     markers = {
         "median": {"marker": "|", "markersize": 11, "markeredgewidth": 2.4},
         "middle half": {"marker": "s", "markersize": 9, "alpha": 0.4},
@@ -177,66 +215,4 @@ def _latency_legend(figure, ran: list[dict], y: float) -> None:
         "one run": {"marker": ".", "markersize": 5, "alpha": 0.6},
     }
     handles += [plt.Line2D([], [], label=name, **plain, **style) for name, style in markers.items()]
-    figure.legend(
-        handles=handles, loc="lower center", bbox_to_anchor=(0.5, y), ncols=len(handles), frameon=False,
-        fontsize=9.5, columnspacing=1.4, handlelength=1.2, handletextpad=0.5,
-    )  # fmt: skip
-
-
-def plot_robustness(table: pd.DataFrame, path, title: str = "", notice: str | None = None) -> None:
-    """Draw detection rate and keypoint AP as bars, mean confidence as a marker, by condition, as PNG.
-
-    table: as made by tables.robustness_table. An unknown score has a dash and no bar.
-    """
-    heading = "Detection rate and accuracy by image condition"
-    rows = table.to_dict("records")
-    with plt.rc_context(STYLE):
-        if not rows:
-            _message(path, heading, "No image condition is configured.", notice)
-            return
-        height = 0.6 * len(rows) + 2.3
-        figure = plt.figure(figsize=(WIDTH_IN, height))
-        images = sorted({row["images"] for row in rows})
-        told = [title, f"{' / '.join(map(str, images))} images per condition"]
-        if any(row["condition"] == "clean" for row in rows):
-            told.append("dotted lines: value on clean images")
-        bottom, top = _dress(figure, heading, " · ".join(filter(None, told)), notice)
-        bottom, top = bottom + 0.95, top + 0.3
-        box = (LEFT_IN / WIDTH_IN, bottom / height, AXES_IN / WIDTH_IN, 1 - (bottom + top) / height)
-        axes = figure.add_axes(box)
-        bars = (
-            ("detection_rate", DETECTION, -0.18, "detection rate"),
-            ("ap", AP, 0.18, "keypoint AP (COCO)"),
-        )
-        for y, row in enumerate(rows):
-            for key, colour, shift, _ in bars:
-                if not pd.isna(row[key]):
-                    axes.barh(y + shift, row[key], height=0.36, color=colour, zorder=2)
-            if not pd.isna(row["mean_confidence"]):
-                for colour, width in (("white", 3.4), (CONFIDENCE, 1.5)):
-                    axes.plot([row["mean_confidence"]] * 2, [y - 0.4, y + 0.4], color=colour, linewidth=width)
-            if row["condition"] == "clean":
-                for key, colour, _, _ in bars:
-                    if not pd.isna(row[key]):
-                        axes.axvline(row[key], color=colour, linestyle=":", linewidth=1.3, zorder=1)
-            numbers = [percent(row["detection_rate"]), cell(row["ap"], 3), cell(row["mean_confidence"], 3)]
-            _columns(axes, y, numbers)
-        _columns(axes, -0.75, ["detected", "AP", "confid."], fontsize=9.5, color="#555555")
-        # SimCC scores are no probabilities: a confidence above 1 must still be seen.
-        axes.set_xlim(0, max([1, *(1.02 * c for row in rows if (c := row["mean_confidence"] or 0) > 1)]))
-        axes.grid(axis="x", color="#e4e4e4", linewidth=0.8, zorder=0)
-        axes.set_axisbelow(True)
-        axes.set_xticks(np.linspace(0, 1, 6))
-        axes.set_ylim(len(rows) - 0.45, -0.55)
-        axes.set_yticks(range(len(rows)), [row["title"] for row in rows])
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel("share of images, AP, or mean SimCC maximum (a confidence, not a probability)")
-        handles = [plt.Rectangle((0, 0), 1, 1, color=colour, label=name) for _, colour, _, name in bars]
-        marker = {"marker": "|", "markersize": 12, "markeredgewidth": 1.5, "color": CONFIDENCE}
-        handles.append(plt.Line2D([], [], linestyle="none", label="mean keypoint confidence", **marker))
-        figure.legend(
-            handles=handles, loc="lower center", bbox_to_anchor=(0.5, (bottom - 0.93) / height), ncols=3,
-            frameon=False, fontsize=9.5,
-        )  # fmt: skip
-        _save(figure, path)
+    legend(figure, handles, y_in, columnspacing=1.4, handlelength=1.2, handletextpad=0.5)

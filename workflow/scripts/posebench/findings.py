@@ -1,35 +1,27 @@
-"""Key findings as sentences, each computed from the two tables; no outcome is taken for granted."""
+"""Key findings as sentences: latency and parity here, accuracy from the two modules beside this one.
+
+Each is computed from the results; no outcome is taken for granted.
+"""
 
 import pandas as pd
 
-from posebench.study import BENCHMARKS, CONDITIONS, PIPELINE_TITLES
-from posebench.tables import percent
+from posebench.accuracy_findings import condition_findings
+from posebench.accuracy_pages import condition_title, listed
+from posebench.accuracy_tables import clean_record
+from posebench.cause_findings import cause_findings
+from posebench.parity_tables import artifact_title
+from posebench.study import BENCHMARKS, PIPELINE_TITLES
+from posebench.tables import parity_failure
 
 REAL_TIME_FPS = 30.0
-HOLDS_FROM = 0.9  # detection rate from which a condition "holds", as in the original study
-DISAGREE_FROM = 0.2  # difference of the kept shares from which detection rate and AP disagree
-FAMILIES = {
-    "light": ("Lighting", ("low_light", "overexposure")),
-    "blur": ("Motion blur", ("motion_blur",)),
-    "noise": ("Noise", ("noise",)),
-    "occlusion": ("Occlusion", ("occlusion",)),
-}
-
-
-def _listed(items) -> str:
-    items = list(items)
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+ALL = len(BENCHMARKS)  # of these lists nothing is left out
 
 
 def _ran(rows: dict, pipeline: str) -> list[dict]:
-    """Return the rows of one pipeline that ran."""
+    """Return the rows of one pipeline that ran, without those that fail parity: they are not the models."""
     title = PIPELINE_TITLES[pipeline]
-    return [row for row in rows.values() if row["pipeline"] == title and row["status"] == "ok"]
-
-
-def _degraded(rows: dict, key: str) -> list[dict]:
-    """Return the conditions other than clean whose `key` is known."""
-    return [row for row in rows.values() if row["condition"] != "clean" and not pd.isna(row[key])]
+    ran = [row for row in rows.values() if row["pipeline"] == title and row["status"] == "ok"]
+    return [row for row in ran if row["parity"] != "fails"]
 
 
 def _speed(row: dict) -> str:
@@ -55,7 +47,7 @@ def _fastest(pipeline: str, rows: dict) -> str:
     title = PIPELINE_TITLES[pipeline]
     ran = _ran(rows, pipeline)
     if not ran:
-        return f"No row of the kind {title} ran."
+        return f"No {title} row ran, or none that passes parity."
     best = min(ran, key=_mean)
     if len(ran) == 1:
         text = f"{best['title']} is the only {title} row that ran: {_speed(best)}"
@@ -75,7 +67,7 @@ def _real_time(rows: dict) -> str | None:
     if not ran:
         return None
     quick = [row["title"] for row in ran if row["fps"] >= REAL_TIME_FPS]
-    names = f" ({_listed(quick)})" if quick else ""
+    names = f" ({listed(quick, ALL)})" if quick else ""
     return f"Detect+pose rows that reach {REAL_TIME_FPS:.0f} FPS: {len(quick)} of {len(ran)} that ran{names}."
 
 
@@ -104,102 +96,64 @@ def _not_run(rows: dict) -> str | None:
             reasons.setdefault(row["reason"], []).append(row["title"])
     if not reasons:
         return None
-    told = "; ".join(f"{_listed(titles)} ({reason})" for reason, titles in reasons.items())
+    told = "; ".join(f"{listed(titles, ALL)} ({reason})" for reason, titles in reasons.items())
     return f"{sum(map(len, reasons.values()))} of {len(rows)} benchmark rows did not run: {told}."
 
 
-def _value(row: dict, key: str, clean: dict | None) -> str | None:
-    """Return 'detection rate 80.2 % (-15.0 points)' or 'AP 0.41 (-0.22)', or None when unknown."""
-    if pd.isna(row[key]):
+def _parity(records: list[dict]) -> str | None:
+    """Return which artifacts give the models' own results, which do not, and which were not compared."""
+    if not records:
         return None
-    known = clean is not None and not pd.isna(clean[key])
-    change = row[key] - clean[key] if known else 0
-    if key == "ap":
-        return f"AP {row[key]:.3f}" + (f" ({change:+.3f})" if known else "")
-    return f"detection rate {percent(row[key])}" + (f" ({100 * change:+.1f} points)" if known else "")
+    compared = [record for record in records if record["passes"] is not None]
+    failed = [record for record in compared if not record["passes"]]
+    parts = [f"{len(compared) - len(failed)} of {len(compared)} compared artifacts pass" if compared else ""]
+    parts += [f"{_artifact(record)} fails ({parity_failure(record)})" for record in failed]
+    reasons = {}
+    for record in records:
+        if record["passes"] is None:
+            reasons.setdefault(record["reason"], []).append(_artifact(record))
+    parts += [f"not compared: {listed(titles, ALL)} ({reason})" for reason, titles in reasons.items()]
+    uncounted = " The latency findings leave out rows that fail." if failed else ""
+    return f"Parity with PyTorch on the CPU: {'; '.join(filter(None, parts))}.{uncounted}"
 
 
-def _family(title: str, corruptions: tuple, rows: dict, clean: dict | None) -> str | None:
-    """Return the sentence on one family of conditions, against clean images."""
+def _artifact(record: dict) -> str:
+    return artifact_title(record).replace(",", "")
+
+
+def _sweep(record: dict) -> str | None:
+    """Return how fast the sweep is against the original study's way of predicting images."""
     parts = []
-    for name, row in rows.items():
-        if CONDITIONS[name].corruption in corruptions:
-            told = [text for key in ("detection_rate", "ap") if (text := _value(row, key, clean))]
-            name = "" if row["title"] == title else f"{row['title']} "
-            parts.append(name + (", ".join(told) if told else "no score"))
-    against = " (against clean images)" if clean else ""
-    return f"{title}{against}: {'; '.join(parts)}." if parts else None
-
-
-def _clean(clean: dict) -> str:
-    told = [text for key in ("detection_rate", "ap") if (text := _value(clean, key, None))]
-    return f"Clean images ({clean['images']}): {', '.join(told) if told else 'no score'}."
-
-
-def _first(pair: tuple) -> float:
-    return pair[0]
-
-
-def _worst(rows: dict, clean: dict | None) -> str | None:
-    """Return which conditions lose most AP, or most detection rate where no AP is known."""
-    for key, name, scale, unit in (("ap", "AP", 1, ""), ("detection_rate", "detection rate", 100, " points")):
-        scored = _degraded(rows, key)
-        if clean is None or pd.isna(clean[key]) or not scored:
-            continue
-        # sorted() keeps the order of the study among equals.
-        drops = sorted((((row[key] - clean[key]) * scale, row["title"]) for row in scored), key=_first)
-        if drops[0][0] >= 0:
-            return f"No condition lowers {name} below that of clean images."
-        digits = 3 if key == "ap" else 1
-        told = [f"{title} ({drop:.{digits}f}{unit})" for drop, title in drops[:2] if drop < 0]
-        return f"The largest loss of {name} against clean images: {_listed(told)}."
-    return None
-
-
-def _holds(rows: dict) -> str | None:
-    """Return which degraded conditions keep a detection rate above HOLDS_FROM."""
-    scored = _degraded(rows, "detection_rate")
-    if not scored:
+    for way in record["ways"]:
+        ratios = [ratio for ratio in record["ratios"] if ratio["way"] == way["way"]]
+        told = [f"{_ratio(ratio)} on {condition_title(ratio['condition'])}" for ratio in ratios]
+        sets = len(way["sets"])
+        if told:
+            parts.append(f"{way['title']} ({sets} {'set' if sets == 1 else 'sets'}) {listed(told, ALL)}")
+    if not parts:
         return None
-    held = [row["title"] for row in scored if row["detection_rate"] > HOLDS_FROM]
-    names = f" ({_listed(held)})" if held else ""
-    share = f"a detection rate above {100 * HOLDS_FROM:.0f} %"
-    return f"Degraded conditions that keep {share}: {len(held)} of {len(scored)}{names}."
+    original = "MMPose's inferencer on one image after the other, which makes 1 set of predictions"
+    return f"Images per second against {original}: {'; '.join(parts)}."
 
 
-def _disagree(rows: dict, clean: dict | None) -> str | None:
-    """Return where persons are still found but their poses are lost, or the other way round."""
-    if clean is None or not clean["detection_rate"] or pd.isna(clean["ap"]) or not clean["ap"]:
-        return None
-    gaps = []
-    for row in _degraded(rows, "ap"):
-        if pd.isna(row["detection_rate"]):
-            continue
-        found, posed = row["detection_rate"] / clean["detection_rate"], row["ap"] / clean["ap"]
-        text = f"{row['title']} keeps {100 * found:.0f} % of the rate but {100 * posed:.0f} % of AP"
-        gaps.append((abs(found - posed), text))
-    if not gaps:
-        return None
-    told = [text for gap, text in sorted(gaps)[::-1] if gap >= DISAGREE_FROM]
-    limit = f"{100 * DISAGREE_FROM:.0f} points"
-    if not told:
-        return (
-            f"Detection rate and AP agree: what they keep of their clean values differs by less than {limit}."
-        )
-    return f"Detection rate and AP disagree, by {limit} or more of their clean values: {'; '.join(told)}."
+def _ratio(ratio: dict) -> str:
+    """Return '1.62× [1.55, 1.70]', with a word where the interval has 1 in it."""
+    if ratio["low"] is None:
+        return f"{ratio['ratio']:.2f}×"
+    same = ", not distinguishable," if ratio["low"] <= 1 <= ratio["high"] else ""
+    return f"{ratio['ratio']:.2f}× [{ratio['low']:.2f}, {ratio['high']:.2f}]{same}"
 
 
-def _unreadable(rows: dict) -> str | None:
-    count = max((row["unreadable"] for row in rows.values()), default=0)
-    return f"Images that could not be read: {count}." if count else None
+def key_findings(
+    benchmark: pd.DataFrame, scores: list[dict], parity=(), sweep: dict | None = None
+) -> list[dict]:
+    """Return [{"id", "text"}]; sentences without data are left out.
 
-
-def key_findings(benchmark: pd.DataFrame, robustness: pd.DataFrame) -> list[dict]:
-    """Return [{"id", "text"}] from the tables of posebench.tables; sentences without data are left out."""
+    benchmark: tables.benchmark_table. scores: accuracy_tables.read_scores. parity: tables.read_parity.
+    sweep: sweep.json.
+    """
     rows = {row["benchmark"]: row for row in benchmark.to_dict("records")}
     rows = {name: rows[name] for name in BENCHMARKS if name in rows}
-    scores = {row["condition"]: row for row in robustness.to_dict("records")}
-    clean = scores.get("clean")
     found = {}
     if rows:
         found["fastest_full"] = _fastest("full", rows)
@@ -207,12 +161,9 @@ def key_findings(benchmark: pd.DataFrame, robustness: pd.DataFrame) -> list[dict
         found["bottleneck"] = _bottleneck(rows)
         found["fastest_pose"] = _fastest("pose", rows)
         found["not_run"] = _not_run(rows)
+    found["parity"] = _parity(list(parity))
+    found["sweep"] = _sweep(sweep) if sweep else None
     if scores:
-        found["clean"] = _clean(clean) if clean else "Clean images were not evaluated: no loss can be told."
-        for name, (title, corruptions) in FAMILIES.items():
-            found[f"family_{name}"] = _family(title, corruptions, scores, clean)
-        found["worst"] = _worst(scores, clean)
-        found["holds"] = _holds(scores)
-        found["disagree"] = _disagree(scores, clean)
-        found["unreadable"] = _unreadable(scores)
+        clean = clean_record(scores)
+        found |= condition_findings(scores, clean) | cause_findings(scores, clean)
     return [{"id": name, "text": text} for name, text in found.items() if text]

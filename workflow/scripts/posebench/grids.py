@@ -1,4 +1,4 @@
-"""The two picture grids: one scene in every condition, and further images in every condition.
+"""The picture grids: one scene and further images in the study's conditions, one scene in those of COCO-C.
 
 The corrupted images are made again from seed, condition and image id; only the predictions are read.
 """
@@ -18,7 +18,7 @@ from posebench import corruptions, results
 from posebench.coco import PERSON, find_entry, person_boxes, read_entry
 from posebench.draw import draw_persons, scale_person
 from posebench.errors import PoseBenchError, nearest
-from posebench.study import CONDITIONS
+from posebench.study import COCO_C_CORRUPTIONS, CONDITIONS
 
 WIDTH = 1440  # pixels: sharp at the width of a README
 GAP, MARGIN = 12, 18
@@ -110,12 +110,13 @@ def choose_images(
 
 
 def read_predictions(paths, image_ids: set[int]) -> dict[str, dict[int, list[dict]]]:
-    """Read the COCO results of some images from <condition>.json files, in the order of the files."""
+    """Read the COCO results of some images from files <condition>/detected.json, in their order."""
     predictions = {}
     for path in map(Path, paths):
-        if path.stem not in CONDITIONS:
-            raise PoseBenchError(f"{path}: '{path.stem}' is no condition{nearest(path.stem, CONDITIONS)}")
-        by_image = predictions.setdefault(path.stem, {})
+        name = path.parent.name
+        if name not in CONDITIONS:
+            raise PoseBenchError(f"{path}: '{name}' is no condition{nearest(name, CONDITIONS)}")
+        by_image = predictions.setdefault(name, {})
         for result in results.read_json(path):
             if result["image_id"] in image_ids:
                 by_image.setdefault(result["image_id"], []).append(result)
@@ -147,10 +148,16 @@ def _colours(persons: list[dict], boxes: np.ndarray) -> list[int]:
     return colours
 
 
+def _picture(images_dir, entry: dict, condition: str, seed: int, width: int, height: int) -> np.ndarray:
+    """Return an image in a condition, scaled after the corruption to uint8 BGR [height, width, 3]."""
+    image = corruptions.apply(condition, read_entry(images_dir, entry), seed, entry["id"])
+    method = cv2.INTER_AREA if width < entry["width"] else cv2.INTER_CUBIC
+    return cv2.resize(image, (width, height), interpolation=method)
+
+
 def draw_tile(scenes: Scenes, entry: dict, condition: str, width: int, height: int) -> tuple[np.ndarray, str]:
     """Return (uint8 BGR [height, width, 3], caption): an image in a condition with its detected persons."""
-    image = read_entry(scenes.images_dir, entry)
-    image = corruptions.apply(condition, image, scenes.seed, entry["id"])
+    small = _picture(scenes.images_dir, entry, condition, scenes.seed, width, height)
     found = scenes.predictions[condition].get(entry["id"], [])
     persons = sorted(
         (person for person in found if person["box_score"] >= scenes.person_thr),
@@ -158,8 +165,6 @@ def draw_tile(scenes: Scenes, entry: dict, condition: str, width: int, height: i
     )
     colours = _colours(persons, person_boxes(scenes.annotations, entry["id"]))
     factors = width / entry["width"], height / entry["height"]
-    method = cv2.INTER_AREA if factors[0] < 1 else cv2.INTER_CUBIC
-    small = cv2.resize(image, (width, height), interpolation=method)
     scaled = [scale_person(person, *factors) for person in persons]
     drawn = draw_persons(small, scaled[::-1], scenes.keypoint_thr, colours[::-1])  # the surest on top
     if not persons:
@@ -273,4 +278,40 @@ def draw_image_grid(
             caption = caption.replace("confidence", "conf.")
             page.text(x, _fitted(caption, _font(16), width), _font(16), QUIET, down=height + 3)
         page.y += max(height + 34, 90)
+    page.save(path, notice)
+
+
+def draw_corruption_grid(
+    path, images_dir, entry: dict, names: list[str], seed: int, title: str = "", notice: str | None = None
+) -> None:
+    """Draw one image in the conditions `names` of COCO-C as a JPEG: corruptions down, severities across.
+
+    entry: of person_images.json. Without a condition the picture says so.
+    """
+    subtitle = " · ".join(filter(None, (title, entry["file_name"])))
+    page = _Page("One scene in every corruption of COCO-C", subtitle)
+    if not names:
+        page.paragraph("The suite COCO-C is not part of this run.", _font(20))
+        page.y += 300
+        page.save(path, notice)
+        return
+    corruptions_shown = list(dict.fromkeys(CONDITIONS[name].corruption for name in names))
+    severities = sorted({CONDITIONS[name].severity for name in names})
+    labels = 178
+    shape = entry["height"] / entry["width"]
+    width = (WIDTH - 2 * MARGIN - labels - GAP * (len(severities) - 1)) // len(severities)
+    width = min(width, round(300 / shape))  # few severities need no giants
+    height = round(width * shape)
+    lefts = {severity: MARGIN + labels + (width + GAP) * i for i, severity in enumerate(severities)}
+    for severity, x in lefts.items():
+        page.text(x, f"severity {severity}", _font(16), QUIET)
+    page.y += 26
+    for corruption in corruptions_shown:
+        for line, words in enumerate(textwrap.wrap(COCO_C_CORRUPTIONS[corruption], 14)):
+            page.text(MARGIN, words, _font(18, "-Bold"), down=4 + 25 * line)
+        for name in names:
+            if CONDITIONS[name].corruption == corruption:
+                tile = _picture(images_dir, entry, name, seed, width, height)
+                page.paste(tile, lefts[CONDITIONS[name].severity])
+        page.y += max(height + GAP, 66)
     page.save(path, notice)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -9,14 +10,27 @@ import yaml
 
 from posebench import results
 from posebench.errors import PoseBenchError
-from posebench.study import BENCHMARKS, CONDITIONS
-from posebench.tables import DASH, cell, machines, markdown, percent, speedup_text
+from posebench.protocol import STUDY, STUDY_BBOX_NMS_THR
+from posebench.study import BENCHMARKS, STUDY_CONDITIONS
+from posebench.tables import DASH, cell, machines, markdown, percent, read_records, speedup_text
 
 PICTURES = {  # name -> alternative text
     "latency": "Latency of every benchmark row: all samples, median and 95th percentile",
-    "robustness": "Detection rate, keypoint AP and mean confidence by image condition",
+    "robustness": "Detection rate, keypoint AP and mean confidence by image condition, with 95 % intervals",
+    "loss": "Keypoint AP by image condition, and what of it the detector and the pose network lost",
+    "coco_c": "Keypoint AP by corruption and severity of COCO-C",
+    "calibration": "Mean similarity to the annotations by keypoint score, one panel per image condition",
     "conditions": "One scene in every image condition, with the persons found",
     "images": "More images in every image condition, with the persons found",
+    "corruptions": "One scene in every corruption and severity of COCO-C",
+}
+TABLES = ("benchmark", "protocols", "robustness", "accuracy", "loss", "suites", "parity")  # in order
+# Findings that are told in a section of their own; all others are key findings.
+PLACES = {
+    "protocols": ("protocols",),
+    "loss": ("loss_study", "loss_coco_c", "accuracy_bottleneck"),
+    "coco_c": ("coco_c", "mpc"),
+    "calibration": ("calibration", "confidence"),
 }
 PUBLISHED_BLOCK = "published"
 HASH_DIGITS = 12
@@ -30,38 +44,115 @@ def section(
     findings: list[dict],
     links: dict[str, str],
     facts: dict[str, str],
+    pipeline: dict,
     notice: str | None = None,
     published: str | None = None,
     level: int = 3,
 ) -> str:
     """Return the section as Markdown.
 
-    tables: "benchmark" and "robustness" as Markdown. findings: [{"id", "text"}]. links: where each of
-    PICTURES lies, seen from the file the section is for. facts: how it was made (make_facts). published: the
-    published numbers, if they belong here. level: level of the headings.
+    tables: each of TABLES as Markdown. findings: [{"id", "text"}]. links: where each of PICTURES lies, seen
+    from the file the section is for. facts: how it was made (make_facts). pipeline: that group of the config.
+    published: the published numbers, if they belong here. level: level of the headings.
     """
     mark = "#" * level
-    told = [f"- {cell(finding['text'])}" for finding in findings] or ["- Nothing was measured."]
+    tables = without_repeats({name: tables[name] for name in TABLES})
+    placed = {name for names in PLACES.values() for name in names}
+    told = {finding["id"]: cell(finding["text"]) for finding in findings}
+    key = [text for name, text in told.items() if name not in placed] or ["Nothing was measured."]
+    here = {place: _listed(told[name] for name in names if name in told) for place, names in PLACES.items()}
     parts = [
         f"> **Note:** {notice}" if notice else "",
         f"{mark} Latency",
-        tables["benchmark"].strip(),
+        tables["benchmark"],
         _picture("latency", links),
+        f"{mark} Two protocols",
+        protocols_text(pipeline),
+        here["protocols"],
+        tables["protocols"],
         f"{mark} Robustness",
-        tables["robustness"].strip(),
+        tables["robustness"],
         _picture("robustness", links),
+        _folded("Every score of every condition", tables["accuracy"]),
+        f"{mark} Where the loss comes from",
+        here["loss"],
+        _picture("loss", links),
+        _folded("The loss of every condition in numbers", tables["loss"]),
+        f"{mark} COCO-C",
+        here["coco_c"],
+        tables["suites"],
+        _picture("coco_c", links),
+        f"{mark} Calibration",
+        here["calibration"],
+        _picture("calibration", links),
+        f"{mark} Parity",
+        tables["parity"],
         f"{mark} Key findings",
-        "\n".join(told),
+        _listed(key),
         f"{mark} What the conditions look like",
         _picture("conditions", links),
-        "<details>\n<summary>More images in every condition</summary>",
-        _picture("images", links),
-        "</details>",
+        _folded("More images in every condition", _picture("images", links)),
+        _folded("The corruptions of COCO-C", _picture("corruptions", links)),
         f"{mark} Beside the published numbers\n\n{published.strip()}" if published else "",
         f"{mark} How these numbers were made",
         markdown([{"": key, " ": text} for key, text in facts.items()], {"": "left", " ": "left"}),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def without_repeats(pages: dict[str, str]) -> dict[str, str]:
+    """Return the pages without the notes that an earlier one has; each would explain itself alone."""
+    seen, kept = set(), {}
+    for name, page in pages.items():
+        parts = page.strip().split("\n\n")
+        notes = {part for part in parts if not part.startswith(("|", "<", "**"))}
+        new = [part for part in parts if part not in notes & seen]
+        kept[name] = "\n\n".join(new or parts)
+        seen |= notes
+    return kept
+
+
+def protocols_text(pipeline: dict) -> str:
+    """Return what the two protocols do, side by side; pipeline: that group of the config."""
+
+    def boxes(of: dict) -> str:
+        return f"score > {of['score_thr']:g}, NMS at IoU {of['nms_thr']:g}, at most {of['max_persons']}"
+
+    study, once = asdict(STUDY), "once, on the crop"
+    twice = "twice: on the crop and on its mirror image, the mean of both"
+    rows = [
+        ("Boxes of the detector", boxes(study), boxes(pipeline)),
+        (
+            "Boxes that get a pose",
+            f"score > {study['bbox_thr']:g}, then a second NMS at IoU {STUDY_BBOX_NMS_THR:g}",
+            f"for AP all; on the clock score > {pipeline['bbox_thr']:g}",
+        ),
+        ("Pose network", *(twice if of["flip_test"] else once for of in (study, pipeline))),
+        ("No box left", "pose of the whole image, as a person of box score 1", "nobody was found"),
+        (
+            "A person counts from",
+            f"box score {study['person_thr']:g}; the whole image does, too",
+            f"box score {pipeline['person_thr']:g}",
+        ),
+    ]
+    columns = ("", "Study", "Corrected")
+    table = [dict(zip(columns, row, strict=True)) for row in rows]
+    return (
+        "The published study counted persons with MMPose's inferencer as it comes: an image in which nobody "
+        "was found then counts as one with a person. Here every condition is counted by that protocol and by "
+        "a corrected one. Both start from the same run of the detector on the same images, so only the "
+        "protocol differs.\n\n"
+        f"{markdown(table, dict.fromkeys(columns, 'left'))}\n\n"
+        "The study measured no accuracy; AP is added to both. All other sections use the corrected protocol."
+    )
+
+
+def _listed(texts) -> str:
+    return "\n".join(f"- {text}" for text in texts)
+
+
+def _folded(summary: str, text: str) -> str:
+    return f"<details>\n<summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
 def _picture(name: str, links: dict[str, str]) -> str:
@@ -98,6 +189,38 @@ def make_facts(records: list[dict], dataset: str, seed: int, command: str) -> di
     return {key: cell(text) if text else DASH for key, text in facts.items()}
 
 
+def sweep_fact(path) -> dict[str, str]:
+    """Return how fast the sweep is, as make_facts does, from sweep.json; nothing when `path` is empty."""
+    if not path:
+        return {}
+    (record,) = read_records([path], "sweep.schema.yaml", "kind", ("sweep",))
+    ways = [f"{way['title']}: {_way_speed(way, record)}" for way in record["ways"]]
+    protocol = (
+        f"images per second (share of inference), {record['images']} images, {record['rounds']} rounds; "
+        "×: against the first way"
+    )
+    return {"Speed of the sweep": cell(f"{protocol}. {'; '.join(ways)}")}
+
+
+def _way_speed(way: dict, record: dict) -> str:
+    """Return 'Noise Heavy 4.10 (92 %), 1.62× [1.55, 1.70]' for each condition, or why the way was not run."""
+    if way["status"] != "ok":
+        return f"not run ({way['reason']})"
+    told = []
+    for condition in dict.fromkeys(turn["condition"] for turn in way["turns"]):
+        turns = [turn for turn in way["turns"] if turn["condition"] == condition]
+        wall_s, inference_s = (sum(turn[key] for turn in turns) for key in ("wall_s", "inference_s"))
+        speed = record["images"] * len(turns) / wall_s
+        text = f"{STUDY_CONDITIONS[condition].title} {speed:.2f} ({100 * inference_s / wall_s:.0f} %)"
+        for ratio in record["ratios"]:
+            if (ratio["way"], ratio["condition"]) == (way["way"], condition):
+                known = ratio["low"] is not None
+                interval = f" [{ratio['low']:.2f}, {ratio['high']:.2f}]" if known else ""
+                text += f", {ratio['ratio']:.2f}×{interval}"
+        told.append(text)
+    return " and ".join(told)
+
+
 def _short_revision(revision: str | None) -> str:
     name, dash, state = (revision or "").partition("-")
     return f"{name[:HASH_DIGITS]}{dash}{state}"
@@ -109,7 +232,7 @@ def _short_revision(revision: str | None) -> str:
 def read_published(path) -> dict:
     """Read config/published_t4.yaml; PoseBenchError names a row that is not in the study."""
     published = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    for kind, registry in (("benchmark", BENCHMARKS), ("robustness", CONDITIONS)):
+    for kind, registry in (("benchmark", BENCHMARKS), ("robustness", STUDY_CONDITIONS)):
         unknown = set(published[kind]) - set(registry)
         if unknown:
             raise PoseBenchError(f"{path}: {kind}: not rows of the study: {', '.join(sorted(unknown))}")
@@ -117,40 +240,47 @@ def read_published(path) -> dict:
 
 
 def published_markdown(
-    published: dict, benchmark: pd.DataFrame | None = None, robustness: pd.DataFrame | None = None
+    published: dict, benchmark: pd.DataFrame | None = None, protocols: pd.DataFrame | None = None
 ) -> str:
     """Return the published numbers with what is wrong with each; with the two tables, beside this run's.
 
-    published: as read by read_published. benchmark, robustness: tables of posebench.tables.
+    published: as read by read_published. benchmark: tables.benchmark_table. protocols:
+    accuracy_tables.protocols_table.
     """
-    ours = {
-        "benchmark": _by_name(benchmark, "benchmark", _our_latency),
-        "robustness": _by_name(robustness, "condition", _our_scores),
-    }
-    beside = benchmark is not None or robustness is not None
-    columns = ["Published row", "Published value", *(["This run"] if beside else []), "What is wrong with it"]
     parts = [
         f"Source: {published['source']}. Measured there on: {published['machine']}; {published['runs']}; "
         f"{published['images']:,} images. None of the published values was measured by this workflow."
     ]
-    for kind, registry, told in (
-        ("benchmark", BENCHMARKS, _published_latency),
-        ("robustness", CONDITIONS, _published_scores),
-    ):
-        rows = []
-        for name, entry in registry.items():
-            row = published[kind].get(name)
-            if row:
-                values = [told(row, published["images"])]
-                values += [ours[kind].get(name, DASH)] if beside else []
-                rows.append(dict(zip(columns, [entry.title, *values, cell(row["fault"])], strict=True)))
-        parts.append(markdown(rows, dict.fromkeys(columns, "left")))
-        parts.append(f"In all rows: {' '.join(published['faults'][kind])}")
+    ours = {"This run": _by_name(benchmark, "benchmark", _our_latency)}
+    parts += _published_table(published, "benchmark", BENCHMARKS, _published_latency, ours)
+    ours = {
+        "Study's protocol here": _by_name(protocols, "condition", _our_study),
+        "Corrected here": _by_name(protocols, "condition", _our_corrected),
+    }
+    parts += _published_table(published, "robustness", STUDY_CONDITIONS, _published_scores, ours)
     return "\n\n".join(parts) + "\n"
 
 
-def _by_name(table: pd.DataFrame | None, key: str, told) -> dict[str, str]:
-    return {} if table is None else {row[key]: told(row) for row in table.to_dict("records")}
+def _published_table(
+    published: dict, kind: str, registry: dict, told, ours: dict[str, dict | None]
+) -> list[str]:
+    """Return [table, what holds for all rows]; ours: by heading the texts by row, None: no such column."""
+    ours = {heading: texts for heading, texts in ours.items() if texts is not None}
+    columns = ["Published row", "Published value", *ours, "What is wrong with it"]
+    rows = []
+    for name, entry in registry.items():
+        row = published[kind].get(name)
+        if row:
+            values = [told(row, published["images"]), *(texts.get(name, DASH) for texts in ours.values())]
+            rows.append(dict(zip(columns, [entry.title, *values, cell(row["fault"])], strict=True)))
+    return [
+        markdown(rows, dict.fromkeys(columns, "left")),
+        f"In all rows: {' '.join(published['faults'][kind])}",
+    ]
+
+
+def _by_name(table: pd.DataFrame | None, key: str, told) -> dict[str, str] | None:
+    return None if table is None else {row[key]: told(row) for row in table.to_dict("records")}
 
 
 def _published_latency(row: dict, _images: int) -> str:
@@ -168,9 +298,17 @@ def _our_latency(row: dict) -> str:
     return f"{row['latency_ms_mean']:.2f} ms, {row['fps']:.2f} FPS, {speedup_text(row)}"
 
 
-def _our_scores(row: dict) -> str:
-    rate = f"{percent(row['detection_rate'])} ({row['images_detected']} / {row['images']})"
-    return f"{rate}, confidence {cell(row['mean_confidence'], 3)}, AP {cell(row['ap'], 3)}"
+def _our_study(row: dict) -> str:
+    return f"{_our_scores(row, 'study')}, fall-back images {row['fallback_images']}"
+
+
+def _our_corrected(row: dict) -> str:
+    return _our_scores(row, "corrected")
+
+
+def _our_scores(row: dict, protocol: str) -> str:
+    confidence, ap = (cell(row[f"{protocol}_{name}"], 3) for name in ("mean_confidence", "ap"))
+    return f"{percent(row[f'{protocol}_detection_rate'])}, confidence {confidence}, AP {ap}"
 
 
 # --------------------------------------------------------------------------------------------- the README
