@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 SMALL = ("config/demo.yaml", "tests/config/small.yaml")
-CLEAN = "results/small/predictions/clean.json"
+CLEAN = "results/small/predictions/clean/detected.json"
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,7 @@ def prepared(session_workspace):
 def fresh(workspace) -> None:
     """Remove predictions and scores, keep scenes and models."""
     for folder in ("predictions", "robustness", "tables"):
-        for file in (workspace.path / "results" / "small" / folder).glob("*"):
-            file.unlink()
+        shutil.rmtree(workspace.path / "results" / "small" / folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -51,14 +51,14 @@ def changed(path, content: bytes):
 def test_killed_in_the_middle_of_a_rule_it_finishes_when_run_again(prepared):
     fresh(prepared)
     # Slow enough to be killed between two images, whatever the machine.
-    module = prepared.path / "workflow/scripts/posebench/predictions.py"
+    module = prepared.path / "workflow/scripts/posebench/sweep.py"
     slow = module.read_text().replace(
-        "        image = corruptions.apply(",
+        '        image_id = entry["id"]\n',
+        '        image_id = entry["id"]\n'
         "        print('napping', flush=True)\n"
-        "        __import__('time').sleep(30)\n"
-        "        image = corruptions.apply(",
+        "        __import__('time').sleep(30)\n",
     )
-    log = prepared.path / "results/small/logs/predict_clean.log"
+    log = prepared.path / "results/small/logs/predict_clean_0.log"
     log.unlink(missing_ok=True)
     with changed(module, slow.encode()):
         process = subprocess.Popen(
@@ -108,13 +108,18 @@ def test_a_corrupt_image_is_named_or_counted(prepared):
     listed = json.loads((prepared.path / "data/scenes-demo/person_images.json").read_text())["images"]
     image = prepared.path / "data/scenes-demo/images" / listed[2]["file_name"]
     half = image.read_bytes()[: image.stat().st_size // 2]
-    skip = {"conditions": ["clean"], "benchmarks": ["onnx_pose_cpu"], "dataset": {"unreadable": "skip"}}
+    skip = {
+        "suites": ["study"],
+        "conditions": ["clean"],
+        "benchmarks": ["onnx_pose_cpu"],
+        "dataset": {"unreadable": "skip"},
+    }
     prepared.write("skip.yaml", yaml.safe_dump(skip))
     with changed(image, half):
         done = prepared.snakemake("predict_clean", configs=SMALL, check=False)
         assert done.returncode != 0
         assert listed[2]["file_name"] in done.stdout and "dataset.unreadable: skip" in done.stdout
-        assert "Traceback" not in (prepared.path / "results/small/logs/predict_clean.log").read_text()
+        assert "Traceback" not in (prepared.path / "results/small/logs/predict_clean_0.log").read_text()
         assert not (prepared.path / CLEAN).exists()
         prepared.snakemake("make_tables", configs=(*SMALL, "skip.yaml"))
     tables = prepared.path / "results/small/tables"

@@ -76,7 +76,7 @@ def test_from_the_server_to_the_predictions(workspace, served):
     assert extracted == [image["file_name"] for image in listed["images"]]
     assert all(cv2.imread(str(folder / "images" / name)) is not None for name in extracted)
     assert not (workspace.path / "data/downloads/instances_val2017.json").exists()
-    record = json.loads((workspace.path / "results/full-path/predictions/clean.meta.json").read_text())
+    record = json.loads((workspace.path / "results/full-path/predictions/clean/record.json").read_text())
     assert len(record["images"]) == 3
     used = record["provenance"]["artifacts"]["pose"]
     assert used["file"] == f"data/downloads/{CHECKPOINTS['pose']}"

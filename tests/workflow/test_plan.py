@@ -1,9 +1,11 @@
 """What the workflow plans to do, and what it refuses before any job runs."""
 
+import re
+
 import pytest
 import yaml
 
-from posebench.study import BENCHMARKS, CONDITIONS
+from posebench.study import BENCHMARKS, CONDITIONS, STUDY_CONDITIONS
 
 DEMO = ("config/demo.yaml",)
 
@@ -25,8 +27,15 @@ def test_the_default_config_plans_the_full_study(repository):
     for name in BENCHMARKS:
         assert f"measure_{name}" in planned
     for name in CONDITIONS:
-        assert f"predict_{name}" in planned
-    for name in ("export_detector", "export_pose", "extract_annotations", "extract_images"):
+        assert f"predict_{name}_shard" in planned and f"predict_{name}" in planned
+    for name in (
+        "check_parity",
+        "measure_sweep",
+        "export_detector",
+        "export_pose",
+        "extract_annotations",
+        "extract_images",
+    ):
         assert name in planned
     for file in ("val2017.zip", "annotations_trainval2017.zip", "rtmpose-m_simcc-coco", "rtmdet_m_8xb32"):
         assert f"Fetch {file}" in output, file
@@ -36,13 +45,29 @@ def test_the_demo_plans_the_same_study_without_a_download(repository):
     output = repository.snakemake(configs=DEMO, options=("--dry-run",)).stdout
     planned = jobs(output)
     assert {f"measure_{name}" for name in BENCHMARKS} <= set(planned)
-    assert {f"predict_{name}" for name in CONDITIONS} <= set(planned)
+    assert {f"predict_{name}" for name in STUDY_CONDITIONS} <= set(planned)
+    assert {"predict_coco_c_fog_1", "predict_coco_c_fog_5"} <= set(planned)
     assert "download_asset" not in planned
 
 
 def test_one_rule_can_be_asked_for_by_name(repository):
     output = repository.snakemake("predict_noise_heavy", configs=DEMO, options=("--dry-run",)).stdout
-    assert "predict_noise_heavy" in output and "predict_clean" not in output
+    # The boxes of the clean images are one of its three sources.
+    assert {"predict_noise_heavy", "predict_clean"} <= set(jobs(output))
+    assert "predict_noise_moderate" not in output
+
+
+def test_shards_are_jobs_of_their_own(repository):
+    repository.write("shards.yaml", "shards: 3\n")
+    output = repository.snakemake(
+        "predict_clean", configs=(*DEMO, "shards.yaml"), options=("--dry-run",)
+    ).stdout
+    assert re.search(r"predict_clean_shard +3\b", output) and re.search(r"predict_clean +1\b", output)
+
+
+def test_a_condition_that_does_not_exist(repository):
+    done = repository.snakemake("predict_coco_c_fog_6", configs=DEMO, check=False)
+    assert done.returncode != 0 and "predict_coco_c_fog_6" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -50,6 +75,11 @@ def test_one_rule_can_be_asked_for_by_name(repository):
     [
         ({"benchmarks": ["onnx_ful_cpu"]}, "did you mean 'onnx_full_cpu'?"),
         ({"conditions": ["clean", "motion_blur_hevy"]}, "did you mean 'motion_blur_heavy'?"),
+        ({"suites": ["coco-c"]}, "did you mean 'coco_c'?"),
+        (
+            {"coco_c": {"severities": [6]}},
+            "coco_c.severities[0]: is the number 6, expected one of 1, 2, 3, 4, 5",
+        ),
         ({"pipelin": {}}, "pipelin: unknown key (did you mean 'pipeline'?)"),
         ({"seed": "many"}, "seed: is the text 'many', expected a whole number"),
         ({"dataset": {"kind": "folder"}}, "dataset.annotations"),

@@ -1,39 +1,54 @@
-"""Predict all images in one condition: COCO results, and a record of times and provenance."""
+"""Predict one shard of the images in one condition: a set of COCO results per box source, boxes, a record."""
 
 from posebench import logs
 from posebench.backends.base import auto_device
+from posebench.coco import read_annotations
 from posebench.networks import build_pipeline, thread_count
-from posebench.predictions import predict_condition
+from posebench.predictions import SCHEMA_VERSION, annotated_boxes, box_arrays, shard_of
+from posebench.preparing import ImageQueue, Preparation, worker_count
 from posebench.provenance import collect
-from posebench.results import SCHEMA_VERSION, read_json, write_json
+from posebench.results import read_json, write_json
+from posebench.study import PREDICTION_SETS
+from posebench.sweep import sweep, warm_up
 
-log = logs.start(snakemake.log[0])
-config = snakemake.config
-condition = snakemake.params.condition
-threads = thread_count(config["threads"], snakemake.threads)
-runtime, device = config["robustness"]["runtime"], auto_device(config["robustness"]["device"])
-pipeline = build_pipeline(
-    config, runtime, device, threads, {"detector": snakemake.input.detector, "pose": snakemake.input.pose}
-)
-dataset = read_json(snakemake.input.person_images)
-results, record = predict_condition(
-    pipeline,
-    dataset["images"],
-    snakemake.input.images,
-    condition,
-    config["seed"],
-    config["dataset"]["unreadable"],
-)
-record = {
-    "schema_version": SCHEMA_VERSION,
-    "kind": "predictions",
-    "condition": condition,
-    "seed": config["seed"],
-    "annotations_sha256": dataset["annotations_sha256"],
-    "settings": config["pipeline"],
-    **record,
-    "provenance": collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads),
-}
-write_json(snakemake.output.record, record, "predictions.schema.yaml")
-write_json(snakemake.output.predictions, results)
-log.info("%s: %d persons in %d images", condition, len(results), len(record["images"]))
+
+def main():
+    """See above."""
+    log = logs.start(snakemake.log[0])
+    config = snakemake.config
+    condition = snakemake.params.condition
+    threads = thread_count(config["threads"], snakemake.threads)
+    runtime, device = config["robustness"]["runtime"], auto_device(config["robustness"]["device"])
+    pipeline = build_pipeline(
+        config, runtime, device, threads, {"detector": snakemake.input.detector, "pose": snakemake.input.pose}
+    )
+    dataset = read_json(snakemake.input.person_images)
+    entries = shard_of(dataset["images"], int(snakemake.wildcards.shard), config["shards"])
+    annotated = annotated_boxes(read_annotations(snakemake.input.annotations))
+    clean = box_arrays(read_json(snakemake.input.clean_boxes)) if condition != "clean" else None
+    how = Preparation(snakemake.input.images, condition, config["seed"], pipeline.detector_size)
+    with ImageQueue(worker_count(threads)) as images:
+        warm_up(pipeline, entries, how, images)
+        swept = sweep(pipeline, entries, how, images, config["dataset"]["unreadable"], annotated, clean)
+    results, boxes = swept.pop("results"), swept.pop("boxes")
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "predictions",
+        "condition": condition,
+        "seed": config["seed"],
+        "annotations_sha256": dataset["annotations_sha256"],
+        "settings": config["pipeline"],
+        **swept,
+        "provenance": collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads),
+    }
+    write_json(snakemake.output.record, record, "predictions.schema.yaml")
+    for name in PREDICTION_SETS:
+        write_json(snakemake.output[name], results[name])
+    for path in snakemake.output.boxes:  # of the condition clean alone
+        write_json(path, boxes)
+    log.info("%s: %d persons in %d images", condition, len(results["detected"]), len(record["images"]))
+
+
+# The processes that prepare the images import this file anew; they must not run it.
+if __name__ == "__main__":
+    main()

@@ -1,24 +1,21 @@
-"""Run the pipeline over a data set in one condition, and read its predictions back."""
-
-import logging
+"""What the prediction files hold: COCO results, boxes and a record; and how those of shards become one."""
 
 import numpy as np
 
-from posebench import corruptions
-from posebench.coco import PERSON, read_entry
+from posebench.coco import PERSON, person_boxes
 from posebench.errors import PoseBenchError
-from posebench.logs import progress
-from posebench.pipeline import Persons, Pipeline, instance_scores
+from posebench.pipeline import Persons, instance_scores
+from posebench.results import read_json
 
+SCHEMA_VERSION = 2  # of record.json
 # Digits kept in the prediction files: a hundredth of a pixel, a millionth of a score.
 PIXEL_DIGITS, SCORE_DIGITS = 2, 6
-WARMUP_IMAGES = 3
 
 
 def coco_results(persons: Persons, image_id: int, keypoint_thr: float, box_source: str) -> list[dict]:
     """Write the persons of one image as COCO results.
 
-    Besides COCO's own keys each has `box_score` (the detector's) and `box_source` ("detected").
+    Besides COCO's own keys each has `box_score` (the detector's) and `box_source`.
     """
     scores = instance_scores(persons, keypoint_thr)
     results = []
@@ -43,61 +40,89 @@ def coco_results(persons: Persons, image_id: int, keypoint_thr: float, box_sourc
     return results
 
 
-def predict_condition(
-    pipeline: Pipeline, images: list[dict], images_dir, condition: str, seed: int, unreadable: str
-):
-    """Predict every image of a data set in one condition.
+def shard_of(images: list, shard: int, shards: int) -> list:
+    """Return the images of one of `shards` (0 to shards - 1): contiguous, in order, as even as can be."""
+    return images[len(images) * shard // shards : len(images) * (shard + 1) // shards]
 
-    Args:
-        pipeline: with a detector.
-        images: the entries of person_images.json: id, file_name, width, height.
-        images_dir: folder of the images.
-        condition: name in posebench.study.CONDITIONS.
-        seed: global seed of the conditions.
-        unreadable: "error" raises PoseBenchError at the first image that cannot be read; "skip" leaves it
-            out of the predictions and lists it.
 
-    Returns:
-        (COCO results, {"images": per image id, persons, latency_ms and stages_ms, "unreadable": file names}).
-        The latency is that of the pipeline in use (boxes above bbox_thr): reading and corrupting the image
-        and the poses that only the AP curve needs are not in it.
+def annotated_boxes(data: dict) -> dict[int, np.ndarray]:
+    """Return {image id: boxes}, float32 [N, 4] xyxy, of coco.person_boxes for every image with an annotation.
+
+    data: what coco.read_annotations returned.
     """
-    results, measured, missing = [], [], []
-    log = logging.getLogger("posebench")
-    warm = False
-    for entry in progress(images, condition):
-        try:
-            image = read_entry(images_dir, entry)
-        except PoseBenchError as error:
-            if unreadable == "error":
+    by_image = {}
+    for annotation in data["annotations"]:
+        by_image.setdefault(annotation["image_id"], []).append(annotation)
+    return {
+        image_id: person_boxes({"annotations": annotations}, image_id)
+        for image_id, annotations in by_image.items()
+    }
+
+
+def box_arrays(boxes: dict) -> dict[int, np.ndarray]:
+    """Turn the content of boxes.json into {image id: float32 [N, 5] xyxy and score}: the bits are kept."""
+    return {int(image_id): np.array(found, np.float32).reshape(-1, 5) for image_id, found in boxes.items()}
+
+
+def merge_results(paths: list) -> list[dict]:
+    """Join the COCO results of shards, in order: written again, these are the bytes of one pass over all."""
+    return [result for path in paths for result in read_json(path)]
+
+
+def merge_boxes(paths: list) -> dict:
+    """Join the boxes.json of shards, in order, as they were written."""
+    return {image_id: boxes for path in paths for image_id, boxes in read_json(path).items()}
+
+
+def merge_records(paths: list) -> dict:
+    """Make one record of those of the shards, in order.
+
+    Times are added up. Raises PoseBenchError where shards were not made from the same artifacts with the same
+    settings, or hold no image at all. Where the machines differ, provenance.machines lists them.
+    """
+    records = [read_json(path) for path in paths]
+    first = records[0]
+    for path, record in zip(paths, records, strict=True):
+        for what, value in _must_agree(record).items():
+            if value != _must_agree(first)[what]:
                 raise PoseBenchError(
-                    f"{error}. Mend the file, or set dataset.unreadable: skip to count such images and go on"
-                ) from error
-            log.warning("left out: %s", error)
-            missing.append(entry["file_name"])
-            continue
-        image = corruptions.apply(condition, image, seed, entry["id"])
-        if not warm:
-            for _ in range(WARMUP_IMAGES):
-                pipeline.evaluate(image)
-            warm = True
-        persons = pipeline.evaluate(image)
-        results += coco_results(persons, entry["id"], pipeline.settings.keypoint_thr, "detected")
-        measured.append(
-            {
-                "image_id": entry["id"],
-                "persons": int((persons.bbox_scores > pipeline.settings.bbox_thr).sum()),
-                "latency_ms": round(sum(persons.stages_ms.values()), 4),
-                "stages_ms": {stage: round(ms, 4) for stage, ms in persons.stages_ms.items()},
-            }
-        )
-    if not measured:
-        raise PoseBenchError(f"{images_dir}: none of the {len(images)} images could be read")
-    return results, {"images": measured, "unreadable": missing}
+                    f"{path} and {paths[0]} differ in {what}: they are of different runs. Delete both and "
+                    "run again"
+                )
+    images = [entry for record in records for entry in record["images"]]
+    unreadable = [name for record in records for name in record["unreadable"]]
+    if not images:
+        raise PoseBenchError(f"none of the {len(unreadable)} images could be read: {unreadable[:3]}")
+    merged = {
+        **first,
+        "images": images,
+        "unreadable": unreadable,
+        "wall_s": sum(record["wall_s"] for record in records),
+        "inference_s": sum(record["inference_s"] for record in records),
+    }
+    machines = [record["provenance"]["machine"] for record in records]
+    if any(_identity(machine) != _identity(machines[0]) for machine in machines):
+        merged["provenance"] = {**first["provenance"], "machines": machines}
+    return merged
+
+
+def _must_agree(record: dict) -> dict:
+    artifacts = record["provenance"]["artifacts"]
+    return {
+        **{key: record[key] for key in ("condition", "seed", "annotations_sha256", "settings")},
+        "artifacts": {role: artifact["sha256"] for role, artifact in artifacts.items()},
+    }
+
+
+def _identity(machine: dict) -> dict:
+    """What of a machine's fingerprint does not change while it runs."""
+    stable = {key: value for key, value in machine.items() if key not in ("load_average", "cpu", "gpus")}
+    cpu = {key: value for key, value in machine["cpu"].items() if key != "frequency_mhz"}
+    return {**stable, "cpu": cpu, "gpus": [gpu["name"] for gpu in machine["gpus"]]}
 
 
 def latency_figures(measured: list[dict]) -> dict:
-    """Mean and median latency over images in ms, and FPS = 1000 / mean, of predict_condition's record."""
+    """Mean and median latency over images in ms, and FPS = 1000 / mean, of a record's images."""
     latency_ms = np.array([entry["latency_ms"] for entry in measured])
     return {
         "latency_ms_mean": float(latency_ms.mean()),

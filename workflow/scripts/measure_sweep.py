@@ -1,0 +1,79 @@
+"""Measure the speed of the sweep against MMPose's inferencer on one image after the other."""
+
+from posebench import logs
+from posebench.backends.base import auto_device
+from posebench.coco import read_annotations
+from posebench.errors import Unavailable
+from posebench.networks import ROLES, build_pipeline, network, thread_count
+from posebench.predictions import annotated_boxes
+from posebench.preparing import ImageQueue, Preparation, worker_count
+from posebench.provenance import collect
+from posebench.results import SCHEMA_VERSION, read_json, write_json
+from posebench.sweep_speed import WAYS, Original, Swept, ratios, take_turns
+
+
+def main():
+    """See above."""
+    log = logs.start(snakemake.log[0])
+    config, protocol = snakemake.config, snakemake.params.sweep
+    threads = thread_count(config["threads"], snakemake.threads)
+    device = auto_device(config["robustness"]["device"])
+    onnx = {"detector": snakemake.input.detector, "pose": snakemake.input.pose}
+    entries = read_json(snakemake.input.person_images)["images"][: protocol["images"]]
+    annotated = annotated_boxes(read_annotations(snakemake.input.annotations))
+    how = Preparation(
+        snakemake.input.images, "clean", config["seed"], tuple(config["models"]["detector"]["input_size"])
+    )
+    workers = worker_count(threads)
+    ready, reasons, pipelines = {}, {}, {}
+    with ImageQueue(workers) as images:
+        for name, way in WAYS.items():
+            try:
+                if not way.sets:
+                    ready[name] = Original(
+                        *(network(config["models"], role) for role in ROLES), device, threads
+                    )
+                    continue
+                if way.runtime not in pipelines:
+                    pipelines[way.runtime] = build_pipeline(config, way.runtime, device, threads, onnx)
+                ready[name] = Swept(pipelines[way.runtime], images, annotated, way.sets)
+            except Unavailable as error:
+                reasons[name] = str(error)
+                log.warning("%s: not run: %s", way.title, error)
+        turns = take_turns(ready, entries, how, protocol["rounds"])
+    provenance = {
+        runtime: collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads)
+        for runtime, pipeline in pipelines.items()
+    }
+    result = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "sweep",
+        "device": device,
+        "threads": threads,
+        "workers": workers,
+        "images": len(entries),
+        "rounds": protocol["rounds"],
+        "ways": [
+            {
+                "way": name,
+                "title": way.title,
+                "runtime": way.runtime,
+                "sets": list(way.sets),
+                "status": "ok" if name in ready else "not run",
+                "reason": reasons.get(name),
+                "turns": [turn for turn in turns if turn["way"] == name],
+            }
+            for name, way in WAYS.items()
+        ],
+        "ratios": ratios(turns),
+        "provenance": provenance.get("onnxruntime") or collect(config, {}, threads),
+        "provenance_pytorch": provenance.get("pytorch"),
+    }
+    write_json(snakemake.output.sweep, result, "sweep.schema.yaml")
+    for ratio in result["ratios"]:
+        log.info("%s, %s: %.2f times the original", ratio["way"], ratio["condition"], ratio["ratio"])
+
+
+# The processes that prepare the images import this file anew; they must not run it.
+if __name__ == "__main__":
+    main()
