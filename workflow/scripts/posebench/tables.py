@@ -166,7 +166,7 @@ def cell(value, digits: int = 2, unit: str = "") -> str:
         return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;")
     if value is None or pd.isna(value):
         return DASH
-    return f"{value:.{digits}f}{unit}"
+    return f"{value:z.{digits}f}{unit}"
 
 
 def percent(value) -> str:
