@@ -56,7 +56,7 @@ def test_robustness_table(demo):
 def test_every_table_and_picture_is_there(demo):
     for name in TABLES:
         assert len(pd.read_csv(demo.run / "tables" / f"{name}.csv")), name
-        assert (demo.run / "tables" / f"{name}.md").read_text().startswith("|"), name
+        assert (demo.run / "tables" / f"{name}.md").read_text().count("|") > 10, name
 
 
 def test_the_loss_is_split_without_a_rest(demo):
@@ -66,17 +66,17 @@ def test_the_loss_is_split_without_a_rest(demo):
     assert (table.total_loss - table.pose_loss - table.detector_loss).abs().max() < 1e-9
     assert (table.loc["clean", ["total_loss", "pose_loss", "detector_loss"]] == 0).all()
     assert table.loc["clean", "ap_clean_boxes"] == table.loc["clean", "ap_detected"]
-    assert table.loc["motion_blur_heavy", "detector_loss"] > 0
+    assert table.loc["low_light_severe", "detector_loss"] > 0
 
 
 def test_both_protocols_are_told_with_the_fall_back_images(demo):
     table = pd.read_csv(demo.run / "tables" / "protocols.csv").set_index("condition")
     assert list(table.index) == list(STUDY_CONDITIONS)
-    difference = table.study_detection_rate - table.corrected_detection_rate
+    difference = table.corrected_detection_rate - table.study_detection_rate
     assert (difference - table.difference_detection_rate).abs().max() < 1e-9
     assert table.loc["motion_blur_heavy", "fallback_images"] > 0
     # Whoever is not found at all is "detected" by the study's protocol.
-    assert table.loc["motion_blur_heavy", "difference_detection_rate"] > 0
+    assert table.loc["motion_blur_heavy", "difference_detection_rate"] < 0
     study = json.loads((demo.run / "predictions/motion_blur_heavy/study.json").read_text())
     fallen = {entry["image_id"] for entry in study if entry["box_source"] == "whole_image"}
     assert len(fallen) == table.loc["motion_blur_heavy", "fallback_images"]

@@ -29,7 +29,7 @@ def test_the_default_config_plans_the_full_study(repository):
     for name in CONDITIONS:
         assert f"predict_{name}_shard" in planned and f"predict_{name}" in planned
     for name in (
-        "check_parity",
+        "check_parity_onnxruntime_cpu_fp32",
         "measure_sweep",
         "export_detector",
         "export_pose",

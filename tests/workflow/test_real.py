@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from posebench import pipeline
-from posebench.study import STUDY_CONDITIONS
 
 # images with a box >= .5, keypoint AP
 EXPECTED = {
@@ -46,7 +45,7 @@ def test_figures_agree_with_an_independent_implementation(table, condition):
 
 
 def test_all_conditions_were_run(table):
-    assert list(table.index) == [*STUDY_CONDITIONS, "coco_c_defocus_blur_3", "coco_c_fog_3"]
+    assert list(table.index) == [*EXPECTED, "noise_heavy", "coco_c_fog_3"]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,7 @@ def test_the_fall_back_hides_missed_images(run):
     table = pd.read_csv(run / "tables" / "protocols.csv").set_index("condition")
     heavy = table.loc["motion_blur_heavy"]
     assert heavy.fallback_images > 0
-    assert heavy.difference_detection_rate_low > 0
+    assert heavy.difference_detection_rate_high < 0
 
 
 def test_rows_without_a_pytorch_model_say_so(run):
