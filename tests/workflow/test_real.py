@@ -72,7 +72,9 @@ def test_the_loss_under_motion_blur_sums_as_documented(loss, condition):
     assert row.detector_loss == pytest.approx(row.ap_clean_boxes - row.ap_detected, abs=1e-9)
     assert row.total_loss == pytest.approx(row.pose_loss + row.detector_loss, abs=1e-9)
     assert row.total_loss_low < row.total_loss < row.total_loss_high
-    assert row.detector_loss_low > 0  # the blurred image costs the detector more than chance
+    assert row.pose_loss_low > 0
+    if condition == "motion_blur_heavy":
+        assert row.detector_loss_low > 0
 
 
 def test_the_fall_back_hides_missed_images(run):
