@@ -128,6 +128,8 @@ def _common(config, settings, scope: str, work_dir, save_best: str):
     config.default_scope = scope
     # A single-process run with visual output off: losses go to work_dir as JSON lines.
     config.visualizer.vis_backends = [{"type": "LocalVisBackend"}]
+    # mmengine keeps one visualizer per name in a process, and it writes where the first one did.
+    config.visualizer.name = str(work_dir)
     for key in ("test_dataloader", "test_evaluator", "test_cfg"):
         config.pop(key, None)
     _plain_batch_norm(config.model)
