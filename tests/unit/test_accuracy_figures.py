@@ -144,7 +144,9 @@ def test_robustness_tells_numbers_and_intervals(drawn):
     assert row_of(figure, "Motion Blur Light") == ["80.0 %", "0.450", "0.500"]
     rates = CASES["six"][1]["scores"]["detected"]["detection_rate"]
     assert (1 - 0.18, rates["low"], rates["high"]) in whiskers_of(figure)
-    assert len(whiskers_of(figure)) == 2 * 6
+    confidence = CASES["six"][1]["scores"]["detected"]["mean_confidence"]
+    assert (1, confidence["low"], confidence["high"]) in whiskers_of(figure)
+    assert len(whiskers_of(figure)) == 3 * 6
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
         CONDITIONS[name].title for name in list(STUDY_CONDITIONS)[:6]
     ]

@@ -383,7 +383,8 @@ def test_long_lists_of_alike_conditions_are_counted():
 def test_protocols_page(records):
     found, posed = tables_in(page("protocols", records))
     row = found["Noise Heavy"]
-    assert (row["Rate, study"], row["Rate, corrected"], row["Fall-back images"]) == ("70.0 %", "67.0 %", "4")
+    assert row["Rate, study"].startswith("70.0 % [6") and row["Rate, corrected"].startswith("67.0 % [6")
+    assert row["Fall-back images"] == "4"
     assert row["Rate, difference (points)"].startswith("-3.0 [-")
     assert posed["Noise Heavy"]["AP, difference"].startswith("+0.020 [+0.0")
     assert max(map(len, page("protocols", records).split("\n\n")[0].splitlines())) < 200, "fits on a page"

@@ -119,6 +119,7 @@ def plot_robustness(table: pd.DataFrame, path, title: str = "", notice: str | No
                         axes.axvline(row[key], color=colour, linestyle=":", linewidth=1.3, zorder=1)
                 _whisker(axes, y + shift, row[f"{key}_low"], row[f"{key}_high"])
             if _known(row["mean_confidence"]):
+                _whisker(axes, y, row["mean_confidence_low"], row["mean_confidence_high"])
                 axes.plot(row["mean_confidence"], y, markersize=6.5, zorder=7, clip_on=False, **MARKER)
             about = "≈" if row["condition"] in alike else ""
             ap = f"{about}{cell(row['ap'], 3)}"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from posebench.study import BOX_SOURCES, COCO_C_CORRUPTIONS, CONDITIONS, SUITES
-from posebench.tables import DASH, cell, machines, markdown, page, percent
+from posebench.tables import DASH, cell, machines, markdown, page
 
 # Names that a cell or sentence lists before it counts the rest.
 NAMED = 3
@@ -123,9 +123,9 @@ def _robustness_rows(rows: list[dict], suite: str) -> str:
                 "AP": spread(row, "ap"),
                 "AP change": change,
                 "AP not distinguishable from": cell(told),
-                "Box AP": number(row["box_ap"]),
-                "Confidence": number(row["mean_confidence"]),
-                "ECE": number(row["ece"]),
+                "Box AP": spread(row, "box_ap"),
+                "Confidence": spread(row, "mean_confidence"),
+                "ECE": spread(row, "ece"),
             }
         )
     return _table(shown, ("AP not distinguishable from",))
@@ -204,23 +204,23 @@ def protocols_markdown(
         found.append(
             name
             | {
-                "Rate, study": percent(row["study_detection_rate"]),
-                "Rate, corrected": percent(row["corrected_detection_rate"]),
+                "Rate, study": rate(row, "study_detection_rate"),
+                "Rate, corrected": rate(row, "corrected_detection_rate"),
                 "Rate, difference (points)": spread(row, "difference_detection_rate", 1, 100, signed=True),
                 "Fall-back images": cell(row["fallback_images"], 0),
-                "Persons / image, study": number(row["study_persons_per_image"], 2),
-                "Persons / image, corrected": number(row["corrected_persons_per_image"], 2),
+                "Persons / image, study": spread(row, "study_persons_per_image", 2),
+                "Persons / image, corrected": spread(row, "corrected_persons_per_image", 2),
                 "FPS": cell(row["fps"]),
             }
         )
         posed.append(
             name
             | {
-                "AP, study": number(row["study_ap"]),
-                "AP, corrected": number(row["corrected_ap"]),
+                "AP, study": spread(row, "study_ap"),
+                "AP, corrected": spread(row, "corrected_ap"),
                 "AP, difference": spread(row, "difference_ap", signed=True),
-                "Confidence, study": number(row["study_mean_confidence"]),
-                "Confidence, corrected": number(row["corrected_mean_confidence"]),
+                "Confidence, study": spread(row, "study_mean_confidence"),
+                "Confidence, corrected": spread(row, "corrected_mean_confidence"),
                 "Confidence, difference": spread(row, "difference_mean_confidence", signed=True),
             }
         )
@@ -255,11 +255,11 @@ def accuracy_markdown(
             name
             | {
                 "AP": spread(row, "ap"),
-                "AP50": number(row["ap50"]),
-                "AP75": number(row["ap75"]),
-                "AP medium": number(row["ap_medium"]),
-                "AP large": number(row["ap_large"]),
-                "AR": number(row["ar"]),
+                "AP50": spread(row, "ap50"),
+                "AP75": spread(row, "ap75"),
+                "AP medium": spread(row, "ap_medium"),
+                "AP large": spread(row, "ap_large"),
+                "AR": spread(row, "ar"),
                 "AP, clean boxes": spread(found["clean"], "ap"),
                 "AP, annotated boxes": spread(found["annotated"], "ap"),
             }
@@ -268,11 +268,11 @@ def accuracy_markdown(
             name
             | {
                 "Box AP": spread(row, "box_ap"),
-                "Persons found": percent(row["person_recall"]),
-                "False persons / image": number(row["false_positives_per_image"], 2),
-                "Images with a missed person": percent(row["missed_person_rate"]),
-                "Confidence": number(row["mean_confidence"]),
-                "Similarity": number(row["mean_similarity"]),
+                "Persons found": rate(row, "person_recall"),
+                "False persons / image": spread(row, "false_positives_per_image", 2),
+                "Images with a missed person": rate(row, "missed_person_rate"),
+                "Confidence": spread(row, "mean_confidence"),
+                "Similarity": spread(row, "mean_similarity"),
                 "ECE": spread(row, "ece"),
             }
         )
@@ -280,8 +280,7 @@ def accuracy_markdown(
         "AP, AP50, AP75, AR: COCO keypoints, in the boxes detected on the corrupted image; clean boxes: "
         f"those detected on the clean image. {_persons(records)} Persons found: annotated persons with such "
         "a box, IoU 0.5 or more. Similarity: mean keypoint similarity (as in OKS) of the counted persons, 0 "
-        f"for one who is not there. {SIMCC} ECE: expected calibration error over 10 bins. Every interval is "
-        "in accuracy.csv."
+        f"for one who is not there. {SIMCC} ECE: expected calibration error over 10 bins."
     )
     notes = [_measured(records, title), explained, interval_note(records), _unreadable(records)]
     return page([_table(poses), _table(persons), *notes], notice)

@@ -23,7 +23,8 @@ DETECTED_METRICS = (
     "false_positives_per_image", "missed_person_rate", "mean_similarity", "ece",
 )  # fmt: skip
 ROBUSTNESS_METRICS = (
-    "detection_rate", "mean_confidence", "persons_per_image", "ap", "ece", "false_positives_per_image",
+    "detection_rate", "mean_confidence", "persons_per_image", "ap", "box_ap", "ece",
+    "false_positives_per_image",
 )  # fmt: skip
 PROTOCOL_METRICS = ("detection_rate", "mean_confidence", "persons_per_image", "ap")
 CHANGES = ("detection_rate_change", "ap_change")
@@ -37,7 +38,7 @@ def _spread(names) -> list[str]:
 
 ROBUSTNESS_COLUMNS = (
     "condition", "title", "suite", "corruption", "severity", "images", "images_detected",
-    *_spread((*ROBUSTNESS_METRICS, *CHANGES)), "ap_distinguishable", "ap_same_as", "box_ap", "fps",
+    *_spread((*ROBUSTNESS_METRICS, *CHANGES)), "ap_distinguishable", "ap_same_as", "fps",
     "latency_ms_mean", "corruption_ms_mean", "unreadable",
 )  # fmt: skip
 PROTOCOL_COLUMNS = (
@@ -223,7 +224,6 @@ def robustness_table(records: list[dict]) -> pd.DataFrame:
         row = {key: record[key] for key in ROBUSTNESS_COLUMNS if key in record}
         row["images_detected"] = record["counts"]["detected"]["images_detected"]
         row |= _scores(record, "detected", ROBUSTNESS_METRICS)
-        row["box_ap"] = record["scores"]["detected"]["box_ap"]["value"]
         side = None
         if clean and record is not clean:
             for metric in ("detection_rate", "ap"):
