@@ -58,10 +58,10 @@ def test_given_boxes_agree_with_an_independent_implementation(loss):
 
 
 def test_annotated_boxes_beat_detected_boxes(loss):
-    assert (loss.ap_annotated > loss.ap_detected).all()
-    assert (
-        loss.loc["clean", "annotated_gap_low"] > 0 or loss.loc["motion_blur_heavy", "annotated_gap_low"] > 0
-    )
+    # Where next to nothing is left, as in heavy noise, boxes make no difference that could be told from chance.
+    told = loss.loc[list(EXPECTED)]
+    assert (told.ap_annotated > told.ap_detected).all()
+    assert loss.loc["clean", "annotated_gap_low"] > 0
 
 
 @pytest.mark.parametrize("condition", ["motion_blur_light", "motion_blur_heavy"])
