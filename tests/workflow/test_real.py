@@ -58,7 +58,7 @@ def test_given_boxes_agree_with_an_independent_implementation(loss):
 
 
 def test_annotated_boxes_beat_detected_boxes(loss):
-    # Where next to nothing is left, as in heavy noise, boxes make no difference that could be told from chance.
+    # In heavy noise next to nothing is left, and boxes make no difference that can be told from chance.
     told = loss.loc[list(EXPECTED)]
     assert (told.ap_annotated > told.ap_detected).all()
     assert loss.loc["clean", "annotated_gap_low"] > 0
