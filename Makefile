@@ -3,12 +3,15 @@
 PYTHON ?= python3.11
 CORES  ?= all
 TORCH  ?= default
+PROFILE ?=
 ARGS   ?=
 
 VENV := .venv
 PY   := $(VENV)/bin/python
 PIP  := $(PY) -m pip install -qq --disable-pip-version-check
-RUN  := $(PY) workflow/run.py --cores $(CORES)
+# A profile says itself how many cores to use, unless CORES is given beside it.
+RUN  := $(PY) workflow/run.py $(if $(PROFILE),--profile=$(PROFILE) \
+        $(if $(filter command environment,$(firstword $(origin CORES))),--cores $(CORES)),--cores $(CORES))
 
 # The stamp's name holds a checksum of the pip files, so a change of any of them installs again.
 LOCKS := envs/requirements-lock.txt envs/requirements-torch.txt envs/requirements-openmmlab.txt
@@ -23,7 +26,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo study train-demo test lint clean
+.PHONY: help setup setup-cuda demo study train-demo test test-slurm lint clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -32,6 +35,7 @@ help: ## list targets and variables
 	@echo "  PYTHON       the Python 3.11 that the environment is made from   [$(PYTHON)]"
 	@echo "  CORES        processor cores to use                              [$(CORES)]"
 	@echo "  TORCH        default, or cpu: PyTorch without CUDA (for Linux without a GPU: GBs less) [$(TORCH)]"
+	@echo "  PROFILE      options for a machine or cluster: $(subst workflow/profiles/,,$(wildcard workflow/profiles/*)) (docs/cluster.md)"
 	@echo "  ARGS         passed on to snakemake (demo, study, train-demo) or pytest (test)"
 
 setup: $(STAMP) ## make .venv with every package at its locked version
@@ -47,6 +51,9 @@ train-demo: $(STAMP) ## train the demo's small models again
 
 test: $(STAMP) ## run the tests
 	@$(PY) -m pytest $(ARGS)
+
+test-slurm: $(STAMP) ## run the demo through a Slurm of one node, installed (by root, with apt-get) and started here
+	@SLURM_TESTS=install $(PY) -m pytest tests/slurm -m slurm $(ARGS)
 
 lint: $(STAMP) ## check style: ruff, snakefmt, snakemake --lint
 	@$(PY) -m ruff check .

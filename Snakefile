@@ -28,6 +28,7 @@ include: "workflow/rules/pictures.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/run.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/cluster.smk"
 
 
 rule all:

@@ -4,6 +4,9 @@ A killed Snakemake leaves its directory lock, and perhaps a running job, behind.
 alive both must be left alone; so this takes a file lock (which the system drops when the process
 ends, however it ends), looks for other Snakemake processes in this folder, and only then clears up.
 
+A profile may be called by its name in workflow/profiles/. One that does not exist is an error here: Snakemake
+itself takes no notice of a --workflow-profile that it cannot find.
+
 Usage: python workflow/run.py [arguments of snakemake]
 """
 
@@ -16,6 +19,10 @@ from pathlib import Path
 import psutil
 
 STATE = Path(".snakemake")
+PROFILES = Path("workflow/profiles")
+OPTIONS = ("--profile", "--workflow-profile")
+# Where Snakemake looks for a profile's name by itself.
+ELSEWHERE = (Path("profiles"), Path.home() / ".config/snakemake", Path("/etc/xdg/snakemake"))
 
 
 def processes(here: str) -> tuple[list, list]:
@@ -25,6 +32,9 @@ def processes(here: str) -> tuple[list, list]:
     for process in psutil.process_iter():
         try:
             if process.pid in mine or process.cwd() != here:
+                continue
+            # What Slurm runs on this machine is found, and cancelled, through Slurm (cluster.py).
+            if process.environ().get("SLURM_JOB_ID") != os.environ.get("SLURM_JOB_ID"):
                 continue
             words = process.cmdline()
         except psutil.Error:  # gone meanwhile, or another user's
@@ -36,8 +46,36 @@ def processes(here: str) -> tuple[list, list]:
     return masters, jobs
 
 
+def find_profiles(arguments: list[str]) -> list[str]:
+    """Return the arguments with folders in place of names of profiles; exit when one does not exist."""
+    found = list(arguments)
+    for place, word in enumerate(arguments):
+        option, equals, name = word.partition("=")
+        if option not in OPTIONS:
+            if place == 0 or arguments[place - 1] not in OPTIONS:
+                continue
+            option, name = "", word
+        elif not equals:
+            continue
+        path = name if name == "none" else _profile(name)
+        found[place] = f"{option}={path}" if option else path
+    return found
+
+
+def _profile(name: str) -> str:
+    if (PROFILES / name / "profile.yaml").is_file():
+        return str(PROFILES / name)
+    if name and (Path(name).exists() or any((folder / name).exists() for folder in ELSEWHERE)):
+        return name
+    known = ", ".join(sorted(path.parent.name for path in PROFILES.glob("*/profile.yaml")))
+    sys.exit(
+        f"There is no profile '{name}': {PROFILES}/ has {known}; or give the path of a profile's folder."
+    )
+
+
 def main(arguments: list[str]) -> None:
     """Take the lock, clear up after a killed run, and become Snakemake."""
+    arguments = find_profiles(arguments)
     STATE.mkdir(exist_ok=True)
     lock = os.open(STATE / "make.lock", os.O_CREAT | os.O_RDWR, 0o666)
     try:

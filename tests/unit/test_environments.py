@@ -64,6 +64,13 @@ def test_every_role_makes_conditions_from_the_same_packages(role):
     assert needed <= set(pins("requirements-lock.txt"))
 
 
+def test_lock_holds_all_that_the_cluster_plugin_pulls_in():
+    assert {"snakemake-executor-plugin-slurm-jobstep", "throttler", "numpy", "pandas"} <= (
+        needed := pulled_in("snakemake-executor-plugin-slurm")
+    )
+    assert needed - {"snakemake-executor-plugin-slurm"} <= set(pins("requirements-lock.txt"))
+
+
 def test_one_opencv_one_imagecorruptions_and_numpy_1():
     """Packages that own the same folder overwrite each other; xtcocotools is compiled for numpy 1."""
     lock = pins("requirements-lock.txt")

@@ -4,19 +4,23 @@ What the other files share stands here: RUN, DATASET, DOWNLOADS and the input fu
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from posebench import download, provenance, settings
+from posebench import cluster, download, provenance, settings
 from posebench.errors import PoseBenchError
 from posebench.study import BENCHMARKS, CONDITIONS, PREDICTION_SETS, SOURCE_ARTIFACT, artifact_name
 
 try:
     config = settings.check(config)
     DOWNLOADS = download.read_table("config/downloads.tsv")
+    # Without a number of cores of this machine the jobs run on others.
+    if workflow.resource_settings.cores is None:
+        cluster.check_config(config)
 except PoseBenchError as error:
     # Without the traceback, which would bury the one line that matters.
     raise WorkflowError(str(error)) from None
@@ -71,6 +75,9 @@ LIB_MODELS = expand(
     ],
 )
 
+# The resources of a job, by needs(minutes, mem_mb, device, alone).
+needs = partial(cluster.needs, config["cluster"])
+
 
 wildcard_constraints:
     condition="|".join(CHOSEN),
@@ -106,8 +113,10 @@ def given_onnx(role):
 
 
 def measuring_threads():
-    """All cores: a measuring job claims them so that nothing runs beside it, however many it then uses."""
-    return workflow.cores or (1 if config["threads"] == "auto" else config["threads"])
+    """All cores, so that nothing runs beside a measurement; on a cluster, with a node alone, what it uses."""
+    # A job on a cluster must ask for as much inside its allocation as it was given.
+    here = None if workflow.remote_exec else workflow.resource_settings.cores
+    return here or config["threads"]
 
 
 def prediction_threads():

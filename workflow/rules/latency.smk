@@ -29,7 +29,7 @@ for BENCHMARK in config["benchmarks"]:
         # Nothing may run beside a measurement.
         threads: measuring_threads()
         resources:
-            mem_mb=4000,
+            **needs(minutes=60, mem_mb=4000, device=BENCHMARKS[BENCHMARK].device, alone=True),
         params:
             benchmark=BENCHMARK,
             row=str(BENCHMARKS[BENCHMARK]),

@@ -26,7 +26,7 @@ for ROLE in ROLES:
             "../../envs/torch.yaml"
         threads: 1
         resources:
-            mem_mb=4000,
+            **needs(minutes=30, mem_mb=4000),
         params:
             role=ROLE,
             model=config["models"][ROLE],

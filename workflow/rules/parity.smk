@@ -35,7 +35,7 @@ for ARTIFACT in ARTIFACTS:
             conda_env("pytorch", ARTIFACT.split("_")[1])
         threads: measuring_threads()
         resources:
-            mem_mb=6000,
+            **needs(minutes=240, mem_mb=6000, device=ARTIFACT.split("_")[1]),
         params:
             artifact=ARTIFACT,
             seed=config["seed"],

@@ -56,7 +56,7 @@ for CONDITION in CHOSEN:
             conda_env(config["robustness"]["runtime"], config["robustness"]["device"])
         threads: prediction_threads()
         resources:
-            mem_mb=4000,
+            **needs(minutes=480, mem_mb=4000, device=config["robustness"]["device"]),
         params:
             condition=CONDITION,
             corruption=str(CONDITIONS[CONDITION]),
@@ -122,7 +122,7 @@ rule score_condition:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        **needs(minutes=60, mem_mb=2000),
     params:
         bootstrap=config["bootstrap"],
         seed=config["seed"],

@@ -23,7 +23,7 @@ if DATASET["kind"] == "scenes":
             "../../envs/analysis.yaml"
         threads: 2
         resources:
-            mem_mb=2000,
+            **needs(minutes=30, mem_mb=2000),
         params:
             scenes=DATASET["scenes"],
         message:

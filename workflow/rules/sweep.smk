@@ -28,7 +28,7 @@ rule measure_sweep:
     # Nothing may run beside a measurement.
     threads: measuring_threads()
     resources:
-        mem_mb=6000,
+        **needs(minutes=240, mem_mb=6000, device=config["robustness"]["device"], alone=True),
     params:
         sweep=config["sweep"],
         seed=config["seed"],

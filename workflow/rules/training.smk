@@ -24,7 +24,7 @@ rule render_training_scenes:
         "../../envs/analysis.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
+        **needs(minutes=60, mem_mb=2000),
     message:
         "Render the synthetic scenes for {wildcards.part}"
     script:
@@ -48,7 +48,7 @@ rule train_demo_detector:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        **needs(minutes=480, mem_mb=4000),
     params:
         role="detector",
         work_dir="results/training/detector",
@@ -75,7 +75,7 @@ rule train_demo_pose:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        **needs(minutes=480, mem_mb=4000),
     params:
         role="pose",
         work_dir="results/training/pose",

@@ -10,6 +10,15 @@ log = logs.start(snakemake.log[0])
 config = snakemake.config
 target = Path(snakemake.output.run)
 dataset = read_json(snakemake.input.person_images)
+measured = [
+    *snakemake.input.latency,
+    *snakemake.input.records,
+    *snakemake.input.parity,
+    snakemake.input.sweep,
+]
+same_hardware = hardware.compare([read_json(path) for path in measured])
+if warning := hardware.difference(same_hardware):
+    log.warning("%s", warning)
 record = {
     "schema_version": SCHEMA_VERSION,
     "kind": "run",
@@ -21,6 +30,7 @@ record = {
     "reproduce": snakemake.params.command,
     "git_revision": hardware.git_revision("."),
     "machine": hardware.fingerprint(),
+    "hardware": same_hardware,
     "versions": hardware.versions(*PACKAGES, "snakemake", "pandas", "matplotlib"),
     "models": {Path(path).stem: read_json(path) for path in snakemake.input.models},
     "dataset": {

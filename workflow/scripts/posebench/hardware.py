@@ -118,6 +118,78 @@ def describe(machine: dict) -> str:
     return ", ".join([*parts, *gpus] if gpus else [*parts, "no GPU"])
 
 
+def compare(records: list[dict]) -> dict:
+    """Say whether the jobs of a run were measured on the same hardware.
+
+    Compared is what stays as it is: processor, cores and memory of all jobs; model, memory and driver of
+    the GPUs of those that ran on one. Load, clock rate and temperature do not count.
+
+    Args:
+        records: result files (latency, predictions or scores, parity, sweep). A row that did not run does not
+            count.
+
+    Returns:
+        {"same": bool, "processors": groups, "gpus": groups}, each group {"hardware": text, "jobs": names},
+        the largest first.
+    """
+    processors, gpus = {}, {}
+    for record in records:
+        if record.get("status", "ok") != "ok":
+            continue
+        job, provenance = _job(record), record["provenance"]
+        device = record.get("device") or (provenance.get("backend") or {}).get("device") or "cpu"
+        for machine in provenance.get("machines") or [provenance["machine"]]:
+            processors.setdefault(_processor(machine), []).append(job)
+            if device.startswith("cuda"):
+                gpus.setdefault(_gpu_names(machine), []).append(job)
+    return {
+        "same": len(processors) <= 1 and len(gpus) <= 1,
+        "processors": _groups(processors),
+        "gpus": _groups(gpus),
+    }
+
+
+def difference(comparison: dict) -> str | None:
+    """Return a warning that names the jobs on other hardware than most (see compare), or None."""
+    told = []
+    for groups in (comparison["processors"], comparison["gpus"]):
+        if len(groups) > 1:
+            most, *others = groups
+            rest = "; ".join(f"{group['hardware']}: {', '.join(group['jobs'])}" for group in others)
+            told.append(f"{most['hardware']} ({len(most['jobs'])} jobs), but {rest}")
+    return f"not all jobs ran on the same hardware: {'. '.join(told)}" if told else None
+
+
+def _job(record: dict) -> str:
+    """Return the name of the rule that made a result file."""
+    for prefix, key in (("measure", "benchmark"), ("check_parity", "artifact"), ("predict", "condition")):
+        if key in record:
+            return f"{prefix}_{record[key]}"
+    return f"measure_{record['kind']}"
+
+
+def _processor(machine: dict) -> str:
+    cpu = machine["cpu"]
+    cores = cpu.get("logical_cores") or cpu["usable_cores"]
+    physical = f" ({cpu['physical_cores']} physical)" if cpu.get("physical_cores") else ""
+    return (
+        f"{cpu['model'] or 'unknown CPU'}, {cores} cores{physical}, {machine['memory_bytes'] / 2**30:.0f} GiB"
+    )
+
+
+def _gpu_names(machine: dict) -> str:
+    names = [
+        f"{gpu['name']} ({gpu.get('memory_mib')} MiB, driver {gpu.get('driver_version')})"
+        for gpu in machine["gpus"]
+    ]
+    return " + ".join(sorted(names)) or "no GPU seen"
+
+
+def _groups(found: dict[str, list[str]]) -> list[dict]:
+    groups = [{"hardware": text, "jobs": sorted(set(jobs))} for text, jobs in found.items()]
+    return sorted(groups, key=lambda group: (-len(group["jobs"]), group["hardware"]))
+
+
 def _short(name: str) -> str:
     """Return a processor's name without trademark signs, clock rate and words that say nothing."""
     name = re.sub(r"\((?:R|TM|C)\)|[®™]", " ", name, flags=re.IGNORECASE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from posebench import results
+from posebench import hardware, results
 from posebench.errors import PoseBenchError
 from posebench.protocol import STUDY, STUDY_BBOX_NMS_THR
 from posebench.study import BENCHMARKS, STUDY_CONDITIONS
@@ -186,7 +186,10 @@ def make_facts(records: list[dict], dataset: str, seed: int, command: str) -> di
         "Revision": ", ".join(revisions),
         "Command": f"`{command}`",
     }
-    return {key: cell(text) if text else DASH for key, text in facts.items()}
+    facts = {key: cell(text) if text else DASH for key, text in facts.items()}
+    if different := hardware.difference(hardware.compare(records)):
+        facts["Warning"] = cell(f"{different}. Times of different machines cannot be compared")
+    return facts
 
 
 def sweep_fact(path) -> dict[str, str]:
