@@ -4,6 +4,9 @@ PYTHON ?= python3.11
 CORES  ?= all
 TORCH  ?= default
 ARGS   ?=
+IN     ?=
+OUT    ?=
+CONFIG ?=
 
 VENV := .venv
 PY   := $(VENV)/bin/python
@@ -23,7 +26,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo study train-demo test lint clean
+.PHONY: help setup setup-cuda demo study video report train-demo test lint clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -32,7 +35,9 @@ help: ## list targets and variables
 	@echo "  PYTHON       the Python 3.11 that the environment is made from   [$(PYTHON)]"
 	@echo "  CORES        processor cores to use                              [$(CORES)]"
 	@echo "  TORCH        default, or cpu: PyTorch without CUDA (for Linux without a GPU: GBs less) [$(TORCH)]"
-	@echo "  ARGS         passed on to snakemake (demo, study, train-demo) or pytest (test)"
+	@echo "  IN, OUT      video: the file to annotate, and where to [results/<run>/video/<name>.mp4]"
+	@echo "  CONFIG       video, report: config files laid over config/config.yaml"
+	@echo "  ARGS         passed on to snakemake (demo, study, video, ...) or pytest (test)"
 
 setup: $(STAMP) ## make .venv with every package at its locked version
 
@@ -41,6 +46,14 @@ demo: $(STAMP) ## the whole study in small: rendered scenes, small models, CPU, 
 
 study: $(STAMP) ## the full COCO study of config/config.yaml (downloads 1.2 GB)
 	@$(RUN) $(ARGS)
+
+# As YAML in quotes, in which a quote is written twice.
+quoted = '$(subst ','',$(1))'
+
+video: $(STAMP) ## annotate a video: make video IN=clip.mp4
+	@test -n "$(IN)" || { echo "Which video? Say make video IN=clip.mp4" >&2; exit 1; }
+	@$(RUN) annotate_video $(ARGS) $(if $(CONFIG),--configfile $(CONFIG)) \
+	  --config "video={input: $(call quoted,$(IN)), output: $(if $(OUT),$(call quoted,$(OUT)),null)}"
 
 train-demo: $(STAMP) ## train the demo's small models again
 	@$(RUN) train_demo $(ARGS) --configfile config/demo.yaml
