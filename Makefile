@@ -36,6 +36,7 @@ help: ## list targets and variables
 	@echo "  CORES        processor cores to use                              [$(CORES)]"
 	@echo "  TORCH        default, or cpu: PyTorch without CUDA (for Linux without a GPU: GBs less) [$(TORCH)]"
 	@echo "  IN, OUT      video: the file to annotate, and where to [results/<run>/video/<name>.mp4]"
+	@echo "  OUT          report: .zip, or .html for all in one file  [results/report.zip]"
 	@echo "  CONFIG       video, report: config files laid over config/config.yaml"
 	@echo "  ARGS         passed on to snakemake (demo, study, video, ...) or pytest (test)"
 
@@ -54,6 +55,10 @@ video: $(STAMP) ## annotate a video: make video IN=clip.mp4
 	@test -n "$(IN)" || { echo "Which video? Say make video IN=clip.mp4" >&2; exit 1; }
 	@$(RUN) annotate_video $(ARGS) $(if $(CONFIG),--configfile $(CONFIG)) \
 	  --config "video={input: $(call quoted,$(IN)), output: $(if $(OUT),$(call quoted,$(OUT)),null)}"
+
+report: $(STAMP) ## an HTML report of a finished run, to open without a network: results/report.zip
+	@$(RUN) --report $(if $(OUT),"$(OUT)",results/report.zip) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
+	@echo "Written: $(if $(OUT),$(OUT),results/report.zip)"
 
 train-demo: $(STAMP) ## train the demo's small models again
 	@$(RUN) train_demo $(ARGS) --configfile config/demo.yaml

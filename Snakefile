@@ -28,6 +28,7 @@ include: "workflow/rules/pictures.smk"
 include: "workflow/rules/video.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/run.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/training.smk"
 
 
@@ -46,6 +47,7 @@ rule all:
         rules.write_findings.output,
         rules.write_readme.output,
         rules.write_run.output,
+        rules.write_report_pages.output,
 
 
 onsuccess:

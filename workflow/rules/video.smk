@@ -53,7 +53,7 @@ if VIDEO:
                 ANNOTATED,
                 caption="../../report/captions/video.rst",
                 category="Pictures",
-                labels={"what": "annotated video"},
+                labels={"what": "Annotated video", "as": "MP4 to download"},
             ),
             frames=ANNOTATED.removesuffix(".mp4") + ".json",
         log:
