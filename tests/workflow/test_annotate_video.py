@@ -75,4 +75,4 @@ def test_a_video_is_annotated(repository):
         for clip in (annotated, original)
     ]
     assert times[0] == times[1]
-    assert not list(folder.glob("*.parts"))
+    assert not list(folder.glob(".*.parts"))

@@ -39,7 +39,7 @@ if DATASET["kind"] == "scenes":
 
 if VIDEO:
 
-    # The chunks of a killed job lie in <name>.parts/, undeclared, so that snakemake does not delete them.
+    # The chunks of a killed job lie in .<name>.mp4.parts/, undeclared, so that snakemake does not delete them.
     rule annotate_video:
         input:
             video=VIDEO,

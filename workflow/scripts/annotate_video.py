@@ -36,7 +36,7 @@ except Unavailable as error:
     ) from error
 provenance = collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads)
 described = {"file_name": source.name, "sha256": sha256_file(source)}
-folder = output.with_suffix(".parts")
+folder = output.with_name(f".{output.name}.parts")
 key = sha256_json(
     [
         described,
