@@ -37,9 +37,6 @@ ARTIFACTS = [
 OVERRIDES = provenance.override_files(workflow.configfiles)
 COMMAND = " ".join(["snakemake --cores all", *(["--configfile", *OVERRIDES] if OVERRIDES else [])])
 
-# Runtime and device of the annotated video.
-VIDEO_BACKEND = settings.video_backend(config)
-
 # What stands in every table, figure and grid.
 SHOWN = {
     "title": f"{config['models']['detector']['name']} + {config['models']['pose']['name']} on {DATASET['title']}",

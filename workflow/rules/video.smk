@@ -10,6 +10,7 @@ LIB_VIDEO = [
     *expand("workflow/scripts/posebench/{name}.py", name=["video", "video_io", "draw", "predictions"]),
 ]
 VIDEO = config["video"]["input"]
+VIDEO_BACKEND = settings.video_backend(config)  # runtime, device
 ANNOTATED = video_output()
 
 
