@@ -5,6 +5,9 @@ CORES  ?= all
 TORCH  ?= default
 PROFILE ?=
 ARGS   ?=
+IN     ?=
+OUT    ?=
+CONFIG ?=
 
 VENV := .venv
 PY   := $(VENV)/bin/python
@@ -26,7 +29,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo study train-demo test test-slurm lint clean
+.PHONY: help setup setup-cuda demo study video report train-demo test test-slurm lint clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -36,7 +39,10 @@ help: ## list targets and variables
 	@echo "  CORES        processor cores to use                              [$(CORES)]"
 	@echo "  TORCH        default, or cpu: PyTorch without CUDA (for Linux without a GPU: GBs less) [$(TORCH)]"
 	@echo "  PROFILE      options for a machine or cluster: $(subst workflow/profiles/,,$(wildcard workflow/profiles/*)) (docs/cluster.md)"
-	@echo "  ARGS         passed on to snakemake (demo, study, train-demo) or pytest (test)"
+	@echo "  IN, OUT      video: the file to annotate, and where to [results/<run>/video/<name>.mp4]"
+	@echo "  OUT          report: .zip, or .html for all in one file  [results/report.zip]"
+	@echo "  CONFIG       video, report: config files laid over config/config.yaml"
+	@echo "  ARGS         passed on to snakemake (demo, study, video, ...) or pytest (test)"
 
 setup: $(STAMP) ## make .venv with every package at its locked version
 
@@ -45,6 +51,18 @@ demo: $(STAMP) ## the whole study in small: rendered scenes, small models, CPU, 
 
 study: $(STAMP) ## the full COCO study of config/config.yaml (downloads 1.2 GB)
 	@$(RUN) $(ARGS)
+
+# As YAML in quotes, in which a quote is written twice.
+quoted = '$(subst ','',$(1))'
+
+video: $(STAMP) ## annotate a video: make video IN=clip.mp4
+	@test -n "$(IN)" || { echo "Which video? Say make video IN=clip.mp4" >&2; exit 1; }
+	@$(RUN) annotate_video $(ARGS) $(if $(CONFIG),--configfile $(CONFIG)) \
+	  --config "video={input: $(call quoted,$(IN)), output: $(if $(OUT),$(call quoted,$(OUT)),null)}"
+
+report: $(STAMP) ## an HTML report of a finished run, to open without a network: results/report.zip
+	@$(RUN) --report $(if $(OUT),"$(OUT)",results/report.zip) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
+	@echo "Written: $(if $(OUT),$(OUT),results/report.zip)"
 
 train-demo: $(STAMP) ## train the demo's small models again
 	@$(RUN) train_demo $(ARGS) --configfile config/demo.yaml

@@ -25,8 +25,10 @@ include: "workflow/rules/robustness.smk"
 include: "workflow/rules/sweep.smk"
 include: "workflow/rules/latency.smk"
 include: "workflow/rules/pictures.smk"
+include: "workflow/rules/video.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/run.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/cluster.smk"
 
@@ -42,9 +44,11 @@ rule all:
         rules.plot_coco_c.output,
         rules.draw_grids.output,
         rules.draw_corruptions.output,
+        annotated_video(),
         rules.write_findings.output,
         rules.write_readme.output,
         rules.write_run.output,
+        rules.write_report_pages.output,
 
 
 onsuccess:

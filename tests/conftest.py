@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("POSEBENCH_REAL", ROOT.parent / "shared" / "real")).resolve()
+# Of the run that the fixture `demo` makes.
+DEMO_CONFIGS = ("config/demo.yaml", "tests/config/small.yaml", "readme.yaml")
 
 # Tests and what they start must not take each other's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -83,3 +85,13 @@ def session_workspace(tmp_path_factory):
         return Workspace(path)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def demo(session_workspace):
+    """A finished run of the demo with six images; its output is in `.output`."""
+    workspace = session_workspace("demo")
+    workspace.write("readme.yaml", "readme: {file: README.md, block: demo}\n")
+    workspace.output = workspace.snakemake(configs=DEMO_CONFIGS).stdout
+    workspace.run = workspace.path / "results" / "small"
+    return workspace

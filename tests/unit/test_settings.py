@@ -197,6 +197,11 @@ FAULTS = [
     ("robustness.device", "gpu", "robustness.device: is the text 'gpu', expected one of auto, cpu, cuda"),
     ("benchmark.warmup", -1, "benchmark.warmup: is the number -1, expected a whole number, 0 or more"),
     ("benchmark.runs", 0, "benchmark.runs: is the number 0, expected a whole number, 1 or more"),
+    ("video.input", "no.mp4", "video.input: no file 'no.mp4'"),
+    ("video.input", "a{b}.mp4", "expected a file without braces in its name"),
+    ("video.output", "out.avi", "video.output: is the text 'out.avi', expected a file without braces"),
+    ("video.output", "out.mp4", "video.output: is set, but video.input is null; say which video"),
+    ("video.runtime", "onnx", "one of pytorch, onnxruntime, tensorrt, null (did you mean 'onnxruntime'?)"),
     ("benchmark.wramup", 3, "benchmark.wramup: unknown key (did you mean 'warmup'?)"),
     ("benchmark.zzz", 3, "benchmark.zzz: unknown key; known here: image, warmup, runs"),
     (
@@ -324,6 +329,28 @@ def test_onnx_models(config, tmp_path):
     settings.check(config)
     config["robustness"]["runtime"] = "pytorch"
     assert "models.detector and models.pose is an ONNX file; say onnxruntime" in only_problem(config)
+
+
+def test_video_is_not_written_over_itself(config, tmp_path):
+    (tmp_path / "clip.mp4").touch()
+    config["video"] |= {"input": f"{tmp_path}/clip.mp4", "output": f"{tmp_path}/../{tmp_path.name}/clip.mp4"}
+    assert "video.output: is the input" in only_problem(config)
+    config["video"]["output"] = "null"  # what make writes where no OUT is given
+    assert settings.check(config)["video"]["output"] is None
+
+
+@pytest.mark.parametrize(
+    ("video", "expected"),
+    [
+        ({}, ("pytorch", "auto")),
+        ({"runtime": "onnxruntime"}, ("onnxruntime", "auto")),
+        ({"device": "cpu"}, ("pytorch", "cpu")),
+        ({"runtime": "tensorrt", "device": "cpu"}, ("tensorrt", "cuda")),
+    ],
+)
+def test_video_runs_as_the_robustness_pass_unless_told(config, video, expected):
+    config["video"] |= video
+    assert settings.video_backend(settings.check(config)) == expected
 
 
 def test_model_is_not_both(config, tmp_path):

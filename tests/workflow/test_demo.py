@@ -7,10 +7,10 @@ import cv2
 import pandas as pd
 import pytest
 
+from conftest import DEMO_CONFIGS
 from posebench.study import BENCHMARKS, PREDICTION_SETS, STUDY_CONDITIONS
 
-SMALL = ("config/demo.yaml", "tests/config/small.yaml")
-WITH_README = (*SMALL, "readme.yaml")
+SMALL = DEMO_CONFIGS[:2]
 COCO_C = [f"coco_c_{name}_{severity}" for name in ("glass_blur", "jpeg_compression") for severity in (1, 5)]
 CHOSEN = [*STUDY_CONDITIONS, *COCO_C]
 TABLES = ("benchmark", "robustness", "protocols", "accuracy", "loss", "suites", "parity")
@@ -24,16 +24,6 @@ BENCHMARK_COLUMNS = (
     "benchmark pipeline runtime device precision status reason runs latency_ms_mean latency_ms_p50 "
     "latency_ms_p95 latency_ms_p99 fps speedup speedup_against"
 )
-
-
-@pytest.fixture(scope="module")
-def demo(session_workspace):
-    """A finished run of the demo with six images; its output is in `.output`."""
-    workspace = session_workspace("demo")
-    workspace.write("readme.yaml", "readme: {file: README.md, block: demo}\n")
-    workspace.output = workspace.snakemake(configs=WITH_README).stdout
-    workspace.run = workspace.path / "results" / "small"
-    return workspace
 
 
 def test_says_where_the_results_are(demo):
@@ -181,7 +171,7 @@ def test_the_readme_is_filled_between_its_markers(demo):
 
 
 def test_nothing_is_left_to_do(demo):
-    again = demo.snakemake(configs=WITH_README, options=("--dry-run",)).stdout
+    again = demo.snakemake(configs=DEMO_CONFIGS, options=("--dry-run",)).stdout
     assert "Nothing to be done" in again
 
 
@@ -200,5 +190,5 @@ def test_predictions_are_byte_identical_in_another_run(demo, session_workspace):
 def test_an_edited_library_module_runs_its_rules_again(demo):
     module = demo.path / "workflow/scripts/posebench/metrics.py"
     module.write_text(module.read_text() + "\n# edited\n")
-    planned = demo.snakemake(configs=WITH_README, options=("--dry-run",)).stdout
+    planned = demo.snakemake(configs=DEMO_CONFIGS, options=("--dry-run",)).stdout
     assert "score_condition" in planned and "predict_clean_shard" not in planned

@@ -153,3 +153,15 @@ def parity_files():
 def benchmark_files():
     """The rows of the latency table."""
     return expand(f"{RUN}/latency/{{benchmark}}.json", benchmark=config["benchmarks"])
+
+
+def video_output():
+    """The annotated video; null where the config names none to annotate."""
+    source, target = config["video"]["input"], config["video"]["output"]
+    return target or (source and f"{RUN}/video/{Path(source).stem}.mp4")
+
+
+def annotated_video():
+    """The annotated video and its results, as a list: empty when there is none to annotate."""
+    path = video_output()
+    return [path, path.removesuffix(".mp4") + ".json"] if config["video"]["input"] else []

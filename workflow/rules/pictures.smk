@@ -26,7 +26,7 @@ rule plot_latency:
             f"{RUN}/figures/latency.png",
             caption="../../report/captions/latency_figure.rst",
             category="Latency",
-            labels={"what": "figure"},
+            labels={"what": "Latency of every timed run", "as": "figure"},
         ),
     log:
         f"{RUN}/logs/plot_latency.log",
@@ -44,9 +44,9 @@ rule plot_latency:
 
 # Name -> what the figure shows; each has a caption of its own.
 FIGURES = {
-    "robustness": "detection rate and AP by condition",
-    "loss": "where the loss of AP comes from",
-    "calibration": "what a keypoint score is worth",
+    "robustness": "Detection rate and AP by condition",
+    "loss": "Where the loss of AP comes from",
+    "calibration": "What a keypoint score is worth",
     "coco_c": "AP under COCO-C's corruptions",
 }
 
@@ -65,7 +65,7 @@ for FIGURE, SHOWS in FIGURES.items():
                 f"{RUN}/figures/{FIGURE}.png",
                 caption=f"../../report/captions/{FIGURE}_figure.rst",
                 category="Robustness",
-                labels={"what": SHOWS},
+                labels={"what": SHOWS, "as": "figure"},
             ),
         log:
             f"{RUN}/logs/plot_{FIGURE}.log",
@@ -94,13 +94,13 @@ rule draw_grids:
             f"{RUN}/grids/conditions.jpg",
             caption="../../report/captions/conditions.rst",
             category="Pictures",
-            labels={"what": "one scene in every condition"},
+            labels={"what": "One scene in every condition", "as": "picture"},
         ),
         images=report(
             f"{RUN}/grids/images.jpg",
             caption="../../report/captions/images.rst",
             category="Pictures",
-            labels={"what": "more images in every condition"},
+            labels={"what": "More images in every condition", "as": "picture"},
         ),
     log:
         f"{RUN}/logs/draw_grids.log",
@@ -131,7 +131,7 @@ rule draw_corruptions:
             f"{RUN}/grids/coco_c.jpg",
             caption="../../report/captions/corruptions.rst",
             category="Pictures",
-            labels={"what": "one scene in every corruption of COCO-C"},
+            labels={"what": "One scene in every corruption of COCO-C", "as": "picture"},
         ),
     log:
         f"{RUN}/logs/draw_corruptions.log",

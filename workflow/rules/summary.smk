@@ -15,6 +15,16 @@ TABLES = {
     "loss": "Robustness",
     "suites": "Robustness",
 }
+# Table -> its heading in the report.
+TABLE_TITLES = {
+    "benchmark": "Latency of every benchmark row",
+    "parity": "Every artifact against PyTorch",
+    "robustness": "Scores by image condition",
+    "protocols": "The study's protocol and the corrected one",
+    "accuracy": "Every score by box source",
+    "loss": "Where the loss of AP comes from",
+    "suites": "Robustness over the suites of corruptions",
+}
 
 
 rule make_tables:
@@ -31,7 +41,7 @@ rule make_tables:
                 f"{RUN}/tables/{TABLE}.csv",
                 caption=f"../../report/captions/{TABLE}.rst",
                 category=CATEGORY,
-                labels={"what": f"table: {TABLE}"},
+                labels={"what": TABLE_TITLES[TABLE], "as": "CSV to download"},
             )
             for TABLE, CATEGORY in TABLES.items()
         },

@@ -32,7 +32,7 @@ def _ink(colour: tuple) -> tuple:
     return (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 110 else (255, 255, 255)
 
 
-def _label(canvas: np.ndarray, text: str, left: int, top: int, colour: tuple, scale: float) -> None:
+def label(canvas: np.ndarray, text: str, left: int, top: int, colour: tuple, scale: float) -> None:
     """Write `text` on a filled strip above (`left`, `top`), or inside the image when there is no room."""
     font, weight = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(scale * 2))
     (width, height), base = cv2.getTextSize(text, font, scale, weight)
@@ -91,5 +91,5 @@ def draw_persons(
             cv2.circle(canvas, (int(px), int(py)), radius + 1, OUTLINE, -1, cv2.LINE_AA)
             cv2.circle(canvas, (int(px), int(py)), radius, (255, 255, 255), -1, cv2.LINE_AA)
         if scores and person.get("box_score") is not None:
-            _label(canvas, f"{person['box_score']:.2f}", left, top, colour, 0.25 + 0.13 * unit)
+            label(canvas, f"{person['box_score']:.2f}", left, top, colour, 0.25 + 0.13 * unit)
     return canvas

@@ -59,19 +59,26 @@ def _report(kind, error, trace) -> None:
         sys.__excepthook__(kind, error, trace)
 
 
-def progress(items, label: str, every_s: float = 5.0):
-    """Yield `items` (a sequence) and log 'label: 12/50 (24 %), 3.1/s, 12 s left' every `every_s` seconds."""
+def progress(items, label: str, every_s: float = 5.0, total: int | None = None):
+    """Yield `items` and log 'label: 12/50 (24 %), 3.1/s, 12 s left' every `every_s` seconds.
+
+    `total`: how many there are about, for items without a length; unknown, the line is 'label: 12, 3.1/s'.
+    """
     log = logging.getLogger("posebench")
-    total = len(items)
+    total = len(items) if hasattr(items, "__len__") else total
     begin = last = time.monotonic()
+    done = -1
     for done, item in enumerate(items):
         now = time.monotonic()
         if done and now - last >= every_s:
             rate = done / (now - begin)
-            log.info(
-                "%s: %d/%d (%d %%), %.1f/s, %.0f s left",
-                label, done, total, 100 * done // total, rate, (total - done) / rate,
-            )  # fmt: skip
+            if total and done <= total:
+                log.info(
+                    "%s: %d/%d (%d %%), %.1f/s, %.0f s left",
+                    label, done, total, 100 * done // total, rate, (total - done) / rate,
+                )  # fmt: skip
+            else:
+                log.info("%s: %d, %.1f/s", label, done, rate)
             last = now
         yield item
-    log.info("%s: %d/%d done in %.1f s", label, total, total, time.monotonic() - begin)
+    log.info("%s: %d done in %.1f s", label, done + 1, time.monotonic() - begin)

@@ -62,8 +62,10 @@ def read_schema(name: str) -> dict:
     return yaml.safe_load((SCHEMAS / name).read_text(encoding="utf-8"))
 
 
-def write_json(path, data, schema: str | None = None) -> None:
+def write_json(path, data, schema: str | None = None, indent: int | None = 1) -> None:
     """Write `data` as JSON; with `schema` (a file name in workflow/schemas) validate it first.
+
+    indent: of an object, None for a long one; lists are written on one line.
 
     Numpy numbers and arrays are accepted; NaN becomes null. Raises PoseBenchError when `data` does not
     fit the schema: that is a fault of this code, and a wrong file is worse than none.
@@ -76,7 +78,7 @@ def write_json(path, data, schema: str | None = None) -> None:
             where = "/".join(str(part) for part in error.absolute_path) or "top level"
             message = f"{path}: result does not fit {schema} at {where}: {error.message}"
             raise PoseBenchError(message) from error
-    write_text(path, json.dumps(data, indent=1 if isinstance(data, dict) else None) + "\n")
+    write_text(path, json.dumps(data, indent=indent if isinstance(data, dict) else None) + "\n")
 
 
 def read_json(path):

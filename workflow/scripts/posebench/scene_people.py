@@ -103,8 +103,7 @@ class Person:
         """Choose joint angles and compute the 3-D joints, float64 [3] each, in metres."""
         u, n = rng.uniform, rng.normal
         size = self.size
-        self.stance = str(rng.choice(["stand", "walk", "sit", "jump"], p=[0.55, 0.25, 0.1, 0.1]))
-        yaw = np.clip(n(0, 0.5), -1.3, 1.3)
+        self.stance, yaw = self._bearing(rng)
         self.left = np.array([np.cos(yaw), 0, np.sin(yaw)])
         self.forward = np.array([np.sin(yaw), 0, -np.cos(yaw)])
         up = np.array([0.0, -1, 0])
@@ -150,16 +149,36 @@ class Person:
         self.joints = {name: point + shift for name, point in joints.items()}
         self.lift = lift
 
-    def _arm(self, rng, joints, side, sign, across, spine, forward):
+    def _bearing(self, rng):
+        """Return the stance and the yaw (radians)."""
+        stance = str(rng.choice(["stand", "walk", "sit", "jump"], p=[0.55, 0.25, 0.1, 0.1]))
+        return stance, np.clip(rng.normal(0, 0.5), -1.3, 1.3)
+
+    def _arm_angles(self, rng, side):
+        """Return the style of an arm and four angles: spread, swing, bend of the elbow, plane of the bend."""
         u = rng.uniform
         style = rng.choice(["hang", "out", "raised", "front", "hip"], p=[0.36, 0.22, 0.16, 0.16, 0.1])
-        spread, swing, bend, plane = {
+        angles = {
             "hang": (u(0.08, 0.35), u(-0.35, 0.4), u(0, 0.6), u(-0.3, 0.6)),
             "out": (u(0.5, 1.5), u(-0.2, 0.4), u(0, 1.6), u(-1.2, 1.4)),
             "raised": (u(1.7, 2.7), u(-0.1, 0.3), u(0, 1.3), u(0.6, 1.6)),
             "front": (u(0.1, 0.5), u(0.4, 1.2), u(0.3, 1.9), u(-0.2, 0.9)),
             "hip": (u(0.6, 0.9), u(-0.3, 0.0), u(1.6, 2.0), u(-2.5, -2.1)),
         }[str(style)]
+        return str(style), *angles
+
+    def _leg_angles(self, rng, side):
+        """Return three angles of a leg: spread, swing, bend of the knee."""
+        u = rng.uniform
+        return {
+            "stand": (u(-0.02, 0.28), u(-0.1, 0.15), u(0, 0.15)),
+            "walk": (u(-0.02, 0.12), u(-0.45, 0.55), u(0, 0.7)),
+            "sit": (u(0.0, 0.4), u(1.15, 1.5), u(1.2, 1.7)),
+            "jump": (u(0.1, 0.6), u(-0.2, 0.7), u(0.1, 1.3)),
+        }[self.stance]
+
+    def _arm(self, rng, joints, side, sign, across, spine, forward):
+        style, spread, swing, bend, plane = self._arm_angles(rng, side)
         outward = sign * across
         upper = np.cos(swing) * (-np.cos(spread) * spine + np.sin(spread) * outward) + np.sin(swing) * forward
         # `plane` turns the bend from forward (0) to up (pi/2) or inwards and back (below -pi/2).
@@ -174,13 +193,7 @@ class Person:
         joints[f"{side}_hand"] = wrist + lower * 0.085 * self.size
 
     def _leg(self, rng, joints, side, sign, up):
-        u = rng.uniform
-        spread, swing, bend = {
-            "stand": (u(-0.02, 0.28), u(-0.1, 0.15), u(0, 0.15)),
-            "walk": (u(-0.02, 0.12), u(-0.45, 0.55), u(0, 0.7)),
-            "sit": (u(0.0, 0.4), u(1.15, 1.5), u(1.2, 1.7)),
-            "jump": (u(0.1, 0.6), u(-0.2, 0.7), u(0.1, 1.3)),
-        }[self.stance]
+        spread, swing, bend = self._leg_angles(rng, side)
         outward = sign * self.left
         straight = -np.cos(spread) * up + np.sin(spread) * outward
         thigh = np.cos(swing) * straight + np.sin(swing) * self.forward

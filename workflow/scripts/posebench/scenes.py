@@ -39,7 +39,7 @@ def _sharp(mask):
     return mask >= 0.5
 
 
-class _Scene:
+class Scene:
     """A picture that is painted from back to front while the visible pixels of each person are tracked."""
 
     def __init__(self, rng, width, height):
@@ -50,7 +50,8 @@ class _Scene:
         self.image = backdrop(rng, width, height, int(self.horizon + rng.uniform(35, 70)))
         self.persons = []  # dicts: layer, mask (visible), full (pixels before anything hid it)
 
-    def _foot(self, scale):
+    def foot(self, scale):
+        """Return the y of the feet of a person of `scale` pixels per metre."""
         return self.horizon + self.eye_height * scale
 
     def _may_hide(self, mask):
@@ -65,7 +66,7 @@ class _Scene:
             if any(abs(x - p["x"]) < 0.42 * min(scale, p["scale"]) for p in self.persons):
                 continue
             person = Person(rng)
-            layer = Layer(person, scale, (x, self._foot(scale)), (self.width, self.height), self.light)
+            layer = Layer(person, scale, (x, self.foot(scale)), (self.width, self.height), self.light)
             if layer.window is None:
                 continue
             x0, y0, x1, y1 = layer.window
@@ -77,15 +78,20 @@ class _Scene:
             stool = self._stool(person, x, scale)
             if not self._may_hide(full | stool):
                 continue
-            self._shadow(person, x, scale)
+            self.shadow(person, x, scale)
             self.image[stool] = rng.uniform(40, 190, 3)
             self._hide(stool)
-            window = self.image[y0:y1, x0:x1]
-            window += (layer.colour - window) * layer.alpha[..., None]
+            self.paint(layer)
             self._hide(full)
             area = int(full.sum())
             self.persons.append({"layer": layer, "mask": full, "full": area, "x": x, "scale": scale})
             return
+
+    def paint(self, layer):
+        """Lay a drawn person over the picture."""
+        x0, y0, x1, y1 = layer.window
+        window = self.image[y0:y1, x0:x1]
+        window += (layer.colour - window) * layer.alpha[..., None]
 
     def add_object(self, scale):
         """Paint one object in front of the people behind `scale`, when it leaves enough of them in view."""
@@ -93,7 +99,7 @@ class _Scene:
         x = rng.uniform(0.05, 0.95) * self.width
         if self.persons and rng.random() < 0.6:
             x = self.persons[rng.integers(len(self.persons))]["x"] + rng.uniform(-0.3, 0.3) * scale
-        mask, colour = foreground_object(rng, scale, x, self._foot(scale), self.width, self.height)
+        mask, colour = foreground_object(rng, scale, x, self.foot(scale), self.width, self.height)
         if not self._may_hide(_sharp(mask)):
             return
         shade = np.linspace(1.1, 0.8, self.width, dtype=np.float32)[None, :, None]
@@ -108,9 +114,9 @@ class _Scene:
         x, y = points.T
         return (x >= 0) & (y >= 0) & (x <= self.width - 1) & (y <= self.height - 1)
 
-    def _shadow(self, person, x, scale):
+    def shadow(self, person, x, scale):
         """Darken the floor below a person."""
-        y = int(self._foot(scale))
+        y = int(self.foot(scale))
         half, low = int(0.45 * scale), int(0.1 * scale)
         x0, x1 = max(int(x) - 2 * half, 0), min(int(x) + 2 * half, self.width)
         y0, y1 = max(y - 2 * low, 0), min(y + 2 * low, self.height)
@@ -125,8 +131,8 @@ class _Scene:
         """Return the pixels (bool [h, w]) of the thing a sitting person sits on; none for the others."""
         mask = np.zeros((self.height, self.width), np.uint8)
         if person.stance == "sit":
-            seat = self._foot(scale) + (person.joints["pelvis"][1] + 0.08) * scale
-            low, high = (int(x - 0.22 * scale), int(seat)), (int(x + 0.22 * scale), int(self._foot(scale)))
+            seat = self.foot(scale) + (person.joints["pelvis"][1] + 0.08) * scale
+            low, high = (int(x - 0.22 * scale), int(seat)), (int(x + 0.22 * scale), int(self.foot(scale)))
             cv2.rectangle(mask, low, high, 255, -1)
         return mask > 0
 
@@ -185,7 +191,7 @@ def render_scene(seed: int, index: int, persons: int | None = None):
     width, height = SIZES[rng.choice(len(SIZES), p=SIZE_SHARES)]
     if persons is None:
         persons = int(rng.choice([1, 2, 3, 4, 5], p=[0.22, 0.26, 0.26, 0.16, 0.1]))
-    scene = _Scene(rng, width, height)
+    scene = Scene(rng, width, height)
     low, high = ((90, 130), (130, 330), (105, 270), (90, 230), (85, 200), (80, 180))[persons]
     # Farther (smaller) things first; a logarithmic draw gives near and far people alike.
     scales = np.exp(rng.uniform(np.log(low), np.log(high), persons))

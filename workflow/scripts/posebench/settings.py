@@ -87,6 +87,13 @@ def conditions(config: dict) -> list[str]:
     return chosen
 
 
+def video_backend(config: dict) -> tuple[str, str]:
+    """Return the runtime and the device (auto, cpu or cuda) of the annotated video."""
+    runtime = config["video"]["runtime"] or config["robustness"]["runtime"]
+    device = config["video"]["device"] or config["robustness"]["device"]
+    return runtime, "cuda" if runtime == "tensorrt" else device
+
+
 def run_name(config: dict) -> str:
     """Return the name of the folder under results/; for `run: auto` a name of this machine.
 
@@ -153,7 +160,7 @@ def _shown(value) -> str:
 def _expected(rule: dict) -> str:
     """Return what a rule of the schema accepts, in words."""
     if "enum" in rule:
-        return "one of " + ", ".join(str(name) for name in rule["enum"])
+        return "one of " + ", ".join("null" if name is None else str(name) for name in rule["enum"])
     names = [TYPES[name] for name in _types(rule)]
     low, high = rule.get("minimum"), rule.get("maximum")
     bounds = ""
@@ -256,7 +263,15 @@ class _Combinations:
         return found
 
     def problems(self) -> list[str]:
-        checks = (self.dataset, self.scenes, self.detector, self.pose, self.robustness, self.thresholds)
+        checks = (
+            self.dataset,
+            self.scenes,
+            self.detector,
+            self.pose,
+            self.robustness,
+            self.thresholds,
+            self.video,
+        )
         return [problem for check in checks for problem in check()]
 
     def dataset(self):
@@ -331,14 +346,33 @@ class _Combinations:
             yield f"{place}: {package} brings no config '{inside}'{nearest(inside, known)}"
 
     def robustness(self):
-        values = self.values("robustness.runtime", "models.detector.onnx", "models.pose.onnx")
+        return self.runtime("robustness.runtime")
+
+    def runtime(self, place: str):
+        values = self.values(place, "models.detector.onnx", "models.pose.onnx")
         if values and values[0] == "pytorch":
             names = [name for name, onnx in zip(("detector", "pose"), values[1:], strict=True) if onnx]
             if names:
                 yield (
-                    f"robustness.runtime: is pytorch, but {' and '.join(f'models.{name}' for name in names)} "
+                    f"{place}: is pytorch, but {' and '.join(f'models.{name}' for name in names)} "
                     "is an ONNX file; say onnxruntime"
                 )
+
+    def video(self):
+        yield from self.runtime("video.runtime")
+        values = self.values("video.input", "video.output")
+        if not values:
+            return
+        source, target = values
+        if source is None:
+            if target is not None:
+                yield "video.output: is set, but video.input is null; say which video, or output: null"
+            return
+        made = Path(source).parts[:1] == ("data",)
+        if not made and not Path(source).is_file():
+            yield f"video.input: no file '{source}' (seen from {Path.cwd()})"
+        if target is not None and Path(source).resolve() == Path(target).resolve():
+            yield f"video.output: is the input '{source}' itself; expected another file"
 
     def thresholds(self):
         for name in ("bbox_thr", "person_thr"):

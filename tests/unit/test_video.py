@@ -1,0 +1,320 @@
+"""Videos: frames upright with their times, the annotated clip, going on after a killed job, refusals."""
+
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from posebench import results, scene_clips, video_io
+from posebench.errors import PoseBenchError
+from posebench.pipeline import Persons, Settings
+from posebench.video import Tracks, annotate_video, draw_frame, has_variable_rate
+
+SIZE = (96, 64)  # width, height
+
+
+def picture(number: int = 0, size=SIZE) -> np.ndarray:
+    """A grey picture with a white square that wanders to the right, and a blue upper left corner."""
+    image = np.full((size[1], size[0], 3), 90, np.uint8)
+    image[:16, :16] = (255, 0, 0)
+    image[24:48, 20 + 4 * number : 40 + 4 * number] = 255
+    return image
+
+
+@pytest.fixture
+def clip_file(tmp_path):
+    """A clip of ten frames, 25 per second."""
+    video_io.write_video(tmp_path / "clip.mp4", map(picture, range(10)), 25)
+    return tmp_path / "clip.mp4"
+
+
+class SquareFinder:
+    """Stands in for the pipeline: finds the white square, notes where; may stop like a killed job."""
+
+    def __init__(self, stop_at: int | None = None):
+        self.settings = Settings()
+        self.seen = []
+        self.stop_at = stop_at
+
+    def __call__(self, image) -> Persons:
+        if len(self.seen) == self.stop_at:
+            raise KeyboardInterrupt
+        x, y, width, height = cv2.boundingRect(cv2.inRange(image, (230,) * 3, (255,) * 3))
+        self.seen.append(x)
+        box = np.float32([[x, y, x + width, y + height]])
+        keypoints = np.tile(box[:, None, :2], (1, 17, 1))
+        return Persons(box, np.float32([0.9]), keypoints, np.full((1, 17), 0.5, np.float32), {"detect": 1.0})
+
+
+def annotate(path, folder, pipeline=None, key="a", **options) -> list[dict]:
+    return annotate_video(
+        pipeline or SquareFinder(),
+        video_io.read_clip(path),
+        folder / "out.mp4",
+        folder / "out.parts",
+        key,
+        **options,
+    )
+
+
+def without_times(records):
+    return [{key: value for key, value in record.items() if key != "latency_ms"} for record in records]
+
+
+# --------------------------------------------------------------------------------- reading, writing
+
+
+def test_what_is_written_is_read_again(clip_file):
+    clip = video_io.read_clip(clip_file)
+    assert (clip.codec, clip.width, clip.height, clip.frames, clip.rotation) == ("h264", *SIZE, 10, 0)
+    assert clip.frame_rate == 25
+    frames = list(video_io.read_frames(clip))
+    assert [float(stamp * clip.time_base) for stamp, _ in frames] == pytest.approx(
+        [n / 25 for n in range(10)]
+    )
+    for number, (_, image) in enumerate(frames):
+        difference = image.astype(int) - picture(number)
+        assert abs(difference).mean() < 3
+        assert abs(difference[4:12, 4:12]).max() < 8, "blue must stay blue"
+
+
+def test_reading_from_a_frame_on_gives_the_same_frames(clip_file):
+    clip = video_io.read_clip(clip_file)
+    whole, rest = list(video_io.read_frames(clip)), list(video_io.read_frames(clip, 7))
+    assert [stamp for stamp, _ in rest] == [stamp for stamp, _ in whole[7:]]
+    assert all((a[1] == b[1]).all() for a, b in zip(rest, whole[7:], strict=True))
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_clip_turned_by_its_metadata_is_read_upright(tmp_path, rotation):
+    upright = picture(2, (64, 96))
+    stored = np.ascontiguousarray(np.rot90(upright, -rotation // 90))
+    with video_io.Writer(tmp_path / "phone.mp4", 25, stored.shape[1::-1]) as writer:
+        writer.stream.set_display_rotation(rotation)
+        writer.write(stored)
+        writer.write(stored)
+    clip = video_io.read_clip(tmp_path / "phone.mp4")
+    assert (clip.rotation, clip.width, clip.height) == (rotation, 64, 96)
+    for _, image in video_io.read_frames(clip):
+        assert abs(image.astype(int) - upright).mean() < 3
+    annotate(tmp_path / "phone.mp4", tmp_path)
+    out = video_io.read_clip(tmp_path / "out.mp4")
+    assert (out.rotation, out.width, out.height) == (0, 64, 96)
+
+
+def test_pixels_that_are_not_square_become_square(tmp_path):
+    with video_io.Writer(tmp_path / "dv.mp4", 25, SIZE) as writer:
+        writer.stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
+        writer.write(picture())
+    clip = video_io.read_clip(tmp_path / "dv.mp4")
+    assert (clip.width, clip.height) == (144, 64)
+    ((_, image),) = video_io.read_frames(clip)
+    assert image.shape == (64, 144, 3)
+
+
+def test_odd_sizes_are_written_with_one_row_and_column_more(tmp_path):
+    video_io.write_video(tmp_path / "odd.mp4", [picture(0, (97, 63))] * 2, 25)
+    clip = video_io.read_clip(tmp_path / "odd.mp4")
+    assert (clip.width, clip.height) == (98, 64)
+
+
+@pytest.fixture
+def variable_clip(clip_file, tmp_path):
+    """The clip with frames shown for different times, in milliseconds."""
+    stamps = [0, 40, 80, 250, 251, 300, 600, 610, 620, 1000]
+    path = tmp_path / "variable.mp4"
+    video_io.join_videos(path, [clip_file], stamps, Fraction(1, 1000), 40)
+    return path, stamps
+
+
+def test_a_variable_frame_rate_is_kept(variable_clip, tmp_path):
+    path, stamps = variable_clip
+    records = annotate(path, tmp_path, chunk_frames=4)
+    assert [round(1000 * record["time_s"]) for record in records] == stamps
+    assert has_variable_rate(records)
+    out = video_io.read_clip(tmp_path / "out.mp4")
+    assert [round(1000 * stamp * out.time_base) for stamp, _ in video_io.read_frames(out)] == stamps
+
+
+# ----------------------------------------------------------------------------------------- refusals
+
+
+def no_video(path):
+    path.write_text("a text, by mistake")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def only_sound(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 44100
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+
+
+def all_damaged(path):
+    video_io.write_video(path, map(picture, range(3)), 25)
+    data = path.read_bytes()
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    path.write_bytes(data[:begin] + bytes(end - begin) + data[end:])
+
+
+def broken_off(path):
+    video_io.write_video(path, map(picture, range(10)), 25)
+    path.write_bytes(path.read_bytes()[:-400])  # the index at the end is gone
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (no_video, "cannot be read as a video (Invalid data"),
+        (empty, "cannot be read as a video"),
+        (only_sound, "holds no video stream"),
+        (all_damaged, "holds no frame; expected a video of one frame or more"),
+        (broken_off, "cannot be read as a video"),
+    ],
+)
+def test_a_file_that_is_no_video_is_refused_by_name(tmp_path, make, message):
+    make(tmp_path / "bad.mp4")
+    with pytest.raises(PoseBenchError) as caught:
+        list(video_io.read_frames(video_io.read_clip(tmp_path / "bad.mp4")))
+    assert str(caught.value).startswith(f"{tmp_path / 'bad.mp4'}: ")
+    assert message in str(caught.value)
+
+
+# --------------------------------------------------------------------------------------- annotating
+
+
+def test_every_frame_has_its_results_and_its_drawing(clip_file, tmp_path):
+    records = annotate(clip_file, tmp_path, title="A title")
+    assert [record["index"] for record in records] == list(range(10))
+    for number, record in enumerate(records):
+        (person,) = record["persons"]
+        assert person["bbox"] == pytest.approx([20 + 4 * number, 24, 20, 24], abs=1.5)
+        assert person["image_id"] == number and len(person["keypoints"]) == 51
+        assert record["latency_ms"] > 0
+    assert not has_variable_rate(records)
+    out = video_io.read_clip(tmp_path / "out.mp4")
+    assert (out.frames, out.frame_rate, out.width, out.height) == (10, 25, *SIZE)
+    plain = [image for _, image in video_io.read_frames(video_io.read_clip(clip_file))]
+    for (_, drawn), image in zip(video_io.read_frames(out), plain, strict=True):
+        assert abs(drawn.astype(int) - image).mean() > 3
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.metadata["title"] == "A title"
+
+
+def test_a_clip_that_breaks_off_is_annotated_as_far_as_it_goes_with_a_warning(clip_file, tmp_path, caplog):
+    path = tmp_path / "copied.mp4"
+    video_io.join_videos(path, [clip_file], list(range(10)), Fraction(1, 25), 1)  # with the index in front
+    path.write_bytes(path.read_bytes()[:-60])
+    records = annotate(path, tmp_path)
+    assert 0 < len(records) < 10
+    assert video_io.read_clip(tmp_path / "out.mp4").frames == len(records)
+    assert f"{len(records)} frames could be read, its header names 10" in caplog.text
+
+
+def test_a_killed_job_goes_on_after_its_last_whole_chunk(clip_file, tmp_path):
+    (tmp_path / "whole").mkdir()
+    whole = annotate(clip_file, tmp_path / "whole", chunk_frames=3)
+    killed = SquareFinder(stop_at=1 + 8)  # one frame is run once more, to warm up
+    with pytest.raises(KeyboardInterrupt):
+        annotate(clip_file, tmp_path, killed, chunk_frames=3)
+    assert not (tmp_path / "out.mp4").exists()
+    second = SquareFinder()
+    records = annotate(clip_file, tmp_path, second, chunk_frames=3)
+    assert second.seen == [record["persons"][0]["bbox"][0] for record in [whole[6], *whole[6:]]]
+    assert without_times(records) == without_times(whole)
+    out = video_io.read_clip(tmp_path / "out.mp4")
+    stamps = [stamp for stamp, _ in video_io.read_frames(out)]
+    assert [round(25 * stamp * out.time_base) for stamp in stamps] == list(range(10))
+
+
+def test_when_only_the_joining_is_left_no_model_runs(clip_file, tmp_path):
+    first = annotate(clip_file, tmp_path)
+    (tmp_path / "out.mp4").unlink()
+    idle = SquareFinder(stop_at=0)
+    assert annotate(clip_file, tmp_path, idle) == first
+    assert video_io.read_clip(tmp_path / "out.mp4").frames == 10
+
+
+def test_chunks_made_from_something_else_are_not_used(clip_file, tmp_path):
+    annotate(clip_file, tmp_path, key="a")
+    again = SquareFinder()
+    annotate(clip_file, tmp_path, again, key="b")
+    assert len(again.seen) == 1 + 10
+
+
+def test_only_counted_persons_are_drawn():
+    image = np.zeros((240, 320, 3), np.uint8)
+    person = {"bbox": [150, 100, 60, 90], "keypoints": [0.0] * 51, "track": 0}
+    counted, weak = ({"persons": [{**person, "box_score": score}]} for score in (0.5, 0.49))
+    drawn, empty_frame = (draw_frame(image, record, 12.5, Settings()) for record in (counted, weak))
+    assert drawn[100:190, 150:210].any()
+    assert not empty_frame[60:, 120:].any()
+    assert empty_frame[:40].any(), "the strip with the speed is always there"
+    assert not image.any(), "the frame itself is left alone"
+
+
+# ------------------------------------------------------------------------------- numbers of persons
+
+
+@hypothesis_settings(max_examples=50, deadline=None)
+@given(st.lists(st.permutations(range(4)), min_size=1, max_size=6))
+def test_persons_keep_their_numbers_in_whatever_order_they_are_found(orders):
+    tracks = Tracks()
+    first = tracks.number(0, [[100 * place, 50, 40, 80] for place in range(4)])
+    assert sorted(first) == [0, 1, 2, 3]
+    for frame, order in enumerate(orders, 1):
+        numbers = tracks.number(frame, [[100 * place + 3 * frame, 50, 40, 80] for place in order])
+        assert numbers == [first[place] for place in order]
+
+
+def test_a_number_is_kept_for_a_while_and_never_given_twice():
+    tracks = Tracks()
+    left, right = [0, 0, 40, 80], [200, 0, 40, 80]
+    assert tracks.number(0, [left, right]) == [0, 1]
+    assert tracks.number(1, [right]) == [1]
+    assert tracks.number(2, [[400, 0, 40, 80], left]) == [2, 0]
+    assert tracks.number(90, [right]) == [0], "long gone: numbers begin anew"
+    assert tracks.number(91, []) == []
+
+
+# ------------------------------------------------------------------------------- the synthetic clip
+
+
+def test_the_synthetic_clip_is_the_same_for_the_same_seed_and_moves():
+    first, again, other = (list(scene_clips.clip_frames(seed, 2, 5, (160, 96))) for seed in (4, 4, 5))
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert (first[0] != other[0]).any()
+    moved = (first[0] != first[1]).any(axis=2).mean()
+    assert 0.001 < moved < 0.6, "people move, the room stays"
+
+
+def test_the_synthetic_clip_says_what_it_is(tmp_path):
+    scene_clips.write_clip(tmp_path / "walk.mp4", 4, 3, 5, (160, 96))
+    with av.open(str(tmp_path / "walk.mp4")) as container:
+        assert "SYNTHETIC" in container.metadata["title"]
+    assert video_io.read_clip(tmp_path / "walk.mp4").frame_rate == 5
+
+
+def test_an_unfinished_write_leaves_nothing(tmp_path):
+    def frames():
+        yield picture()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        video_io.write_video(tmp_path / "clip.mp4", frames(), 25)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_fit_on_one_line(tmp_path):
+    results.write_json(tmp_path / "a.json", {"frames": [1, 2]}, indent=None)
+    assert (tmp_path / "a.json").read_text().count("\n") == 1

@@ -1,0 +1,78 @@
+"""The video rule as a user calls it: without a data set, with the demo's models, refused with one line."""
+
+import json
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+from posebench import scene_clips, video_io
+
+DEMO = ("config/demo.yaml",)
+
+
+@pytest.fixture(scope="module")
+def repository(session_workspace):
+    workspace = session_workspace("video")
+    scene_clips.write_clip(workspace.path / "it's a clip.mp4", 7, 12, 10, (320, 200))
+    workspace.write("broken.mp4", "no video")
+    return workspace
+
+
+def with_video(path: str) -> tuple:
+    return ("--config", f"video={{input: '{path}'}}")
+
+
+def test_a_video_needs_models_and_no_data_set(repository):
+    output = repository.snakemake("annotate_video", options=("--dry-run", *with_video("broken.mp4"))).stdout
+    assert "annotate_video" in output and "export_detector" in output
+    for file in ("rtmpose-m_simcc-coco", "rtmdet_m_8xb32"):
+        assert f"Fetch {file}" in output
+    for name in ("val2017", "extract_", "filter_person_images", "render_", "predict_", "measure_"):
+        assert name not in output, name
+
+
+def test_make_names_the_video_as_it_is(tmp_path):
+    """Quotes and blanks in file names reach the config whole."""
+    (tmp_path / "Makefile").write_text(
+        (ROOT / "Makefile").read_text().replace("$(PY) workflow/run.py", "echo")
+    )
+    call = [
+        "make",
+        "--no-print-directory",
+        "-o",
+        "setup",
+        "video",
+        "STAMP=",
+        "IN=it's a clip.mp4",
+        "OUT=b.mp4",
+    ]
+    printed = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "video={input: 'it''s a clip.mp4', output: 'b.mp4'}" in printed
+    refused = subprocess.run([*call[:5], "STAMP="], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode and "make video IN=clip.mp4" in refused.stderr
+
+
+def test_a_file_that_is_no_video_ends_in_one_clear_line(repository):
+    done = repository.snakemake("annotate_video", configs=DEMO, options=with_video("broken.mp4"), check=False)
+    assert done.returncode
+    assert "Error: broken.mp4: cannot be read as a video" in done.stdout
+    assert not (repository.path / "results/demo/video/broken.mp4").exists()
+
+
+def test_a_video_is_annotated(repository):
+    source = repository.path / "it's a clip.mp4"
+    repository.snakemake("annotate_video", configs=DEMO, options=with_video("it''s a clip.mp4"))
+    folder = repository.path / "results/demo/video"
+    record = json.loads((folder / "it's a clip.json").read_text())
+    assert len(record["frames"]) == 12 and record["input"]["frame_rate"] == 10
+    assert any(frame["persons"] for frame in record["frames"]), "the demo's models know such people"
+    assert record["provenance"]["artifacts"]["detector"]["sha256"]
+    annotated, original = video_io.read_clip(folder / "it's a clip.mp4"), video_io.read_clip(source)
+    assert (annotated.width, annotated.height) == (original.width, original.height)
+    times = [
+        [float(stamp * clip.time_base) for stamp, _ in video_io.read_frames(clip)]
+        for clip in (annotated, original)
+    ]
+    assert times[0] == times[1]
+    assert not list(folder.glob(".*.parts"))

@@ -1,0 +1,79 @@
+"""Annotate a video: make video IN=clip.mp4, or `video.input` in the config and the target annotate_video.
+
+Needs   the video, the ONNX files or checkpoints; no data set
+Makes   results/<run>/video/<name>.mp4 with the persons drawn, and <name>.json with the results of every frame;
+        for dataset kind scenes also data/<name>/synthetic_walk.mp4, a video to begin with
+"""
+
+LIB_VIDEO = [
+    *LIB_MODELS,
+    *expand("workflow/scripts/posebench/{name}.py", name=["video", "video_io", "draw", "predictions"]),
+]
+VIDEO = config["video"]["input"]
+VIDEO_BACKEND = settings.video_backend(config)  # runtime, device
+ANNOTATED = video_output()
+
+
+if DATASET["kind"] == "scenes":
+
+    rule render_clip:
+        input:
+            lib=[
+                *LIB_SCENES,
+                *expand("workflow/scripts/posebench/{name}.py", name=["scene_clips", "video_io"]),
+            ],
+        output:
+            clip=f"data/{DATASET['name']}/synthetic_walk.mp4",
+        log:
+            f"data/{DATASET['name']}/logs/render_clip.log",
+        localrule: True
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        params:
+            clip={"seed": DATASET["scenes"]["seed"], "frames": 45, "rate": 15, "size": [640, 360]},
+        message:
+            "Draw a synthetic video"
+        script:
+            "../scripts/render_clip.py"
+
+
+if VIDEO:
+
+    # The chunks of a killed job lie in .<name>.mp4.parts/, undeclared, so that snakemake does not delete them.
+    rule annotate_video:
+        input:
+            video=VIDEO,
+            detector=f"{RUN}/models/detector.onnx",
+            pose=f"{RUN}/models/pose.onnx",
+            checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
+            lib=LIB_VIDEO,
+            schema="workflow/schemas/video.schema.yaml",
+        output:
+            video=report(
+                ANNOTATED,
+                caption="../../report/captions/video.rst",
+                category="Pictures",
+                labels={"what": "Annotated video", "as": "MP4 to download"},
+            ),
+            frames=ANNOTATED.removesuffix(".mp4") + ".json",
+        log:
+            f"{RUN}/logs/annotate_video_{Path(ANNOTATED).stem}.log",
+        benchmark:
+            f"{RUN}/logs/annotate_video_{Path(ANNOTATED).stem}.jobcost.tsv"
+        conda:
+            conda_env(*VIDEO_BACKEND)
+        # The speed is written on every frame, so nothing may run beside it.
+        threads: measuring_threads()
+        resources:
+            mem_mb=4000,
+        params:
+            runtime=VIDEO_BACKEND[0],
+            device=VIDEO_BACKEND[1],
+            pipeline=config["pipeline"],
+            title=f"{SHOWN['title']}: {Path(VIDEO).name}",
+            notice=config["notice"],
+        message:
+            f"Annotate {VIDEO}"
+        script:
+            "../scripts/annotate_video.py"

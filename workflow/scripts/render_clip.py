@@ -1,0 +1,9 @@
+"""Draw the demo's synthetic video."""
+
+from posebench import logs
+from posebench.scene_clips import write_clip
+
+log = logs.start(snakemake.log[0])
+clip = snakemake.params.clip
+write_clip(snakemake.output.clip, clip["seed"], clip["frames"], clip["rate"], tuple(clip["size"]))
+log.info("%s: synthetic", snakemake.output.clip)
