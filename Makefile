@@ -23,7 +23,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo study train-demo test lint clean
+.PHONY: help setup setup-cuda demo study compare train-demo test lint clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -32,6 +32,7 @@ help: ## list targets and variables
 	@echo "  PYTHON       the Python 3.11 that the environment is made from   [$(PYTHON)]"
 	@echo "  CORES        processor cores to use                              [$(CORES)]"
 	@echo "  TORCH        default, or cpu: PyTorch without CUDA (for Linux without a GPU: GBs less) [$(TORCH)]"
+	@echo "  A, B         the runs to compare: names under results/, or paths; published-t4 is the published study"
 	@echo "  ARGS         passed on to snakemake (demo, study, train-demo) or pytest (test)"
 
 setup: $(STAMP) ## make .venv with every package at its locked version
@@ -41,6 +42,10 @@ demo: $(STAMP) ## the whole study in small: rendered scenes, small models, CPU, 
 
 study: $(STAMP) ## the full COCO study of config/config.yaml (downloads 1.2 GB)
 	@$(RUN) $(ARGS)
+
+compare: $(STAMP) ## set two runs beside each other: make compare A=baseline B=candidate (docs/compare.md)
+	@test -n "$(A)" -a -n "$(B)" || { echo "Say make compare A=<baseline> B=<candidate>" >&2; exit 3; }
+	@$(PY) workflow/compare.py "$(A)" "$(B)"
 
 train-demo: $(STAMP) ## train the demo's small models again
 	@$(RUN) train_demo $(ARGS) --configfile config/demo.yaml

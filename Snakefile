@@ -2,6 +2,7 @@
 
 snakemake --cores all                                    the full COCO study (config/config.yaml)
 snakemake --cores all --configfile config/demo.yaml      the same in small, without a network or a GPU
+snakemake --cores 1 compare --config baseline=a candidate=b     two finished runs beside each other
 """
 
 from snakemake.utils import min_version
@@ -27,6 +28,7 @@ include: "workflow/rules/latency.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/run.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/training.smk"
 
 
@@ -47,4 +49,5 @@ rule all:
 
 
 onsuccess:
-    print(f"\nResults: {RUN}/ (tables/, figures/, grids/; {RUN}/readme.md shows them together)")
+    if Path(f"{RUN}/readme.md").is_file():
+        print(f"\nResults: {RUN}/ (tables/, figures/, grids/; {RUN}/readme.md shows them together)")
