@@ -29,7 +29,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo study video report train-demo test test-slurm lint clean
+.PHONY: help setup setup-cuda demo study video report compare train-demo test test-slurm lint clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -42,6 +42,7 @@ help: ## list targets and variables
 	@echo "  IN, OUT      video: the file to annotate, and where to [results/<run>/video/<name>.mp4]"
 	@echo "  OUT          report: .zip, or .html for all in one file  [results/report.zip]"
 	@echo "  CONFIG       video, report: config files laid over config/config.yaml"
+	@echo "  A, B         the runs to compare: names under results/, or paths; published-t4 is the published study"
 	@echo "  ARGS         passed on to snakemake (demo, study, video, ...) or pytest (test)"
 
 setup: $(STAMP) ## make .venv with every package at its locked version
@@ -63,6 +64,10 @@ video: $(STAMP) ## annotate a video: make video IN=clip.mp4
 report: $(STAMP) ## an HTML report of a finished run, to open without a network: results/report.zip
 	@$(RUN) --report $(if $(OUT),"$(OUT)",results/report.zip) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
 	@echo "Written: $(if $(OUT),$(OUT),results/report.zip)"
+
+compare: $(STAMP) ## set two runs beside each other: make compare A=baseline B=candidate (docs/compare.md)
+	@test -n "$(A)" -a -n "$(B)" || { echo "Say make compare A=<baseline> B=<candidate>" >&2; exit 3; }
+	@$(PY) workflow/compare.py "$(A)" "$(B)"
 
 train-demo: $(STAMP) ## train the demo's small models again
 	@$(RUN) train_demo $(ARGS) --configfile config/demo.yaml

@@ -2,6 +2,7 @@
 
 snakemake --cores all                                    the full COCO study (config/config.yaml)
 snakemake --cores all --configfile config/demo.yaml      the same in small, without a network or a GPU
+snakemake --cores 1 compare --config baseline=a candidate=b     two finished runs beside each other
 """
 
 from snakemake.utils import min_version
@@ -29,6 +30,7 @@ include: "workflow/rules/video.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/run.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/cluster.smk"
 
@@ -52,4 +54,5 @@ rule all:
 
 
 onsuccess:
-    print(f"\nResults: {RUN}/ (tables/, figures/, grids/; {RUN}/readme.md shows them together)")
+    if Path(f"{RUN}/readme.md").is_file():
+        print(f"\nResults: {RUN}/ (tables/, figures/, grids/; {RUN}/readme.md shows them together)")

@@ -155,6 +155,11 @@ FAULTS = [
     ("threads", 0, "threads: is the number 0, expected a whole number"),
     ("threads", "many", "threads: is the text 'many', expected a whole number, or auto"),
     ("asset_mirror", "ftp://x", "asset_mirror: is the text 'ftp://x', expected http://"),
+    ("run", "published-t4", "run: results/published-t4/ has another use, expected another name"),
+    ("baseline", "", "baseline: is empty, expected text or null"),
+    ("candidate", 2024, "put it in quotes"),
+    ("candidate", "published-t4", "baseline: is null, but candidate is set; name two runs, or none"),
+    ("benchmark.processes", 0, "expected a whole number from 1 to 100"),
     ("notice", False, "notice: is false, expected text or null"),
     ("notice", "", "notice: is empty, expected text or null"),
     ("dataset", "coco", "dataset: is the text 'coco', expected a group of keys"),
@@ -203,7 +208,7 @@ FAULTS = [
     ("video.output", "out.mp4", "video.output: is set, but video.input is null; say which video"),
     ("video.runtime", "onnx", "one of pytorch, onnxruntime, tensorrt, null (did you mean 'onnxruntime'?)"),
     ("benchmark.wramup", 3, "benchmark.wramup: unknown key (did you mean 'warmup'?)"),
-    ("benchmark.zzz", 3, "benchmark.zzz: unknown key; known here: image, warmup, runs"),
+    ("benchmark.zzz", 3, "benchmark.zzz: unknown key; known here: image, warmup, runs, processes"),
     (
         "benchmarks",
         "onnx_full_cpu",
@@ -377,7 +382,7 @@ def test_values_of_the_command_line(config):
     config["threads"] = "2"
     config["asset_mirror"] = "None"
     checked = settings.check(config)
-    assert checked["benchmark"] == {"image": None, "warmup": 10, "runs": 20}
+    assert checked["benchmark"] == {"image": None, "warmup": 10, "runs": 20, "processes": 1}
     assert checked["pipeline"]["nms_thr"] == 0.5
     assert checked["models"]["pose"]["input_size"] == [288, 384]
     assert checked["threads"] == 2

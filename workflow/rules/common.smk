@@ -11,8 +11,9 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from posebench import cluster, download, provenance, settings
+from posebench import cluster, download, provenance, run_folders, settings
 from posebench.errors import PoseBenchError
+from posebench.run_folders import PUBLISHED
 from posebench.study import BENCHMARKS, CONDITIONS, PREDICTION_SETS, SOURCE_ARTIFACT, artifact_name
 
 try:
@@ -40,6 +41,10 @@ ARTIFACTS = [
 # The config files laid over config/config.yaml, and the command that makes this run again.
 OVERRIDES = provenance.override_files(workflow.configfiles)
 COMMAND = " ".join(["snakemake --cores all", *(["--configfile", *OVERRIDES] if OVERRIDES else [])])
+
+# The folders of the runs that are to be compared, the baseline first; none without such a wish.
+COMPARED = [str(run_folders.find(name)) for name in (config["baseline"], config["candidate"]) if name]
+COMPARISON = f"results/compare/{'-vs-'.join(map(run_folders.label, COMPARED))}"
 
 # What stands in every table, figure and grid.
 SHOWN = {
@@ -128,6 +133,14 @@ def conda_env(runtime, device):
     """The conda file of a runtime: one for all on CUDA, one each on the CPU."""
     name = "cuda" if device == "cuda" else {"pytorch": "torch"}.get(runtime, runtime)
     return f"../../envs/{name}.yaml"
+
+
+def no_runs_to_compare(wildcards):
+    """Say how to name the runs when a comparison is asked for without them."""
+    raise WorkflowError(
+        "Which runs? Say: snakemake compare --config baseline=<run> candidate=<run>. Runs here: "
+        + ", ".join(run_folders.known())
+    )
 
 
 def condition_files():

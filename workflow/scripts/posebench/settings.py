@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jsonschema
 
-from posebench import hardware, results
+from posebench import hardware, results, run_folders
 from posebench.errors import PoseBenchError, nearest
 from posebench.study import (
     BENCHMARKS,
@@ -264,6 +264,7 @@ class _Combinations:
 
     def problems(self) -> list[str]:
         checks = (
+            self.run,
             self.dataset,
             self.scenes,
             self.detector,
@@ -271,8 +272,14 @@ class _Combinations:
             self.robustness,
             self.thresholds,
             self.video,
+            self.compared,
         )
         return [problem for check in checks for problem in check()]
+
+    def run(self):
+        values = self.values("run")
+        if values and values[0] in run_folders.RESERVED:
+            yield f"run: results/{values[0]}/ has another use, expected another name"
 
     def dataset(self):
         if values := self.values("dataset.name"):
@@ -382,3 +389,18 @@ class _Combinations:
                     f"pipeline.{name}: is {values[1]}, expected score_thr ({values[0]}) or more: boxes below "
                     "score_thr are dropped before they could count"
                 )
+
+    def compared(self):
+        sides = ("baseline", "candidate")
+        values = self.values(*sides)
+        if not values:
+            return
+        for side, other, given in zip(sides, reversed(sides), values, strict=True):
+            if given is None:
+                if any(values):
+                    yield f"{side}: is null, but {other} is set; name two runs, or none"
+                continue
+            try:
+                run_folders.find(given)
+            except PoseBenchError as error:
+                yield f"{side}: {error}"
