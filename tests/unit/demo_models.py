@@ -6,6 +6,7 @@ from conftest import ROOT
 from posebench import backends
 from posebench.backends.base import Network
 from posebench.pipeline import Pipeline, Settings
+from posebench.study import Artifact
 
 DETECTOR = Network(
     role="detector",
@@ -25,7 +26,7 @@ POSE = Network(
 
 def torch_pipeline(settings: Settings) -> Pipeline:
     """Return the demo models in PyTorch, one thread."""
-    sessions = [backends.load("pytorch", network, "cpu", 1) for network in (DETECTOR, POSE)]
+    sessions = [backends.load(network, Artifact("pytorch", "cpu"), 1) for network in (DETECTOR, POSE)]
     return Pipeline(*sessions, DETECTOR.input_size, POSE.input_size, settings)
 
 
@@ -37,5 +38,5 @@ def onnx_pipeline(folder, settings: Settings) -> Pipeline:
     for network in (DETECTOR, POSE):
         path = folder / f"{network.role}.onnx"
         export_onnx(network, path, 17)
-        sessions.append(backends.load("onnxruntime", replace(network, onnx=str(path)), "cpu", 1))
+        sessions.append(backends.load(replace(network, onnx=str(path)), Artifact("onnxruntime", "cpu"), 1))
     return Pipeline(*sessions, DETECTOR.input_size, POSE.input_size, settings)

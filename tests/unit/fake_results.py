@@ -8,12 +8,12 @@ import numpy as np
 from posebench import bootstrap
 from posebench.results import sha256_json, write_json
 from posebench.study import (
+    ARTIFACTS,
     BENCHMARKS,
     COCO_C_CORRUPTIONS,
     CONDITIONS,
     PIPELINE_TITLES,
     RUNTIME_TITLES,
-    artifact_name,
 )
 
 MACHINE = {"cpu": {"model": "Fake 3000", "usable_cores": 2}, "memory_bytes": 8 * 2**30, "gpus": []}
@@ -35,7 +35,8 @@ def fake_latency(name: str, ran: bool = True, runs: int = 200, **changes) -> dic
     """Return an invented latency record that fits the schema."""
     row = BENCHMARKS[name]
     generator = np.random.default_rng(list(BENCHMARKS).index(name))
-    samples = CENTRES_MS[name] * (1 + np.abs(generator.normal(0, 0.04, runs))) if ran else np.array([])
+    centre = CENTRES_MS.get(name, 5.0 + list(BENCHMARKS).index(name))
+    samples = centre * (1 + np.abs(generator.normal(0, 0.04, runs))) if ran else np.array([])
     shares = {"preprocess": 0.05, "detect": 0.7, "nms": 0.01, "crop": 0.02, "pose": 0.2, "decode": 0.02}
     if row.pipeline == "pose":
         shares = {"crop": 0.1, "pose": 0.85, "decode": 0.05}
@@ -45,9 +46,11 @@ def fake_latency(name: str, ran: bool = True, runs: int = 200, **changes) -> dic
         "benchmark": name,
         "title": row.title,
         "pipeline": PIPELINE_TITLES[row.pipeline],
-        "runtime": RUNTIME_TITLES[row.runtime],
-        "device": row.device,
-        "precision": row.precision,
+        "runtime": RUNTIME_TITLES[row.artifact.runtime],
+        "device": row.artifact.device,
+        "precision": row.artifact.precision,
+        "execution": row.artifact.execution,
+        "images_on": row.artifact.images,
         "status": "ok" if ran else "not run",
         "reason": None if ran else "no CUDA device",
         "warmup": 10,
@@ -242,7 +245,7 @@ def fake_parity(artifact: str, failed=(), reason: str | None = None, **changes) 
 
     failed: names of gates that are passed over. reason: why nothing was compared.
     """
-    row = next(row for row in BENCHMARKS.values() if artifact_name(row) == artifact)
+    kind = ARTIFACTS[artifact]
     figures = {
         "images": 200,
         "persons": 900,
@@ -265,9 +268,11 @@ def fake_parity(artifact: str, failed=(), reason: str | None = None, **changes) 
         "schema_version": 1,
         "kind": "parity",
         "artifact": artifact,
-        "runtime": row.runtime,
-        "device": row.device,
-        "precision": row.precision,
+        "runtime": kind.runtime,
+        "device": kind.device,
+        "precision": kind.precision,
+        "execution": kind.execution,
+        "images_on": kind.images,
         "status": "not run" if reason else "ok",
         "reason": reason,
         **(dict.fromkeys(figures) if reason else figures),

@@ -11,6 +11,7 @@ from posebench import backends, export
 from posebench.backends import base
 from posebench.backends.base import Network
 from posebench.errors import PoseBenchError, Unavailable
+from posebench.study import Artifact
 
 POSE = Network(role="pose", name="Tiny", input_size=(32, 64))
 
@@ -37,7 +38,7 @@ def no_cuda() -> bool:
 
 
 def test_runs_and_says_what_ran(tmp_path):
-    session = backends.load("onnxruntime", make_onnx(tmp_path / "pose.onnx"), "cpu", 1)
+    session = backends.load(make_onnx(tmp_path / "pose.onnx"), Artifact("onnxruntime", "cpu"), 1)
     outputs = session.run(np.ones((2, 3, 64, 32), np.float32))
     assert set(outputs) == {"simcc_x", "simcc_y"} and outputs["simcc_x"].shape == (2, 3, 32)
     provenance = session.provenance()
@@ -51,7 +52,7 @@ def test_runs_and_says_what_ran(tmp_path):
 def test_without_a_gpu_the_reason_is_given(runtime, tmp_path):
     network = replace(make_onnx(tmp_path / "pose.onnx"), config="x", checkpoint="x")
     with pytest.raises(Unavailable, match="no CUDA device"):
-        backends.load(runtime, network, "cuda", 1)
+        backends.load(network, Artifact(runtime, "cuda"), 1)
 
 
 def test_cuda_build_is_asked_for_where_it_is_missing(tmp_path, monkeypatch):
@@ -62,7 +63,7 @@ def test_cuda_build_is_asked_for_where_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(backend, "require_cuda", lambda: None)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(Unavailable, match="build without CUDAExecutionProvider; install onnxruntime-gpu"):
-        backends.load("onnxruntime", make_onnx(tmp_path / "pose.onnx"), "cuda", 1)
+        backends.load(make_onnx(tmp_path / "pose.onnx"), Artifact("onnxruntime", "cuda"), 1)
 
 
 def test_a_silent_fall_back_to_the_cpu_is_refused(tmp_path, monkeypatch):
@@ -74,12 +75,12 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(backend.PROVIDERS.values()))
     # ONNX Runtime's CPU build takes the CPU provider with no more than a warning.
     with pytest.warns(UserWarning), pytest.raises(Unavailable, match=r"asked for CUDA.*took CPU"):
-        backends.load("onnxruntime", make_onnx(tmp_path / "pose.onnx"), "cuda", 1)
+        backends.load(make_onnx(tmp_path / "pose.onnx"), Artifact("onnxruntime", "cuda"), 1)
 
 
 def test_onnx_only_models_have_no_pytorch_row(tmp_path):
     with pytest.raises(Unavailable, match="Tiny is given as ONNX only"):
-        backends.load("pytorch", make_onnx(tmp_path / "pose.onnx"), "cpu", 1)
+        backends.load(make_onnx(tmp_path / "pose.onnx"), Artifact("pytorch", "cpu"), 1)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_onnx_only_models_have_no_pytorch_row(tmp_path):
 )
 def test_another_interface_is_refused(tmp_path, changes, message):
     with pytest.raises(PoseBenchError, match=message):
-        backends.load("onnxruntime", make_onnx(tmp_path / "pose.onnx", **changes), "cpu", 1)
+        backends.load(make_onnx(tmp_path / "pose.onnx", **changes), Artifact("onnxruntime", "cpu"), 1)
 
 
 def test_a_damaged_onnx_file_is_named(tmp_path):
@@ -101,7 +102,7 @@ def test_a_damaged_onnx_file_is_named(tmp_path):
     path.write_bytes(b"not an ONNX file")
     network = replace(POSE, onnx=str(path))
     with pytest.raises(PoseBenchError, match=r"broken\.onnx: ONNX Runtime cannot load this pose"):
-        backends.load("onnxruntime", network, "cpu", 1)
+        backends.load(network, Artifact("onnxruntime", "cpu"), 1)
     with pytest.raises(PoseBenchError, match=r"broken\.onnx: not a valid ONNX file"):
         export.copy_onnx(network, tmp_path / "copy.onnx")
     assert not (tmp_path / "copy.onnx").exists()

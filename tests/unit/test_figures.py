@@ -9,13 +9,13 @@ from fake_results import fake_latency
 
 from posebench import draw, figures, grids
 from posebench.errors import PoseBenchError
-from posebench.study import BENCHMARKS, COCO_C_CONDITIONS, STUDY_CONDITIONS
+from posebench.study import COCO_C_CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 LATENCY = {
-    "all": [fake_latency(name) for name in BENCHMARKS],
-    "cpu": [fake_latency(name, row.device == "cpu") for name, row in BENCHMARKS.items()],
+    "all": [fake_latency(name) for name in STUDY_BENCHMARKS],
+    "cpu": [fake_latency(name, row.artifact.device == "cpu") for name, row in STUDY_BENCHMARKS.items()],
     "one": [fake_latency("onnx_full_cpu", latency_ms=[3.0])],
-    "none": [fake_latency(name, False, reason="a $reason " * 20) for name in BENCHMARKS],
+    "none": [fake_latency(name, False, reason="a $reason " * 20) for name in STUDY_BENCHMARKS],
     "empty": [],
 }
 

@@ -5,9 +5,9 @@ from fake_results import CENTRES_MS, fake_latency, fake_parity, fake_scores
 
 from posebench import tables
 from posebench.findings import key_findings
-from posebench.study import BENCHMARKS
+from posebench.study import STUDY_BENCHMARKS
 
-ON_CPU = [name for name, row in BENCHMARKS.items() if row.device == "cpu"]
+ON_CPU = [name for name, row in STUDY_BENCHMARKS.items() if row.artifact.device == "cpu"]
 
 
 def findings(latency, parity=(), scores=(), sweep=None) -> dict[str, str]:
@@ -16,7 +16,7 @@ def findings(latency, parity=(), scores=(), sweep=None) -> dict[str, str]:
 
 
 def test_findings_of_a_full_study():
-    found = findings([fake_latency(name) for name in BENCHMARKS])
+    found = findings([fake_latency(name) for name in STUDY_BENCHMARKS])
     assert found["fastest_full"].startswith("TensorRT Full FP16 is the fastest of 5 detect+pose rows")
     assert "× the speed of PyTorch Full GPU" in found["fastest_full"]
     assert found["fastest_pose"].startswith("TensorRT Pose FP16")
@@ -40,7 +40,7 @@ def test_an_overlap_of_the_samples_is_told():
 
 
 def test_findings_without_a_gpu_name_the_rows_that_did_not_run():
-    found = findings([fake_latency(name, name in ON_CPU) for name in BENCHMARKS])
+    found = findings([fake_latency(name, name in ON_CPU) for name in STUDY_BENCHMARKS])
     assert "against" not in found["fastest_full"]
     assert "× the speed of PyTorch Full CPU" in found["fastest_full"]
     assert found["not_run"].startswith("6 of 10") and "(no CUDA device)" in found["not_run"]
@@ -49,13 +49,13 @@ def test_findings_without_a_gpu_name_the_rows_that_did_not_run():
 
 def test_findings_of_nothing():
     assert findings([]) == {}
-    found = findings([fake_latency(name, False) for name in BENCHMARKS])
+    found = findings([fake_latency(name, False) for name in STUDY_BENCHMARKS])
     assert set(found) == {"fastest_full", "fastest_pose", "not_run"}
     assert found["fastest_full"] == "No detect+pose row ran, or none that passes parity."
 
 
 def test_what_fails_parity_is_never_the_fastest():
-    latency = [fake_latency(name) for name in BENCHMARKS]
+    latency = [fake_latency(name) for name in STUDY_BENCHMARKS]
     parity = [fake_parity("tensorrt_cuda_fp16", ("max_ap_diff",)), fake_parity("onnxruntime_cuda_fp32")]
     found = findings(latency, parity)
     assert found["fastest_full"].startswith("ONNX Full GPU is the fastest of 4 detect+pose rows")

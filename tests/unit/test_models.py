@@ -9,6 +9,7 @@ import torch
 from posebench import backends, export, models, results
 from posebench.backends.base import Network
 from posebench.errors import PoseBenchError
+from posebench.study import Artifact
 
 POSE = Network(
     role="pose",
@@ -95,7 +96,7 @@ def test_an_exported_network_takes_any_batch_and_its_record_names_the_files(weig
     torch.save({"state_dict": weights}, checkpoint)
     network = replace(POSE, checkpoint=str(checkpoint))
     export.export_onnx(network, path, 17)
-    session = backends.load("onnxruntime", replace(network, onnx=str(path)), "cpu", 1)
+    session = backends.load(replace(network, onnx=str(path)), Artifact("onnxruntime", "cpu"), 1)
     batch = np.random.default_rng(0).normal(size=(3, 3, 256, 192)).astype(np.float32)
     with torch.inference_mode():
         expected = models.build_network(network)(torch.from_numpy(batch))

@@ -8,7 +8,7 @@ from fake_results import fake_latency, fake_parity, fake_scores
 
 from posebench import accuracy_tables, readme, results, tables
 from posebench.errors import PoseBenchError
-from posebench.study import BENCHMARKS, STUDY_CONDITIONS
+from posebench.study import STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "config" / "published_t4.yaml"
 BEFORE, AFTER = "# Title\n\nText before.  \n\n", "\n\nText after, without a last line end"
@@ -27,7 +27,7 @@ PIPELINE = {
 
 
 def make_section(**changes) -> str:
-    records = [fake_latency(name) for name in BENCHMARKS]
+    records = [fake_latency(name) for name in STUDY_BENCHMARKS]
     parts = {
         "tables": {name: f"| table of {name} |\n| --- |\n" for name in readme.TABLES},
         "findings": [{"id": "a", "text": "First finding."}, {"id": "b", "text": "Second <finding>."}],
@@ -221,7 +221,7 @@ def test_facts_of_nothing():
 
 def test_published_numbers_are_complete():
     published = readme.read_published(PUBLISHED)
-    assert set(BENCHMARKS) - set(published["benchmark"]) == {"pytorch_pose_gpu", "pytorch_pose_cpu"}
+    assert set(STUDY_BENCHMARKS) - set(published["benchmark"]) == {"pytorch_pose_gpu", "pytorch_pose_cpu"}
     assert set(published["robustness"]) == set(STUDY_CONDITIONS)
     for row in published["benchmark"].values():
         assert row["fault"] and row["fps"] == pytest.approx(1000 / row["latency_ms_mean"], rel=0.005)

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from posebench.study import BENCHMARKS, CONDITIONS, STUDY_CONDITIONS
+from posebench.study import BENCHMARKS, CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 DEMO = ("config/demo.yaml",)
 
@@ -44,7 +44,7 @@ def test_the_default_config_plans_the_full_study(repository):
 def test_the_demo_plans_the_same_study_without_a_download(repository):
     output = repository.snakemake(configs=DEMO, options=("--dry-run",)).stdout
     planned = jobs(output)
-    assert {f"measure_{name}" for name in BENCHMARKS} <= set(planned)
+    assert {f"measure_{name}" for name in STUDY_BENCHMARKS} <= set(planned)
     assert {f"predict_{name}" for name in STUDY_CONDITIONS} <= set(planned)
     assert {"predict_coco_c_fog_1", "predict_coco_c_fog_5"} <= set(planned)
     assert "download_asset" not in planned

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from posebench import cluster, download, provenance, run_folders, settings
 from posebench.errors import PoseBenchError
 from posebench.run_folders import PUBLISHED
-from posebench.study import BENCHMARKS, CONDITIONS, PREDICTION_SETS, SOURCE_ARTIFACT, artifact_name
+from posebench.study import BENCHMARKS, CONDITIONS, PREDICTION_SETS, SOURCE
 
 try:
     config = settings.check(config)
@@ -35,8 +35,8 @@ STUDY_CHOSEN = [name for name in CHOSEN if CONDITIONS[name].suite == "study"]
 # What is compared with PyTorch: each once, whatever number of rows run it.
 ARTIFACTS = [
     name
-    for name in dict.fromkeys(artifact_name(BENCHMARKS[benchmark]) for benchmark in config["benchmarks"])
-    if name != SOURCE_ARTIFACT
+    for name in dict.fromkeys(BENCHMARKS[benchmark].artifact.name for benchmark in config["benchmarks"])
+    if name != SOURCE.name
 ]
 # The config files laid over config/config.yaml, and the command that makes this run again.
 OVERRIDES = provenance.override_files(workflow.configfiles)

@@ -33,11 +33,11 @@ for BENCHMARK in config["benchmarks"]:
             # The first process of every row, then the second of every row: what drifts meets all rows alike.
             priority: len(PROCESSES) - PROCESS
             conda:
-                conda_env(BENCHMARKS[BENCHMARK].runtime, BENCHMARKS[BENCHMARK].device)
+                conda_env(BENCHMARKS[BENCHMARK].artifact.runtime, BENCHMARKS[BENCHMARK].artifact.device)
             # Nothing may run beside a measurement.
             threads: measuring_threads()
             resources:
-                **needs(minutes=60, mem_mb=4000, device=BENCHMARKS[BENCHMARK].device, alone=True),
+                **needs(minutes=60, mem_mb=4000, device=BENCHMARKS[BENCHMARK].artifact.device, alone=True),
             params:
                 benchmark=BENCHMARK,
                 row=str(BENCHMARKS[BENCHMARK]),

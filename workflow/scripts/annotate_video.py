@@ -11,6 +11,7 @@ from posebench.errors import PoseBenchError, Unavailable
 from posebench.networks import build_pipeline, thread_count
 from posebench.provenance import collect
 from posebench.results import SCHEMA_VERSION, sha256_file, sha256_json, write_json
+from posebench.study import Artifact
 from posebench.video import annotate_video, has_variable_rate
 from posebench.video_io import CODEC, read_clip
 
@@ -25,8 +26,7 @@ log.info("%s: %d×%d, %.3g frames/s, %s", source, clip.width, clip.height, clip.
 try:
     pipeline = build_pipeline(
         config,
-        runtime,
-        device,
+        Artifact(runtime, device),
         threads,
         {"detector": snakemake.input.detector, "pose": snakemake.input.pose},
     )

@@ -29,7 +29,7 @@ status, reason, sessions = "ok", None, {}
 figures = {"persons": None, "latency_ms": [], "stages_ms": {stage: [] for stage in STAGES}}
 try:
     onnx = {"detector": snakemake.input.detector, "pose": snakemake.input.pose}
-    pipeline = build_pipeline(config, row.runtime, row.device, threads, onnx, pose_only)
+    pipeline = build_pipeline(config, row.artifact, threads, onnx, pose_only)
     sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
     figures = measure(pipeline, image, bboxes, protocol["warmup"], protocol["runs"])
 except Unavailable as error:
@@ -42,9 +42,11 @@ result = {
     "benchmark": name,
     "title": row.title,
     "pipeline": PIPELINE_TITLES[row.pipeline],
-    "runtime": RUNTIME_TITLES[row.runtime],
-    "device": row.device,
-    "precision": row.precision,
+    "runtime": RUNTIME_TITLES[row.artifact.runtime],
+    "device": row.artifact.device,
+    "precision": row.artifact.precision,
+    "execution": row.artifact.execution,
+    "images_on": row.artifact.images,
     "status": status,
     "reason": reason,
     "warmup": protocol["warmup"],

@@ -9,6 +9,7 @@ from posebench.predictions import annotated_boxes
 from posebench.preparing import ImageQueue, Preparation, worker_count
 from posebench.provenance import collect
 from posebench.results import SCHEMA_VERSION, read_json, write_json
+from posebench.study import Artifact
 from posebench.sweep_speed import WAYS, Original, Swept, ratios, take_turns
 
 
@@ -35,7 +36,9 @@ def main():
                     )
                     continue
                 if way.runtime not in pipelines:
-                    pipelines[way.runtime] = build_pipeline(config, way.runtime, device, threads, onnx)
+                    pipelines[way.runtime] = build_pipeline(
+                        config, Artifact(way.runtime, device), threads, onnx
+                    )
                 ready[name] = Swept(pipelines[way.runtime], images, annotated, way.sets)
             except Unavailable as error:
                 reasons[name] = str(error)

@@ -8,7 +8,7 @@ from posebench.predictions import SCHEMA_VERSION, annotated_boxes, box_arrays, s
 from posebench.preparing import ImageQueue, Preparation, worker_count
 from posebench.provenance import collect
 from posebench.results import read_json, write_json
-from posebench.study import PREDICTION_SETS
+from posebench.study import PREDICTION_SETS, Artifact
 from posebench.sweep import sweep, warm_up
 
 
@@ -18,9 +18,9 @@ def main():
     config = snakemake.config
     condition = snakemake.params.condition
     threads = thread_count(config["threads"], snakemake.threads)
-    runtime, device = config["robustness"]["runtime"], auto_device(config["robustness"]["device"])
+    artifact = Artifact(config["robustness"]["runtime"], auto_device(config["robustness"]["device"]))
     pipeline = build_pipeline(
-        config, runtime, device, threads, {"detector": snakemake.input.detector, "pose": snakemake.input.pose}
+        config, artifact, threads, {"detector": snakemake.input.detector, "pose": snakemake.input.pose}
     )
     dataset = read_json(snakemake.input.person_images)
     entries = shard_of(dataset["images"], int(snakemake.wildcards.shard), config["shards"])

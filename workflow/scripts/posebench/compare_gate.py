@@ -1,6 +1,6 @@
 """What differs between two runs, and whether their rows and conditions may be compared at all."""
 
-from posebench.study import BENCHMARKS, RUNTIME_TITLES, SOURCE_ARTIFACT, artifact_name
+from posebench.study import BENCHMARKS, RUNTIME_TITLES, SOURCE
 from posebench.tables import parity_failure
 
 HASH_DIGITS = 12
@@ -162,7 +162,7 @@ def row_faults(baseline, candidate, name: str) -> tuple[str, list[str]]:
         faults.append(f"another image ({one['image']['file_name']} / {other['image']['file_name']})")
     if one["persons"] != other["persons"]:
         faults.append(f"another number of persons in the image ({one['persons']} / {other['persons']})")
-    artifact = artifact_name(BENCHMARKS[name])
+    artifact = BENCHMARKS[name].artifact.name
     faults += _artifact_faults(baseline, candidate, artifact, one, other)
     return ("not comparable" if faults else "comparable"), faults
 
@@ -180,7 +180,7 @@ def _artifact_faults(baseline, candidate, artifact: str | None, one: dict, other
     passes, faults = [], []
     for run in (baseline, candidate):
         record = run.parity.get(artifact)
-        passes.append(artifact == SOURCE_ARTIFACT or bool(record and record["passes"]))
+        passes.append(artifact == SOURCE.name or bool(record and record["passes"]))
         if record and record["passes"] is False:
             faults.append(f"{run.name}: {artifact} fails parity ({parity_failure(record)})")
     hashes = [
@@ -189,7 +189,7 @@ def _artifact_faults(baseline, candidate, artifact: str | None, one: dict, other
     ]
     same = hashes[0] == hashes[1] and bool(hashes[0])
     # PyTorch's own networks are the source of parity, so only their bytes can tell.
-    if not faults and not same and (not all(passes) or artifact == SOURCE_ARTIFACT):
+    if not faults and not same and (not all(passes) or artifact == SOURCE.name):
         shown = " / ".join(
             ", ".join(str(value)[:HASH_DIGITS] for value in of.values()) or "not recorded" for of in hashes
         )
@@ -219,7 +219,7 @@ def condition_faults(baseline, candidate, name: str) -> list[str]:
         return faults + _artifact_faults(baseline, candidate, artifacts[0], one, other)
     for run, artifact in zip((baseline, candidate), artifacts, strict=True):
         record = run.parity.get(artifact)
-        if artifact != SOURCE_ARTIFACT and not (record and record["passes"]):
+        if artifact != SOURCE.name and not (record and record["passes"]):
             faults.append(
                 f"{run.name}: predicted by {artifact or 'an unknown artifact'}, which has no parity"
             )

@@ -30,7 +30,12 @@ STYLE = {
     "text.parse_math": False,  # a $ in a reason or a title is a $
 }
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-RUNTIME_COLOURS = {"PyTorch": "#D55E00", "ONNX Runtime": "#0072B2", "TensorRT": "#009E73"}
+RUNTIME_COLOURS = {
+    "PyTorch": "#D55E00",
+    "ONNX Runtime": "#0072B2",
+    "OpenVINO": "#CC79A7",
+    "TensorRT": "#009E73",
+}
 GREY, QUIET, RULE = "#757575", "#555555", "#e4e4e4"
 COLUMNS = (1.12, 1.25, 1.38)  # right edges of the three columns of numbers, in widths of the axes
 LEFT_IN, AXES_IN = 2.15, 5.15

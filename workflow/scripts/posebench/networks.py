@@ -3,9 +3,10 @@
 import cv2
 
 from posebench import backends
-from posebench.backends.base import Network
+from posebench.backends.base import Network, Options
 from posebench.errors import PoseBenchError
 from posebench.pipeline import Pipeline, Settings
+from posebench.study import Artifact
 
 ROLES = ("detector", "pose")
 
@@ -39,22 +40,22 @@ def thread_count(configured, available: int) -> int:
 
 
 def build_pipeline(
-    config: dict, runtime: str, device: str, threads: int, onnx: dict, pose_only: bool = False
+    config: dict, artifact: Artifact, threads: int, onnx: dict, pose_only: bool = False
 ) -> Pipeline:
-    """Load the networks of a config into a runtime.
+    """Load the networks of a config as an artifact.
 
     Args:
         config: the whole config.
-        runtime, device: as in posebench.backends.load.
+        artifact: runtime, device, precision, and how they are used.
         threads: CPU threads.
-        onnx: {"detector": path, "pose": path} of the run's ONNX files.
+        onnx: {"detector": path, "pose": path} of the run's ONNX files in the artifact's precision.
         pose_only: leave the detector out.
 
     Raises:
         Unavailable: see posebench.backends.load.
     """
     sessions = {
-        role: backends.load(runtime, network(config["models"], role, onnx[role]), device, threads)
+        role: backends.load(network(config["models"], role, onnx[role]), artifact, threads, Options())
         for role in ROLES
         if role == "pose" or not pose_only
     }

@@ -1,6 +1,6 @@
 """Is an artifact still the model? Its boxes, keypoints and AP on real images against those of PyTorch.
 
-An artifact is what a latency row runs: a runtime on a device in a precision (study.artifact_name). The source
+An artifact is what a latency row runs (study.Artifact). The source
 is PyTorch on the CPU in float32. Both run the same pipeline on the same clean images.
 """
 
@@ -18,7 +18,7 @@ from posebench.pipeline import Persons, Pipeline
 from posebench.predictions import coco_results
 from posebench.provenance import collect
 from posebench.results import SCHEMA_VERSION
-from posebench.study import BENCHMARKS, SOURCE_ARTIFACT, Benchmark, artifact_name
+from posebench.study import ARTIFACTS, SOURCE
 
 # Two boxes that overlap less than this are not the same person's.
 MATCH_IOU = 0.5
@@ -34,11 +34,6 @@ FIGURES = (
     "images", "persons", "ap_source", "ap_artifact", "ap_diff", "keypoints", "keypoint_px_p95",
     "keypoint_px_max", "boxes", "box_px_p95", "box_px_max", "box_score_diff_max", "unmatched_boxes", "raw",
 )  # fmt: skip
-
-
-def artifact_row(artifact: str) -> Benchmark:
-    """Return a row of the study that runs the artifact; they differ in the pipeline only."""
-    return next(row for row in BENCHMARKS.values() if artifact_name(row) == artifact)
 
 
 def spread(entries: list, count: int) -> list:
@@ -234,7 +229,7 @@ def check_artifact(config: dict, artifact: str, onnx: dict, data: dict, threads:
 
     Args:
         config: the whole config of the run.
-        artifact: its name, see study.artifact_name.
+        artifact: its name, a key of study.ARTIFACTS.
         onnx: {"detector": path, "pose": path} of the run's ONNX files.
         data: {"images": folder, "entries": the images of person_images.json, "annotations": path}.
         threads: CPU threads of both.
@@ -243,7 +238,7 @@ def check_artifact(config: dict, artifact: str, onnx: dict, data: dict, threads:
         The record for results/<run>/parity/<artifact>.json (workflow/schemas/parity.schema.yaml). Where this
         machine lacks the device or the runtime, or the models have no PyTorch source, it says so.
     """
-    row, models = artifact_row(artifact), config["models"]
+    kind, models = ARTIFACTS[artifact], config["models"]
     gates = {gate: config["parity"][gate] for gate in GATES}
     given = [models[role]["name"] for role in networks.ROLES if models[role]["checkpoint"] is None]
     status, reason, figures, sessions, source = "ok", None, {}, {}, {}
@@ -251,10 +246,9 @@ def check_artifact(config: dict, artifact: str, onnx: dict, data: dict, threads:
         status, reason = "no source", f"no PyTorch source: {' and '.join(given)} given as ONNX only"
     else:
         try:
-            ours = networks.build_pipeline(config, row.runtime, row.device, threads, onnx)
+            ours = networks.build_pipeline(config, kind, threads, onnx)
             sessions = {"detector": ours.detector, "pose": ours.pose}
-            origin = artifact_row(SOURCE_ARTIFACT)
-            theirs = networks.build_pipeline(config, origin.runtime, origin.device, threads, onnx)
+            theirs = networks.build_pipeline(config, SOURCE, threads, onnx)
             source = {role: getattr(theirs, role).provenance() for role in networks.ROLES}
             figures = _figures(config, theirs, ours, data)
         except Unavailable as error:
@@ -264,9 +258,11 @@ def check_artifact(config: dict, artifact: str, onnx: dict, data: dict, threads:
         "schema_version": SCHEMA_VERSION,
         "kind": "parity",
         "artifact": artifact,
-        "runtime": row.runtime,
-        "device": row.device,
-        "precision": row.precision,
+        "runtime": kind.runtime,
+        "device": kind.device,
+        "precision": kind.precision,
+        "execution": kind.execution,
+        "images_on": kind.images,
         "status": status,
         "reason": reason,
         **dict.fromkeys(FIGURES),

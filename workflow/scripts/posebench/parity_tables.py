@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from posebench.study import RUNTIME_TITLES
+from posebench.study import EXECUTION_TITLES, RUNTIME_TITLES
 from posebench.tables import DASH, DEVICE_TITLES, cell, machines, markdown, page, parity_failure, span
 
 ESTIMATES = ("ap_source", "ap_artifact", "ap_diff")
@@ -33,8 +33,10 @@ def parity_table(records: list[dict]) -> pd.DataFrame:
 
 def artifact_title(record: dict) -> str:
     """Return 'ONNX Runtime, CPU, FP32'."""
-    words = (RUNTIME_TITLES[record["runtime"]], DEVICE_TITLES[record["device"]], record["precision"].upper())
-    return ", ".join(words)
+    words = [RUNTIME_TITLES[record["runtime"]], DEVICE_TITLES[record["device"]], record["precision"].upper()]
+    words += [EXECUTION_TITLES[record["execution"]]]
+    words += ["all on device"] if record["images_on"] == "device" else []
+    return ", ".join(filter(None, words))
 
 
 def parity_markdown(

@@ -50,6 +50,9 @@ class Persons:
     keypoints: np.ndarray  # float32 [N, 17, 2], pixels of the image
     keypoint_scores: np.ndarray  # float32 [N, 17], SimCC maxima: not probabilities
     stages_ms: dict = field(default_factory=dict)  # milliseconds per stage, keys of study.STAGES
+    device_ms: dict = field(
+        default_factory=dict
+    )  # of the networks on a GPU: {"detect", "pose"}, see StageClock
 
     def __len__(self) -> int:
         return len(self.bboxes)
@@ -60,12 +63,25 @@ class StageClock:
 
     def __init__(self):
         self.ms = dict.fromkeys(STAGES, 0.0)
+        self.device_ms = {}  # stage of a network: milliseconds between CUDA events, where there is a GPU
 
     @contextlib.contextmanager
     def stage(self, name: str):
         begin = time.perf_counter()
         yield
         self.ms[name] += (time.perf_counter() - begin) * 1e3
+
+    def run(self, name: str, session, batch) -> dict:
+        """Run a session as stage `name`; its copies between host and device count as the stage "copy"."""
+        with self.stage(name):
+            outputs = session.run(batch)
+        # A session that is wrapped, or runs on the CPU, has neither.
+        copy_ms, device_ms = getattr(session, "copy_ms", 0.0), getattr(session, "device_ms", None)
+        self.ms[name] -= copy_ms
+        self.ms["copy"] += copy_ms
+        if device_ms is not None:
+            self.device_ms[name] = self.device_ms.get(name, 0.0) + device_ms
+        return outputs
 
 
 def normalize_table(mean, std) -> list[np.ndarray]:
@@ -245,8 +261,7 @@ class Pipeline:
         clock = clock or StageClock()
         with clock.stage("preprocess"):
             batch, scale = detector_input(image, self.detector_size)
-        with clock.stage("detect"):
-            outputs = self.detector.run(batch)
+        outputs = clock.run("detect", self.detector, batch)
         with clock.stage("nms"):
             return select_boxes(outputs, scale, self.detector_size, self.settings)
 
@@ -277,8 +292,7 @@ class Pipeline:
                 batches = [pose_input(image, center, size, self.pose_size)]
                 if flip:
                     batches.append(np.ascontiguousarray(batches[0][..., ::-1]))
-            with clock.stage("pose"):
-                outputs = [self.pose.run(batch) for batch in batches]
+            outputs = [clock.run("pose", self.pose, batch) for batch in batches]
             with clock.stage("decode"):
                 simcc = [(output["simcc_x"], output["simcc_y"]) for output in outputs]
                 simcc = mean_of_mirrored(*simcc) if flip else simcc[0]

@@ -4,7 +4,27 @@ Names, titles and order are those of the published tables; `pytorch_pose_*` are 
 the original lacks. Nothing heavy is imported here: the workflow reads this file to plan its jobs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What runs the networks, and where the rest of the pipeline runs: what is compared with PyTorch."""
+
+    runtime: str  # pytorch | onnxruntime | openvino | tensorrt
+    device: str  # cpu | cuda
+    precision: str = "fp32"  # fp32 | fp16 | int8
+    # plain; compiled: torch.compile with CUDA graphs; graph: a CUDA graph per input shape; tensorrt: ONNX
+    # Runtime's TensorRT provider, as the study used it
+    execution: str = "plain"
+    images: str = "host"  # host | device: where letterbox, NMS, crops and decoding run
+
+    @property
+    def name(self) -> str:
+        """The name for files and rules: onnxruntime_cuda_fp16_graph_device, say; defaults are left out."""
+        parts = [self.runtime, self.device, self.precision]
+        parts += [part for part, usual in ((self.execution, "plain"), (self.images, "host")) if part != usual]
+        return "_".join(parts)
 
 
 @dataclass(frozen=True)
@@ -13,36 +33,83 @@ class Benchmark:
 
     title: str
     pipeline: str  # "full" (detect+pose) or "pose" (pose only, on annotated boxes)
-    runtime: str  # pytorch | onnxruntime | tensorrt
-    device: str  # cpu | cuda
-    precision: str = "fp32"
+    artifact: Artifact
 
 
-BENCHMARKS = {
-    "pytorch_full_gpu": Benchmark("PyTorch Full GPU", "full", "pytorch", "cuda"),
-    "pytorch_full_cpu": Benchmark("PyTorch Full CPU", "full", "pytorch", "cpu"),
-    "onnx_full_gpu": Benchmark("ONNX Full GPU", "full", "onnxruntime", "cuda"),
-    "onnx_full_cpu": Benchmark("ONNX Full CPU", "full", "onnxruntime", "cpu"),
-    "pytorch_pose_gpu": Benchmark("PyTorch Pose GPU", "pose", "pytorch", "cuda"),
-    "pytorch_pose_cpu": Benchmark("PyTorch Pose CPU", "pose", "pytorch", "cpu"),
-    "onnx_pose_gpu": Benchmark("ONNX Pose GPU", "pose", "onnxruntime", "cuda"),
-    "onnx_pose_cpu": Benchmark("ONNX Pose CPU", "pose", "onnxruntime", "cpu"),
-    "tensorrt_full_fp16": Benchmark("TensorRT Full FP16", "full", "tensorrt", "cuda", "fp16"),
-    "tensorrt_pose_fp16": Benchmark("TensorRT Pose FP16", "pose", "tensorrt", "cuda", "fp16"),
+# The artifact that all others are compared with, and the others of the study.
+SOURCE = Artifact("pytorch", "cpu")
+_PYTORCH_GPU = Artifact("pytorch", "cuda")
+_ONNX_CPU, _ONNX_GPU = Artifact("onnxruntime", "cpu"), Artifact("onnxruntime", "cuda")
+_TENSORRT = Artifact("tensorrt", "cuda", "fp16")
+# What the study has not.
+_PYTORCH_FP16 = Artifact("pytorch", "cuda", "fp16")
+_PYTORCH_COMPILED = Artifact("pytorch", "cuda", "fp16", "compiled")
+_ONNX_FP16 = Artifact("onnxruntime", "cuda", "fp16")
+_ONNX_GRAPH = Artifact("onnxruntime", "cuda", "fp16", "graph")
+_TENSORRT_GRAPH = replace(_TENSORRT, execution="graph")
+_ONNX_TENSORRT = Artifact("onnxruntime", "cuda", "fp16", "tensorrt")
+_OPENVINO = Artifact("openvino", "cpu")
+
+# The rows of the published table, and the two that make its pose-only rows comparable.
+STUDY_BENCHMARKS = {
+    "pytorch_full_gpu": Benchmark("PyTorch Full GPU", "full", _PYTORCH_GPU),
+    "pytorch_full_cpu": Benchmark("PyTorch Full CPU", "full", SOURCE),
+    "onnx_full_gpu": Benchmark("ONNX Full GPU", "full", _ONNX_GPU),
+    "onnx_full_cpu": Benchmark("ONNX Full CPU", "full", _ONNX_CPU),
+    "pytorch_pose_gpu": Benchmark("PyTorch Pose GPU", "pose", _PYTORCH_GPU),
+    "pytorch_pose_cpu": Benchmark("PyTorch Pose CPU", "pose", SOURCE),
+    "onnx_pose_gpu": Benchmark("ONNX Pose GPU", "pose", _ONNX_GPU),
+    "onnx_pose_cpu": Benchmark("ONNX Pose CPU", "pose", _ONNX_CPU),
+    "tensorrt_full_fp16": Benchmark("TensorRT Full FP16", "full", _TENSORRT),
+    "tensorrt_pose_fp16": Benchmark("TensorRT Pose FP16", "pose", _TENSORRT),
 }
 
+# Other ways to run the same networks. Those named `device` prepare images, cut crops and decode there.
+FURTHER_BENCHMARKS = {
+    "pytorch_fp16_full_gpu": Benchmark("PyTorch FP16 Full GPU", "full", _PYTORCH_FP16),
+    "pytorch_compiled_full_gpu": Benchmark("PyTorch compiled FP16 Full GPU", "full", _PYTORCH_COMPILED),
+    "onnx_fp16_full_gpu": Benchmark("ONNX FP16 Full GPU", "full", _ONNX_FP16),
+    "onnx_graph_full_gpu": Benchmark("ONNX FP16 graph Full GPU", "full", _ONNX_GRAPH),
+    "onnx_tensorrt_full_fp16": Benchmark("ONNX TensorRT Full FP16", "full", _ONNX_TENSORRT),
+    "tensorrt_graph_full_fp16": Benchmark("TensorRT graph Full FP16", "full", _TENSORRT_GRAPH),
+    "pytorch_device_full_gpu": Benchmark(
+        "PyTorch Full GPU, all on device", "full", replace(_PYTORCH_GPU, images="device")
+    ),
+    "pytorch_compiled_device_full_gpu": Benchmark(
+        "PyTorch compiled FP16 Full GPU, all on device", "full", replace(_PYTORCH_COMPILED, images="device")
+    ),
+    "onnx_graph_device_full_gpu": Benchmark(
+        "ONNX FP16 graph Full GPU, all on device", "full", replace(_ONNX_GRAPH, images="device")
+    ),
+    "tensorrt_graph_device_full_fp16": Benchmark(
+        "TensorRT graph Full FP16, all on device", "full", replace(_TENSORRT_GRAPH, images="device")
+    ),
+    "openvino_full_cpu": Benchmark("OpenVINO Full CPU", "full", _OPENVINO),
+    "openvino_pose_cpu": Benchmark("OpenVINO Pose CPU", "pose", _OPENVINO),
+    "onnx_int8_full_cpu": Benchmark("ONNX INT8 Full CPU", "full", replace(_ONNX_CPU, precision="int8")),
+    "openvino_int8_full_cpu": Benchmark(
+        "OpenVINO INT8 Full CPU", "full", replace(_OPENVINO, precision="int8")
+    ),
+}
 
-def artifact_name(row: Benchmark) -> str:
-    """Return the name of what a row runs, onnxruntime_cpu_fp32, say: what is compared with PyTorch."""
-    return f"{row.runtime}_{row.device}_{row.precision}"
-
-
-# The artifact that all others are compared with.
-SOURCE_ARTIFACT = "pytorch_cpu_fp32"
+BENCHMARKS = STUDY_BENCHMARKS | FURTHER_BENCHMARKS
+ARTIFACTS = {row.artifact.name: row.artifact for row in BENCHMARKS.values()}
 
 PIPELINE_TITLES = {"full": "detect+pose", "pose": "pose only"}
-RUNTIME_TITLES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT"}
-STAGES = ("preprocess", "detect", "nms", "crop", "pose", "decode")
+RUNTIME_TITLES = {
+    "pytorch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "tensorrt": "TensorRT",
+}
+EXECUTION_TITLES = {
+    "plain": "",
+    "compiled": "torch.compile, CUDA graphs",
+    "graph": "CUDA graph",
+    "tensorrt": "TensorRT provider",
+}
+# copy: between the memories of host and device, within no other stage; 0 on the CPU.
+STAGES = ("preprocess", "copy", "detect", "nms", "crop", "pose", "decode")
 
 
 # What a person's box is when its pose is estimated, and with it which loss an AP shows.

@@ -10,11 +10,12 @@ from posebench import results
 from posebench.errors import PoseBenchError, nearest
 from posebench.hardware import describe
 from posebench.study import (
+    ARTIFACTS,
     BENCHMARKS,
     PIPELINE_TITLES,
-    SOURCE_ARTIFACT,
+    SOURCE,
     STAGES,
-    artifact_name,
+    Artifact,
 )
 
 # So many runs allow one above the 99th percentile at 99 % confidence: .99^n + n .01 .99^(n-1) < .01.
@@ -58,16 +59,15 @@ def read_latency(paths) -> list[dict]:
 
 def read_parity(paths) -> list[dict]:
     """Return the records of parity JSON files in the study's order; PoseBenchError names a bad file."""
-    artifacts = {artifact_name(row): row for row in BENCHMARKS.values()}
-    del artifacts[SOURCE_ARTIFACT]
+    artifacts = {name: artifact for name, artifact in ARTIFACTS.items() if artifact != SOURCE}
     return read_records(paths, "parity.schema.yaml", "artifact", artifacts)
 
 
 def _verdict(benchmark: str, parity: dict[str, dict]) -> dict:
     """Return the columns parity and parity_reason of a row; `parity` maps artifacts to their records."""
-    artifact = artifact_name(BENCHMARKS[benchmark])
-    record = parity.get(artifact)
-    if artifact == SOURCE_ARTIFACT:
+    artifact = BENCHMARKS[benchmark].artifact
+    record = parity.get(artifact.name)
+    if artifact == SOURCE:
         word, reason = "source", None
     elif record is None:
         word, reason = "not checked", "not compared with PyTorch"
@@ -101,14 +101,15 @@ def _baseline(record: dict, trusted: dict) -> str | None:
     for device in ("cuda", record["device"]):
         for name, row in BENCHMARKS.items():
             same = PIPELINE_TITLES[row.pipeline] == record["pipeline"]
-            if same and row.runtime == "pytorch" and row.device == device and name in trusted:
+            if same and row.artifact == Artifact("pytorch", device) and name in trusted:
                 return name
     return None
 
 
 def _no_baseline(record: dict, ran: dict, trusted: dict) -> str:
     """Say why a row has no speed-up."""
-    names = [name for name, row in BENCHMARKS.items() if row.runtime == "pytorch" and name in ran]
+    plain = (SOURCE, Artifact("pytorch", "cuda"))
+    names = [name for name, row in BENCHMARKS.items() if name in ran and row.artifact in plain]
     same = [name for name in names if ran[name]["pipeline"] == record["pipeline"]]
     if wrong := [name for name in same if name not in trusted]:
         return f"{BENCHMARKS[wrong[0]].title} fails parity"

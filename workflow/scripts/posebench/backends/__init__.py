@@ -2,16 +2,18 @@
 
 import importlib
 
-from posebench.backends.base import Network, Session
+from posebench.backends.base import Network, Options, Session
+from posebench.study import Artifact
 
-_MODULES = {"pytorch": "torch", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
+_MODULES = {"pytorch": "torch"}
 
 
-def load(runtime: str, network: Network, device: str, threads: int) -> Session:
-    """Load a network into a runtime: pytorch, onnxruntime or tensorrt.
+def load(network: Network, artifact: Artifact, threads: int, options: Options | None = None) -> Session:
+    """Load a network as an artifact of the study asks for.
 
-    `device` is cpu or cuda, `threads` the CPU threads that the runtime may use. Raises Unavailable when
-    this machine, or this network's file format, does not allow it; the message says why.
+    `threads` are the CPU threads that the runtime may use. Raises Unavailable when this machine, or this
+    network's file format, does not allow it; the message says why.
     """
-    module = importlib.import_module(f"posebench.backends.{_MODULES[runtime]}")
-    return module.load(network, device, threads)
+    name = _MODULES.get(artifact.runtime, artifact.runtime)
+    module = importlib.import_module(f"posebench.backends.{name}")
+    return module.load(network, artifact, threads, options or Options())

@@ -16,13 +16,32 @@ class Network:
     role: str  # "detector" or "pose"
     name: str  # as shown in tables
     input_size: tuple[int, int]  # (width, height)
-    onnx: str | None = None  # path of the exported or given ONNX file
+    onnx: str | None = None  # path of the exported or given ONNX file, in the artifact's precision
     config: str | None = None  # MMDetection / MMPose config, see posebench.models.config_path
     checkpoint: str | None = None  # path of the PyTorch checkpoint
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the runtimes may do (keys of `engine:` and `execution:` in the config)."""
+
+    allow_fallback: bool = False  # whether nodes of a CUDA session may run on the CPU
+    engines: str | None = None  # folder of the run's TensorRT engines and timing caches
+    library: str = "tensorrt"  # tensorrt | tensorrt_rtx
+    pose_batches: tuple[int, ...] = (1, 8, 32)  # smallest, usual and largest batch of the pose engine
+
+
 class Session(Protocol):
-    """A loaded network."""
+    """A loaded network.
+
+    After a run `copy_ms` holds its wall-clock milliseconds of copies between host and device (0 on the CPU),
+    and `device_ms` the milliseconds of the network between two CUDA events (None on the CPU). Where the
+    artifact has its images on the device, the session also has run_device, which takes and returns torch
+    tensors there (those returned are valid until the next run).
+    """
+
+    copy_ms: float = 0.0
+    device_ms: float | None = None
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Run on float32 [N, 3, height, width]; return the named outputs as float32 host arrays.

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from posebench.backends.base import Network, require_cuda
+from posebench.backends.base import Network, Options, require_cuda
 from posebench.errors import PoseBenchError, Unavailable
 from posebench.results import sha256_file
+from posebench.study import Artifact
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 OUTPUTS = {"detector": [{"boxes", "scores"}, {"dets", "labels"}], "pose": [{"simcc_x", "simcc_y"}]}
@@ -91,8 +92,9 @@ def check_interface(session, network: Network) -> None:
         )
 
 
-def load(network: Network, device: str, threads: int) -> OnnxSession:
+def load(network: Network, artifact: Artifact, threads: int, options: Options) -> OnnxSession:
     """Load the network's ONNX file; Unavailable without a CUDA device or CUDA provider."""
+    device = artifact.device
     if device == "cuda":
         require_cuda()
         import onnxruntime

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from posebench.backends.base import Network, require_cuda
+from posebench.backends.base import Network, Options, require_cuda
 from posebench.errors import PoseBenchError, Unavailable
 from posebench.results import sha256_file
+from posebench.study import Artifact
 
 
 class TorchSession:
@@ -48,8 +49,9 @@ class TorchSession:
         }
 
 
-def load(network: Network, device: str, threads: int) -> TorchSession:
+def load(network: Network, artifact: Artifact, threads: int, options: Options) -> TorchSession:
     """Load the network's checkpoint; Unavailable without one, without CUDA or without a CUDA build."""
+    device = artifact.device
     if network.checkpoint is None:
         raise Unavailable(f"{network.name} is given as ONNX only: no PyTorch model")
     if device == "cuda":
