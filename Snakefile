@@ -17,6 +17,7 @@ report: "report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/files.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/scenes.smk"
 include: "workflow/rules/dataset.smk"

@@ -1,6 +1,6 @@
 """Read and check the config; name the files of the run.
 
-What the other files share stands here: RUN, DATASET, DOWNLOADS and the input functions.
+What the other files share stands here: RUN, DATASET, DOWNLOADS, threads and environments; files.smk has the files.
 """
 
 import sys
@@ -90,33 +90,6 @@ wildcard_constraints:
     role="|".join(ROLES),
 
 
-def annotations_file():
-    """The annotation file of the data set."""
-    return DATASET["annotations"] or f"data/{DATASET['name']}/annotations.json"
-
-
-def images_dir():
-    """The folder of the data set's images."""
-    return DATASET["images"] or f"data/{DATASET['name']}/images"
-
-
-def person_images_file():
-    """The list of the images with persons."""
-    return f"data/{DATASET['name']}/person_images.json"
-
-
-def checkpoint(role):
-    """The PyTorch checkpoint of a network, as a list: empty when the model is given as ONNX."""
-    path = config["models"][role]["checkpoint"]
-    return [path] if path else []
-
-
-def given_onnx(role):
-    """The ONNX file that the user brings, as a list: empty when the workflow exports one."""
-    path = config["models"][role]["onnx"]
-    return [path] if path else []
-
-
 def measuring_threads():
     """All cores, so that nothing runs beside a measurement; on a cluster, with a node alone, what it uses."""
     # A job on a cluster must ask for as much inside its allocation as it was given.
@@ -133,48 +106,3 @@ def conda_env(runtime, device):
     """The conda file of a runtime: one for all on CUDA, one each on the CPU."""
     name = "cuda" if device == "cuda" else {"pytorch": "torch"}.get(runtime, runtime)
     return f"../../envs/{name}.yaml"
-
-
-def no_runs_to_compare(wildcards):
-    """Say how to name the runs when a comparison is asked for without them."""
-    raise WorkflowError(
-        "Which runs? Say: snakemake compare --config baseline=<run> candidate=<run>. Runs here: "
-        + ", ".join(run_folders.known())
-    )
-
-
-def condition_files():
-    """The scores of every condition."""
-    return expand(f"{RUN}/robustness/{{condition}}.json", condition=CHOSEN)
-
-
-def replicate_files():
-    """The bootstrap replicates of the scores of every condition."""
-    return expand(f"{RUN}/robustness/{{condition}}.npz", condition=CHOSEN)
-
-
-def prediction_files(sets=PREDICTION_SETS):
-    """The predictions of every condition, of some or all sets."""
-    return expand(f"{RUN}/predictions/{{condition}}/{{name}}.json", condition=CHOSEN, name=sets)
-
-
-def parity_files():
-    """The comparison of every artifact with PyTorch."""
-    return expand(f"{RUN}/parity/{{artifact}}.json", artifact=ARTIFACTS)
-
-
-def benchmark_files():
-    """The rows of the latency table."""
-    return expand(f"{RUN}/latency/{{benchmark}}.json", benchmark=config["benchmarks"])
-
-
-def video_output():
-    """The annotated video; null where the config names none to annotate."""
-    source, target = config["video"]["input"], config["video"]["output"]
-    return target or (source and f"{RUN}/video/{Path(source).stem}.mp4")
-
-
-def annotated_video():
-    """The annotated video and its results, as a list: empty when there is none to annotate."""
-    path = video_output()
-    return [path, path.removesuffix(".mp4") + ".json"] if config["video"]["input"] else []
