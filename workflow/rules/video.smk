@@ -66,7 +66,7 @@ if VIDEO:
         # The speed is written on every frame, so nothing may run beside it.
         threads: measuring_threads()
         resources:
-            mem_mb=4000,
+            **needs(minutes=240, mem_mb=4000, device=VIDEO_BACKEND[1], alone=True),
         params:
             runtime=VIDEO_BACKEND[0],
             device=VIDEO_BACKEND[1],
