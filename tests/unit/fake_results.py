@@ -59,6 +59,9 @@ def fake_latency(name: str, ran: bool = True, runs: int = 200, **changes) -> dic
         "persons": 3 if ran else None,
         "latency_ms": samples.tolist(),
         "stages_ms": {key: (samples * share).tolist() for key, share in shares.items()} if ran else {},
+        "stages_from": "timed runs",
+        "device_ms": _on_device(samples, shares) if ran and row.artifact.device == "cuda" else {},
+        "measured_under": [fake_state(row.artifact.device)] if ran else [],
         "provenance": {
             "machine": MACHINE,
             "versions": {"python": "3.11", "numpy": "1.26.4"},
@@ -68,6 +71,95 @@ def fake_latency(name: str, ran: bool = True, runs: int = 200, **changes) -> dic
             "artifacts": {"pose": {"file": "pose.onnx", "sha256": "d" * 64}},
         },
         **changes,
+    }
+
+
+def _on_device(samples: np.ndarray, shares: dict) -> dict:
+    """The networks' own time on the GPU: nine tenths of their stages."""
+    return {key: (0.9 * samples * shares[key]).tolist() for key in ("detect", "pose") if key in shares}
+
+
+def fake_state(device: str, **changes) -> dict:
+    """Return what a process of a latency row was measured under; changes: of its GPU."""
+    host = {"load_average": [0.1, 0.2, 0.3], "frequency_mhz": 2700}
+    sample = {
+        "after_s": 1.0,
+        "sm_clock_mhz": 1590,
+        "memory_clock_mhz": 5001,
+        "temperature_c": 61,
+        "power_w": 55.5,
+        "throttle": ["idle"],
+        "memory_used_mib": 900.0,
+        "process_memory_mib": 700.0,
+    }
+    gpu = {
+        "reason": None,
+        "name": "Fake T5",
+        "sm_clock_max_mhz": 1600,
+        "memory_clock_max_mhz": 5001,
+        "power_limit_w": 70.0,
+        "memory_used_before_mib": 200.0,
+        "samples": [sample, sample | {"sm_clock_mhz": 1500, "power_w": 65.5}],
+    }
+    on_gpu = device == "cuda"
+    return {
+        "warm_up": {"runs": 20, "stable": True, "window": 10, "share": 0.03, "latency_ms": [5.0] * 20},
+        "host": {"before": host, "after": host | {"load_average": [1.1, 0.4, 0.3]}},
+        "memory": {
+            "host_peak_mib": 512.5,
+            "gpu_peak_mib": 700.0 if on_gpu else None,
+            "gpu_peak_of": "process" if on_gpu else None,
+            "torch_peak_mib": None,
+        },
+        "gpu": (gpu | changes) if on_gpu else None,
+    }
+
+
+def fake_limits(device: str = "cpu", reason: str | None = None, **rates) -> dict:
+    """Return an invented limits record that fits the schema; rates: FLOP/s by precision, and copy in bytes/s.
+
+    The detector asks for 1 GFLOP, the pose network for 0.5 GFLOP per person.
+    """
+
+    def rate(per_s: float) -> dict:
+        return {
+            "library": "Fake 1.0",
+            "size": 2048,
+            "work": 1000,
+            "repeats": 1,
+            "rounds_ms": [1.0, 1.1],
+            "best_per_s": per_s,
+            "median_per_s": per_s / 1.1,
+        }
+
+    def network(flops: int, weights: int) -> dict:
+        work = {"batch": 1, "macs": flops // 2, "flops": flops}
+        work |= {"numbers_minimum": weights + 1000, "numbers_moved": 3 * weights}
+        return {
+            "name": "Fake-m",
+            "sha256": "d" * 64,
+            "status": "ok",
+            "reason": None,
+            "weights": weights,
+            "weights_read": weights,
+            "batches": [work],
+            "not_counted": [],
+        }
+
+    rates = rates or {"fp32": 1e11, "copy": 1e10} | ({"fp16": 4e11} if device == "cuda" else {})
+    matrix = {name: rate(per_s) for name, per_s in rates.items() if name != "copy"}
+    return {
+        "schema_version": 1,
+        "kind": "limits",
+        "device": device,
+        "status": "not run" if reason else "ok",
+        "reason": reason,
+        "threads": 2,
+        "cache_bytes": None,
+        "rates": None if reason else {"matrix": matrix, "copy": rate(rates["copy"])},
+        "pose_calls": 1,
+        "networks": {"detector": network(10**9, 10**6), "pose": network(5 * 10**8, 2 * 10**6)},
+        "provenance": {"machine": MACHINE, "versions": {}},
     }
 
 

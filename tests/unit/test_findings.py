@@ -1,7 +1,7 @@
 """Key findings on latency and parity, from invented records."""
 
 import pytest
-from fake_results import CENTRES_MS, fake_latency, fake_parity, fake_scores
+from fake_results import CENTRES_MS, fake_latency, fake_limits, fake_parity, fake_scores
 
 from posebench import tables
 from posebench.findings import key_findings
@@ -10,8 +10,9 @@ from posebench.study import STUDY_BENCHMARKS
 ON_CPU = [name for name, row in STUDY_BENCHMARKS.items() if row.artifact.device == "cpu"]
 
 
-def findings(latency, parity=(), scores=(), sweep=None) -> dict[str, str]:
-    found = key_findings(tables.benchmark_table(latency, parity), list(scores), parity, sweep)
+def findings(latency, parity=(), scores=(), sweep=None, limits=None) -> dict[str, str]:
+    benchmark = tables.benchmark_table(latency, parity, limits)
+    found = key_findings(benchmark, list(scores), parity, sweep)
     return {finding["id"]: finding["text"] for finding in found}
 
 
@@ -24,6 +25,20 @@ def test_findings_of_a_full_study():
     assert "2 of 5" in found["real_time"] and "ONNX Full GPU" in found["real_time"]
     assert "detector takes 70 %" in found["bottleneck"]
     assert "not_run" not in found and "parity" not in found
+
+
+def test_the_floor_and_the_host_overhead_are_told():
+    limits = {"cpu": fake_limits(fp32=1e11, copy=1e12)}
+    found = findings([fake_latency(name) for name in STUDY_BENCHMARKS], limits=limits)
+    assert found["floor"].startswith(
+        "Of 2 detect+pose rows with a floor, ONNX Full CPU comes closest to it: "
+    )
+    assert "× the 25 ms that" in found["floor"]
+    assert (
+        found["overhead"].startswith("In TensorRT Full FP16 the networks take")
+        and "19 %" in found["overhead"]
+    )
+    assert not {"floor", "overhead"} & set(findings([fake_latency("onnx_full_cpu")]))
 
 
 def test_findings_follow_the_data():

@@ -53,6 +53,7 @@ def test_the_section_has_all_parts_in_order():
             "### Latency",
             "| table of benchmark |",
             "(pictures/latency.png)",
+            "| table of machine |",
             "### Two protocols",
             "| table of protocols |",
             "### Robustness",
@@ -86,6 +87,7 @@ def test_long_parts_are_folded_away():
     text = make_section()
     folded = re.findall(r"<details>\n<summary>.*?</summary>\n\n(.*?)\n\n</details>", text, re.DOTALL)
     assert [part.split("\n")[0] for part in folded] == [
+        "| table of machine |",
         "| table of accuracy |",
         "| table of loss |",
         f"![{readme.PICTURES['images']}](pictures/images.png)",

@@ -216,7 +216,11 @@ FAULTS = [
     ("video.output", "out.mp4", "video.output: is set, but video.input is null; say which video"),
     ("video.runtime", "onnx", "one of pytorch, onnxruntime, tensorrt, null (did you mean 'onnxruntime'?)"),
     ("benchmark.wramup", 3, "benchmark.wramup: unknown key (did you mean 'warmup'?)"),
-    ("benchmark.zzz", 3, "benchmark.zzz: unknown key; known here: image, warmup, runs, processes"),
+    (
+        "benchmark.zzz",
+        3,
+        "benchmark.zzz: unknown key; known here: image, warmup, max_warmup, runs, processes",
+    ),
     (
         "benchmarks",
         "onnx_full_cpu",
@@ -390,7 +394,9 @@ def test_values_of_the_command_line(config):
     config["threads"] = "2"
     config["asset_mirror"] = "None"
     checked = settings.check(config)
-    assert checked["benchmark"] == {"image": None, "warmup": 10, "runs": 20, "processes": 1}
+    assert checked["benchmark"] == {
+        "image": None, "warmup": 10, "max_warmup": 200, "runs": 20, "processes": 1,
+    }  # fmt: skip
     assert checked["pipeline"]["nms_thr"] == 0.5
     assert checked["models"]["pose"]["input_size"] == [288, 384]
     assert checked["threads"] == 2

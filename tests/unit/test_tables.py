@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from fake_results import fake_latency, fake_parity
+from fake_results import fake_latency, fake_limits, fake_parity, fake_state
 
-from posebench import results, tables
+from posebench import machine_tables, results, tables
 from posebench.errors import PoseBenchError
 from posebench.study import BENCHMARKS, STAGES, STUDY_BENCHMARKS
 
@@ -86,11 +86,59 @@ def test_figures_are_those_of_numpy():
     record = fake_latency("onnx_full_cpu", latency_ms=[float(ms) for ms in range(1, 102)], persons=4)
     row = tables.benchmark_table([record]).iloc[0]
     assert row.latency_ms_mean == 51 and row.latency_ms_p50 == 51
-    assert (row.latency_ms_p5, row.latency_ms_p95, row.latency_ms_p99) == (6, 96, 100)
+    assert (row.latency_ms_p5, row.latency_ms_p95) == (6, 96)
     assert row.latency_ms_std == pytest.approx(np.arange(1, 102).std())
     assert row.fps == pytest.approx(1000 / 51)
     assert (row.runs, row.persons, row.threads) == (101, 4, 2)
     assert row.stage_detect_ms == pytest.approx(np.mean(record["stages_ms"]["detect"]))
+
+
+def test_p99_needs_662_runs():
+    few, enough = ([float(ms) for ms in range(1, runs + 1)] for runs in (661, 662))
+    table = tables.benchmark_table(
+        [fake_latency("onnx_full_cpu", latency_ms=few), fake_latency("onnx_pose_cpu", latency_ms=enough)]
+    )
+    assert pd.isna(table.latency_ms_p99[0]) and table.latency_ms_p99[1] == np.percentile(enough, 99)
+
+
+def test_the_floor_stands_beside_the_mean():
+    limits = {"cpu": fake_limits(fp32=1e11, copy=1e12)}
+    names = ("onnx_full_cpu", "onnx_pose_cpu", "onnx_full_gpu", "onnx_int8_full_cpu")
+    records = [fake_latency(name) for name in names]
+    table = tables.benchmark_table(records, (), limits).set_index("benchmark")
+    # 10 ms of detector, and 5 ms for each of three persons
+    assert table.floor_ms["onnx_full_cpu"] == pytest.approx(25)
+    assert table.floor_ms["onnx_pose_cpu"] == pytest.approx(15)
+    assert table.times_floor["onnx_full_cpu"] == pytest.approx(table.latency_ms_mean["onnx_full_cpu"] / 25)
+    assert table.floor_ms[["onnx_full_gpu", "onnx_int8_full_cpu"]].isna().all()
+    assert table.floor_reason["onnx_full_gpu"] == "the limits of the device were not measured"
+    text = tables.benchmark_markdown(table.reset_index(), records)
+    assert rows_of(text)["ONNX Full CPU"][-3:-1] == ["25.00", f"{table.times_floor['onnx_full_cpu']:.1f}×"]
+    assert rows_of(text)["ONNX INT8 Full CPU"][-3:-1] == ["–", "–"]
+    assert "No floor: the INT8 rate of the device was not measured (ONNX INT8 Full CPU)." in text
+    assert "Floor: the least time" in text
+
+
+def test_host_overhead_is_what_the_networks_do_not_take_on_the_gpu():
+    table = benchmark()
+    # The fakes' networks take nine tenths of stages that are nine tenths of a full run.
+    assert table.host_overhead["onnx_full_gpu"] == pytest.approx(1 - 0.9 * 0.9)
+    assert table.device_ms_mean["onnx_full_gpu"] == pytest.approx(
+        0.81 * table.latency_ms_mean["onnx_full_gpu"]
+    )
+    assert table.host_overhead[ON_CPU].isna().all()
+
+
+def test_files_of_older_versions_can_be_read(tmp_path):
+    record = fake_latency("onnx_full_gpu")
+    for key in ("stages_from", "device_ms", "measured_under"):
+        del record[key]
+    (record,) = tables.read_latency([write(tmp_path / "old.json", record)])
+    table = tables.benchmark_table([record])
+    assert table.host_overhead.isna().all() and table.latency_ms_mean.notna().all()
+    assert "after 10 for warm-up" in tables.benchmark_markdown(table, [record])
+    shown = machine_tables.machine_table([record], table)
+    assert "ONNX Full GPU" in machine_tables.machine_markdown(shown, [record])
 
 
 def test_rows_are_compared_with_pytorch_on_the_gpu_within_their_pipeline():
@@ -163,10 +211,11 @@ def test_latency_markdown():
     assert rows["ONNX Full CPU"][1:3] == ["detect+pose", "CPU (ONNX Runtime)"]
     assert rows["ONNX Full CPU"][-1].endswith("× (vs PyTorch Full CPU)")
     assert rows["PyTorch Full CPU"][-1] == "1.00× (baseline)"
-    assert rows["TensorRT Full FP16"][2:] == ["GPU (TensorRT FP16)", *"––––", "*not run: no CUDA device*"]
+    assert rows["ONNX Full CPU"][6] == "– ¹"
+    assert rows["TensorRT Full FP16"][2:] == ["GPU (TensorRT FP16)", *"––––––", "*not run: no CUDA device*"]
     assert "Fake-m on fakes · Machine: Fake 3000, 2 cores, 8 GiB, no GPU · threads: 2" in text
-    assert "persons in it: 3 · timed runs: 200, after 10 for warm-up" in text
-    assert "P99 of 200 runs rests on the slowest 2; 662 runs" in text
+    assert "persons in it: 3 · timed runs: 200, after 20 for warm-up" in text
+    assert "¹ P99 is shown from 662 runs on: of 200 runs it would rest on the slowest 2." in text
     assert text.rstrip().endswith("*All of it is invented.*")
 
 
@@ -181,6 +230,7 @@ def test_persons_are_told_by_pipeline_when_the_detector_finds_others():
 def test_p99_footnote(runs, told):
     text = latency_text([fake_latency("onnx_full_cpu", runs=runs)])
     assert (told or "P99 (ms) |") in text
+    assert (rows_of(text)["ONNX Full CPU"][6] == "– ¹") == (told is not None)
     assert ("¹" in text) == (told is not None)
 
 
@@ -254,3 +304,57 @@ def test_662_runs_are_enough_for_one_above_p99():
 def test_text_cannot_break_the_table():
     text = latency_text([fake_latency("onnx_full_gpu", ran=False, reason="no <dev> |\nfound")])
     assert "no &lt;dev> \\| found" in text
+
+
+# ---------------------------------------------------------------------------- what was measured under what
+
+
+def machine(names, **changes) -> tuple[pd.DataFrame, str]:
+    """The table of rows with changed fields, by row, and its text."""
+    records = [fake_latency(name, **changes) for name in names]
+    table = machine_tables.machine_table(records, tables.benchmark_table(records))
+    return table.set_index("benchmark"), machine_tables.machine_markdown(table, records, notice="Invented.")
+
+
+def test_machine_table_of_a_gpu():
+    table, text = machine(["onnx_full_gpu", "onnx_full_cpu"])
+    row = table.loc["onnx_full_gpu"]
+    assert (row.sm_clock_mhz_min, row.sm_clock_mhz_median, row.sm_clock_max_mhz) == (1500, 1545, 1600)
+    assert (row.power_w_max, row.power_w_median, row.temperature_c_max, row.gpu_samples) == (
+        65.5,
+        60.5,
+        61,
+        2,
+    )
+    assert (row.gpu_peak_mib, row.host_peak_mib, row.warmup_runs) == (700, 512.5, 20)
+    assert (row.load_before, row.load_after) == (0.1, 1.1)
+    cells = rows_of(text)
+    assert cells["ONNX Full GPU"][4:] == ["19.0 %", "700", "1545 of 1600", "61", "60", "no"]
+    assert cells["ONNX Full CPU"][4:] == ["–"] * 6
+    assert text.rstrip().endswith("*Invented.*")
+
+
+def test_machine_table_tells_what_held_the_clocks_back():
+    state = fake_state("cuda")
+    state["gpu"]["samples"][0]["throttle"] = ["idle", "software power cap"]
+    table, text = machine(["onnx_full_gpu"], measured_under=[fake_state("cuda"), state])
+    assert table.throttle["onnx_full_gpu"] == "software power cap"
+    assert table.processes["onnx_full_gpu"] == 2 and table.gpu_samples["onnx_full_gpu"] == 4
+    assert rows_of(text)["ONNX Full GPU"][-1] == "software power cap"
+
+
+def test_machine_table_without_nvml_and_without_a_gpu():
+    state = fake_state("cuda", reason="NVML: Driver Not Loaded", samples=[])
+    state["memory"] |= {"gpu_peak_mib": None, "gpu_peak_of": None}
+    state["warm_up"]["stable"] = False
+    _, text = machine(["onnx_full_gpu"], measured_under=[state])
+    assert "No state of the GPU: NVML: Driver Not Loaded (ONNX Full GPU)." in text
+    assert rows_of(text)["ONNX Full GPU"][1] == "20 ¹" and "¹ Not stable" in text
+    _, text = machine(["onnx_full_cpu"])
+    assert "SM clock" not in text and "¹" not in text
+    assert len(rows_of(text)["ONNX Full CPU"]) == 4
+
+
+def test_machine_table_of_nothing():
+    _, text = machine(["onnx_full_cpu"], ran=False)
+    assert "No row of the latency table ran." in text

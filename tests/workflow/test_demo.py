@@ -15,7 +15,7 @@ SMALL = DEMO_CONFIGS[:2]
 ROWS = yaml.safe_load((ROOT / "config/demo.yaml").read_text())["benchmarks"]
 COCO_C = [f"coco_c_{name}_{severity}" for name in ("glass_blur", "jpeg_compression") for severity in (1, 5)]
 CHOSEN = [*STUDY_CONDITIONS, *COCO_C]
-TABLES = ("benchmark", "robustness", "protocols", "accuracy", "loss", "suites", "parity")
+TABLES = ("benchmark", "machine", "robustness", "protocols", "accuracy", "loss", "suites", "parity")
 FIGURES = ("latency", "robustness", "loss", "calibration", "coco_c")
 GRIDS = ("conditions", "images", "coco_c")
 ROBUSTNESS_COLUMNS = (
@@ -24,7 +24,7 @@ ROBUSTNESS_COLUMNS = (
 )
 BENCHMARK_COLUMNS = (
     "benchmark pipeline runtime device precision status reason runs latency_ms_mean latency_ms_p50 "
-    "latency_ms_p95 latency_ms_p99 fps speedup speedup_against"
+    "latency_ms_p95 latency_ms_p99 fps speedup speedup_against floor_ms times_floor host_overhead"
 )
 
 
@@ -104,6 +104,10 @@ def test_benchmark_table(demo):
     assert (table.loc[on_cpu, "status"] == "ok").all()
     assert (table.loc[on_cpu, "runs"] == 5).all()
     assert (table.loc[table.status == "not run", "reason"].str.len() > 0).all()
+    fp32 = table.loc[on_cpu].query("precision == 'fp32'")
+    assert (fp32.floor_ms > 0).all() and (fp32.times_floor > 0).all()
+    # Five runs are too few.
+    assert table.latency_ms_p99.isna().all()
     if table.loc["pytorch_full_gpu", "status"] == "not run":
         assert table.loc["onnx_full_cpu", "speedup_against"] == "pytorch_full_cpu"
         assert table.loc["onnx_pose_cpu", "speedup_against"] == "pytorch_pose_cpu"
@@ -115,7 +119,9 @@ def test_nothing_runs_beside_a_measurement(demo):
     for line in demo.output.splitlines():
         if started := re.match(r"Job (\d+): (.*)", line):
             running[started[1]] = started[2]
-            measuring = [what for what in running.values() if re.match("Time|Predict", what)]
+            measuring = [
+                what for what in running.values() if re.match("Time|Predict|Measure the limits", what)
+            ]
             assert not measuring or len(running) == 1, running
             seen += len(measuring)
         elif finished := re.match(r"Finished jobid: (\d+)", line):
@@ -128,6 +134,8 @@ def test_raw_samples_and_provenance_are_kept(demo):
     assert len(result["latency_ms"]) == len(result["stages_ms"]["detect"]) == 5
     stages = sum(samples[0] for samples in result["stages_ms"].values())
     assert 0 < stages <= result["latency_ms"][0]
+    (state,) = result["measured_under"]
+    assert state["warm_up"]["runs"] == 2 and state["memory"]["host_peak_mib"] > 0 and state["gpu"] is None
     provenance = result["provenance"]
     assert provenance["backend"]["provider"] == "CPUExecutionProvider"
     models = json.loads((demo.run / "run.json").read_text())["models"]

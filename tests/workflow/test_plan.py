@@ -31,6 +31,8 @@ def test_the_default_config_plans_the_full_study(repository):
     for name in (
         "check_parity_onnxruntime_cpu_fp32",
         "measure_sweep",
+        "measure_limits_cpu",
+        "measure_limits_cuda",
         "export_detector",
         "export_pose",
         "extract_annotations",

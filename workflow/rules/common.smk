@@ -38,6 +38,8 @@ ARTIFACTS = [
     for name in dict.fromkeys(BENCHMARKS[benchmark].artifact.name for benchmark in config["benchmarks"])
     if name != SOURCE.name
 ]
+# Devices of the latency table.
+DEVICES = list(dict.fromkeys(BENCHMARKS[benchmark].artifact.device for benchmark in config["benchmarks"]))
 # The config files laid over config/config.yaml, and the command that makes this run again.
 OVERRIDES = provenance.override_files(workflow.configfiles)
 COMMAND = " ".join(["snakemake --cores all", *(["--configfile", *OVERRIDES] if OVERRIDES else [])])
@@ -59,12 +61,17 @@ LIB_TABLES = expand(
         "accuracy_tables",
         "accuracy_pages",
         "bootstrap",
+        "gpu_monitor",
         "hardware",
+        "limits",
+        "machine_tables",
         "results",
         "study",
     ],
 )
-SCHEMAS = expand("workflow/schemas/{kind}.schema.yaml", kind=["latency", "robustness", "parity", "sweep"])
+SCHEMAS = expand(
+    "workflow/schemas/{kind}.schema.yaml", kind=["latency", "limits", "robustness", "parity", "sweep"]
+)
 
 # Modules whose change must remake what the models make.
 LIB_MODELS = expand(

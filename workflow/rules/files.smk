@@ -61,6 +61,11 @@ def benchmark_files():
     return expand(f"{RUN}/latency/{{benchmark}}.json", benchmark=config["benchmarks"])
 
 
+def limits_files():
+    """What the devices of the latency table can do at best."""
+    return expand(f"{RUN}/limits/{{device}}.json", device=DEVICES)
+
+
 def video_output():
     """The annotated video; null where the config names none to annotate."""
     source, target = config["video"]["input"], config["video"]["output"]

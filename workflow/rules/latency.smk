@@ -22,7 +22,10 @@ for BENCHMARK in config["benchmarks"]:
                 annotations=annotations_file(),
                 images=images_dir(),
                 person_images=person_images_file(),
-                lib=[*LIB_MODELS, "workflow/scripts/posebench/timing.py"],
+                lib=[
+                    *LIB_MODELS,
+                    *expand("workflow/scripts/posebench/{name}.py", name=["timing", "gpu_monitor"]),
+                ],
                 schema="workflow/schemas/latency.schema.yaml",
             output:
                 latency=f"{RUN}/latency/processes/{BENCHMARK}.{PROCESS}.json",
@@ -42,7 +45,7 @@ for BENCHMARK in config["benchmarks"]:
                 benchmark=BENCHMARK,
                 row=str(BENCHMARKS[BENCHMARK]),
                 # Not how many processes: asking for more keeps those that were measured.
-                protocol={key: config["benchmark"][key] for key in ("image", "warmup", "runs")},
+                protocol={key: config["benchmark"][key] for key in ("image", "warmup", "max_warmup", "runs")},
                 pipeline=config["pipeline"],
                 threads=config["threads"],
             message:

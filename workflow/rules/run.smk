@@ -13,6 +13,7 @@ rule write_run:
         scores=condition_files(),
         replicates=replicate_files(),
         latency=benchmark_files(),
+        limits=limits_files(),
         parity=parity_files(),
         sweep=f"{RUN}/sweep.json",
         networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),

@@ -8,6 +8,7 @@ Makes   results/<run>/tables/, findings.json, readme.md; with `readme` in the co
 # Table -> category in the report; each has a caption of its own.
 TABLES = {
     "benchmark": "Latency",
+    "machine": "Latency",
     "parity": "Latency",
     "robustness": "Robustness",
     "protocols": "Robustness",
@@ -18,6 +19,7 @@ TABLES = {
 # Table -> its heading in the report.
 TABLE_TITLES = {
     "benchmark": "Latency of every benchmark row",
+    "machine": "What the latency rows were measured under",
     "parity": "Every artifact against PyTorch",
     "robustness": "Scores by image condition",
     "protocols": "The study's protocol and the corrected one",
@@ -30,10 +32,11 @@ TABLE_TITLES = {
 rule make_tables:
     input:
         latency=benchmark_files(),
+        limits=limits_files(),
         parity=parity_files(),
         robustness=condition_files(),
         replicates=replicate_files(),
-        lib=LIB_TABLES,
+        lib=[*LIB_TABLES, "workflow/scripts/posebench/timing.py"],
         schemas=SCHEMAS,
     output:
         **{
@@ -63,6 +66,7 @@ rule make_tables:
 rule write_findings:
     input:
         latency=benchmark_files(),
+        limits=limits_files(),
         parity=parity_files(),
         robustness=condition_files(),
         replicates=replicate_files(),

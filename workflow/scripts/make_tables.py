@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from posebench import accuracy_pages, accuracy_tables, logs, parity_tables, tables
+from posebench import accuracy_pages, accuracy_tables, logs, machine_tables, parity_tables, tables
 from posebench.results import atomic_path, write_text
 
 log = logs.start(snakemake.log[0])
@@ -10,8 +10,10 @@ latency = tables.read_latency(snakemake.input.latency)
 parity = tables.read_parity(snakemake.input.parity)
 scores = accuracy_tables.read_scores(snakemake.input.robustness)
 losses = [accuracy_tables.loss_table(scores), accuracy_tables.suite_loss_table(scores)]
+benchmark = tables.benchmark_table(latency, parity, tables.read_limits(snakemake.input.limits))
 made = {
-    "benchmark": (tables.benchmark_table(latency, parity), tables.benchmark_markdown, latency),
+    "benchmark": (benchmark, tables.benchmark_markdown, latency),
+    "machine": (machine_tables.machine_table(latency, benchmark), machine_tables.machine_markdown, latency),
     "parity": (parity_tables.parity_table(parity), parity_tables.parity_markdown, parity),
     "robustness": (accuracy_tables.robustness_table(scores), accuracy_pages.robustness_markdown, scores),
     "protocols": (accuracy_tables.protocols_table(scores), accuracy_pages.protocols_markdown, scores),

@@ -1,12 +1,12 @@
 """Measure one row of the latency table, or say why this machine cannot run it."""
 
-from posebench import logs
+from posebench import gpu_monitor, logs
 from posebench.coco import find_entry, person_boxes, read_annotations, read_entry
 from posebench.errors import PoseBenchError, Unavailable
 from posebench.networks import build_pipeline, thread_count
 from posebench.provenance import collect
 from posebench.results import SCHEMA_VERSION, read_json, write_json
-from posebench.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES, STAGES
+from posebench.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES
 from posebench.timing import measure
 
 log = logs.start(snakemake.log[0])
@@ -26,12 +26,14 @@ if pose_only and len(bboxes) == 0:
     raise PoseBenchError(f"{file_name} has no annotated box for the pose-only rows; set benchmark.image")
 
 status, reason, sessions = "ok", None, {}
-figures = {"persons": None, "latency_ms": [], "stages_ms": {stage: [] for stage in STAGES}}
+figures = {"persons": None, "latency_ms": [], "stages_ms": {}, "device_ms": {}, "measured_under": []}
 try:
+    # Before the networks are loaded: the memory in use then is not theirs.
+    monitor = gpu_monitor.watch(row.artifact.device)
     onnx = {"detector": snakemake.input.detector, "pose": snakemake.input.pose}
     pipeline = build_pipeline(config, row.artifact, threads, onnx, pose_only)
     sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
-    figures = measure(pipeline, image, bboxes, protocol["warmup"], protocol["runs"])
+    figures = measure(pipeline, image, bboxes, protocol, monitor)
 except Unavailable as error:
     status, reason = "not run", str(error)
     log.warning("%s: not run: %s", name, reason)

@@ -8,7 +8,9 @@ log = logs.start(snakemake.log[0])
 parity = tables.read_parity(snakemake.input.parity)
 (sweep,) = tables.read_records([snakemake.input.sweep], "sweep.schema.yaml", "kind", ("sweep",))
 found = key_findings(
-    tables.benchmark_table(tables.read_latency(snakemake.input.latency), parity),
+    tables.benchmark_table(
+        tables.read_latency(snakemake.input.latency), parity, tables.read_limits(snakemake.input.limits)
+    ),
     accuracy_tables.read_scores(snakemake.input.robustness),
     parity,
     sweep,

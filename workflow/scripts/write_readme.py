@@ -23,6 +23,7 @@ pictures = {
 }
 pages = {
     "benchmark": given.benchmark_md,
+    "machine": given.machine_md,
     "robustness": given.robustness_md,
     "accuracy": given.accuracy_md,
     "protocols": given.protocols_md,

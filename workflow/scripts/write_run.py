@@ -12,6 +12,7 @@ target = Path(snakemake.output.run)
 dataset = read_json(snakemake.input.person_images)
 measured = [
     *snakemake.input.latency,
+    *snakemake.input.limits,
     *snakemake.input.records,
     *snakemake.input.parity,
     snakemake.input.sweep,

@@ -88,6 +88,35 @@ def _bottleneck(rows: dict) -> str | None:
     )
 
 
+def _floor(rows: dict) -> str | None:
+    """Return which detect+pose row comes closest to what the machine can do at best."""
+    ran = [row for row in _ran(rows, "full") if not pd.isna(row["times_floor"])]
+    if not ran:
+        return None
+    best = min(ran, key=_times_floor)
+    return (
+        f"Of {len(ran)} detect+pose rows with a floor, {best['title']} comes closest to it: "
+        f"{best['times_floor']:.1f}× the {best['floor_ms']:.3g} ms that the networks' arithmetic and memory "
+        "traffic need at this machine's best measured rates."
+    )
+
+
+def _times_floor(row: dict) -> float:
+    return row["times_floor"]
+
+
+def _overhead(rows: dict) -> str | None:
+    """Return how much of the fastest detect+pose row on the GPU is not the networks' time there."""
+    ran = [row for row in _ran(rows, "full") if not pd.isna(row["host_overhead"])]
+    if not ran:
+        return None
+    best = min(ran, key=_mean)
+    return (
+        f"In {best['title']} the networks take {best['device_ms_mean']:.2f} ms on the GPU; the other "
+        f"{100 * best['host_overhead']:.0f} % of the time is host, copies and the other stages."
+    )
+
+
 def _not_run(rows: dict) -> str | None:
     """Return which rows did not run, grouped by reason."""
     reasons = {}
@@ -159,6 +188,8 @@ def key_findings(
         found["fastest_full"] = _fastest("full", rows)
         found["real_time"] = _real_time(rows)
         found["bottleneck"] = _bottleneck(rows)
+        found["floor"] = _floor(rows)
+        found["overhead"] = _overhead(rows)
         found["fastest_pose"] = _fastest("pose", rows)
         found["not_run"] = _not_run(rows)
     found["parity"] = _parity(list(parity))

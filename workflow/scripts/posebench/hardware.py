@@ -8,6 +8,7 @@ import csv
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 from importlib import metadata
@@ -56,6 +57,20 @@ def fingerprint() -> dict:
         "virtual_machine": _virtual_machine(),
         "gpus": _gpus(),
     }
+
+
+def state() -> dict:
+    """Return what of the host changes while it works: load_average [1, 5, 15 min], frequency_mhz (mean)."""
+    return {
+        "load_average": [round(value, 2) for value in psutil.getloadavg()],
+        "frequency_mhz": _frequency_mhz(present=True),
+    }
+
+
+def memory_peak_mib() -> float:
+    """Return the most memory that this process had in RAM so far, in MiB (its resident set)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if platform.system() == "Darwin" else 2**10)  # bytes there, KiB elsewhere
 
 
 def usable_cores() -> int:
@@ -125,8 +140,8 @@ def compare(records: list[dict]) -> dict:
     the GPUs of those that ran on one. Load, clock rate and temperature do not count.
 
     Args:
-        records: result files (latency, predictions or scores, parity, sweep). A row that did not run does not
-            count.
+        records: result files (latency, limits, predictions or scores, parity, sweep). A row that did not
+            run does not count.
 
     Returns:
         {"same": bool, "processors": groups, "gpus": groups}, each group {"hardware": text, "jobs": names},
@@ -229,13 +244,15 @@ def _cpu_model() -> str | None:
     return platform.processor() or platform.machine() or None
 
 
-def _frequency_mhz() -> int | None:
-    """Return the highest clock rate, or the present one where that is all there is (virtual machines)."""
+def _frequency_mhz(present: bool = False) -> int | None:
+    """Return the highest clock rate; the present one if asked, or all there is (virtual machines)."""
     try:
         frequency = psutil.cpu_freq()
     except (OSError, NotImplementedError, RuntimeError):
         return None
-    return round(frequency.max or frequency.current) or None if frequency else None
+    if not frequency:
+        return None
+    return round((not present and frequency.max) or frequency.current) or None
 
 
 def _quota_cores() -> float | None:

@@ -24,7 +24,8 @@ PICTURES = {  # name -> alternative text
     "images": "More images in every image condition, with the persons found",
     "corruptions": "One scene in every corruption and severity of COCO-C",
 }
-TABLES = ("benchmark", "protocols", "robustness", "accuracy", "loss", "suites", "parity")  # in order
+# In the order in which they stand.
+TABLES = ("benchmark", "machine", "protocols", "robustness", "accuracy", "loss", "suites", "parity")
 # Findings that are told in a section of their own; all others are key findings.
 PLACES = {
     "protocols": ("protocols",),
@@ -66,6 +67,7 @@ def section(
         f"{mark} Latency",
         tables["benchmark"],
         _picture("latency", links),
+        _folded("What the rows were measured under", tables["machine"]),
         f"{mark} Two protocols",
         protocols_text(pipeline),
         here["protocols"],

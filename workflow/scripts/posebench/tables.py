@@ -6,7 +6,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 
-from posebench import results
+from posebench import limits, results
 from posebench.errors import PoseBenchError, nearest
 from posebench.hardware import describe
 from posebench.study import (
@@ -27,6 +27,7 @@ BENCHMARK_COLUMNS = (
     "benchmark", "title", "pipeline", "runtime", "device", "precision", "status", "reason",
     "runs", "persons", "latency_ms_mean", "latency_ms_std", "latency_ms_p5", "latency_ms_p50",
     "latency_ms_p95", "latency_ms_p99", "fps", "speedup", "speedup_against",
+    "floor_ms", "times_floor", "floor_reason", "device_ms_mean", "host_overhead",
     "parity", "parity_reason", "threads",
     *(f"stage_{stage}_ms" for stage in STAGES),
 )  # fmt: skip
@@ -61,6 +62,12 @@ def read_parity(paths) -> list[dict]:
     """Return the records of parity JSON files in the study's order; PoseBenchError names a bad file."""
     artifacts = {name: artifact for name, artifact in ARTIFACTS.items() if artifact != SOURCE}
     return read_records(paths, "parity.schema.yaml", "artifact", artifacts)
+
+
+def read_limits(paths) -> dict[str, dict]:
+    """Return {device: record} of limits JSON files; PoseBenchError names a bad file."""
+    records = read_records(paths, "limits.schema.yaml", "device", DEVICE_TITLES)
+    return {record["device"]: record for record in records}
 
 
 def _verdict(benchmark: str, parity: dict[str, dict]) -> dict:
@@ -116,8 +123,12 @@ def _no_baseline(record: dict, ran: dict, trusted: dict) -> str:
     return f"no PyTorch row ran on the {DEVICE_TITLES[record['device']]}" if same else "no PyTorch row ran"
 
 
-def benchmark_table(records: list[dict], parity=()) -> pd.DataFrame:
+def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.DataFrame:
     """Return one row per latency record (see BENCHMARK_COLUMNS; times in milliseconds).
+
+    P99 is left out below RUNS_FOR_P99 samples. `measured_limits` (of read_limits) gives floor_ms, the least
+    time of the networks' work on this machine, and times_floor, the mean divided by it. host_overhead is the
+    share of the mean that is not the networks' time on the GPU (device_ms_mean).
 
     The speed-up is the mean of the PyTorch row divided by the mean of this row, always within one pipeline:
     the GPU row when it ran, else the row of the same device; `speedup_against` names it. An artifact that
@@ -149,16 +160,36 @@ def benchmark_table(records: list[dict], parity=()) -> pd.DataFrame:
                 "latency_ms_p5": p5,
                 "latency_ms_p50": p50,
                 "latency_ms_p95": p95,
-                "latency_ms_p99": p99,
+                "latency_ms_p99": p99 if len(samples) >= RUNS_FOR_P99 else None,
                 "fps": 1000 / mean,
                 "speedup": float(np.mean(ran[against]["latency_ms"])) / mean if against else None,
                 "speedup_against": against or missing,
                 "threads": record["provenance"].get("threads"),
             }
+            row |= _beside_the_limit(record, mean, (measured_limits or {}).get(record["device"]))
             row |= {f"stage_{name}_ms": float(np.mean(ms)) for name, ms in record["stages_ms"].items() if ms}
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(BENCHMARK_COLUMNS))
-    return table.astype(dict.fromkeys(("runs", "persons", "threads"), "Int64"))
+    # A column without a single number would be one of objects.
+    numbers = ("latency_ms_p99", "floor_ms", "times_floor", "device_ms_mean", "host_overhead")
+    return table.astype(
+        dict.fromkeys(("runs", "persons", "threads"), "Int64") | dict.fromkeys(numbers, "float64")
+    )
+
+
+def _beside_the_limit(record: dict, mean: float, limit: dict | None) -> dict:
+    """Return the columns from floor_ms to host_overhead of a row that ran."""
+    roles = ("pose",) if record["pipeline"] == PIPELINE_TITLES["pose"] else ("detector", "pose")
+    floor = limits.floor_ms(limit, roles, record["persons"], record["precision"])
+    samples = record.get("device_ms") or {}
+    on_device = sum(float(np.mean(ms)) for ms in samples.values()) if samples else None
+    return {
+        "floor_ms": floor,
+        "times_floor": mean / floor if floor else None,
+        "floor_reason": limits.reason_without(limit, record["precision"]),
+        "device_ms_mean": on_device,
+        "host_overhead": None if on_device is None else 1 - on_device / mean,
+    }
 
 
 def cell(value, digits: int = 2, unit: str = "") -> str:
@@ -209,7 +240,7 @@ def measured_text(records: list[dict]) -> str:
     )
     threads = sorted({t for r in ran if (t := r["provenance"].get("threads"))})
     runs = sorted({len(record["latency_ms"]) for record in ran})
-    warmup = sorted({record["warmup"] for record in ran})
+    warmup = sorted({runs for record in ran for runs in _warm_up_runs(record)})
     parts = [
         f"Machine: {'; '.join(machines(ran)) or 'not recorded'}",
         f"threads: {span(threads)}" if threads else "",
@@ -218,6 +249,11 @@ def measured_text(records: list[dict]) -> str:
         f"timed runs: {span(runs)}, after {span(warmup)} for warm-up",
     ]
     return " · ".join(filter(None, parts))
+
+
+def _warm_up_runs(record: dict) -> list[int]:
+    """Return the warm-up runs of each process; files from before they were counted have those asked for."""
+    return [state["warm_up"]["runs"] for state in record.get("measured_under") or []] or [record["warmup"]]
 
 
 def _persons(ran: list[dict]) -> str:
@@ -236,13 +272,33 @@ def span(values: list[int]) -> str:
 
 
 def p99_note(table: pd.DataFrame) -> str | None:
-    """Return the warning that P99 rests on few samples, or None when every row has enough runs."""
+    """Return why P99 is not shown in some rows, or None when every row has enough runs."""
     few = table.loc[table["runs"].fillna(RUNS_FOR_P99) < RUNS_FOR_P99, "runs"]
     if few.empty:
         return None
     counts = sorted({(int(runs), math.ceil(int(runs) * 0.01)) for runs in few})
-    told = " and ".join(f"of {n} runs rests on the slowest {k if k > 1 else 'one'}" for n, k in counts)
-    return f"P99 {told}; {RUNS_FOR_P99} runs would be needed to trust it."
+    told = " and ".join(
+        f"of {n} runs it would rest on the slowest {k if k > 1 else 'one'}" for n, k in counts
+    )
+    return f"P99 is shown from {RUNS_FOR_P99} runs on: {told}."
+
+
+def floor_note(table: pd.DataFrame) -> str:
+    """Say what the floor is, and why rows that ran have none."""
+    ran = table[table["status"] == "ok"]
+    if ran.empty:
+        return ""
+    notes = []
+    if ran["floor_ms"].notna().any():
+        notes.append(
+            "Floor: the least time in which this machine, at its best measured rates, does the networks' "
+            "arithmetic or moves their weights, inputs and outputs; × floor: mean / floor."
+        )
+    notes += [
+        f"No floor: {cell(reason)} ({', '.join(rows['title'])})."
+        for reason, rows in ran.groupby("floor_reason", sort=False)
+    ]
+    return " ".join(notes)
 
 
 def benchmark_markdown(
@@ -253,12 +309,12 @@ def benchmark_markdown(
     title: what was measured, like 'RTMDet-m + RTMPose-m on COCO val2017'.
     """
     note = p99_note(table)
-    p99 = "P99 (ms) ¹" if note else "P99 (ms)"
     columns = {"Configuration": "left", "Pipeline": "left", "Runtime / device": "left", "Mean (ms)": "right"}
-    columns |= {"FPS": "right", "P95 (ms)": "right", p99: "right", "Speed-up": "left"}
+    columns |= dict.fromkeys(("FPS", "P95 (ms)", "P99 (ms)", "Floor (ms)", "× floor"), "right")
+    columns["Speed-up"] = "left"
     rows = []
     for row in table.to_dict("records"):
-        precision = " FP16" if row["precision"] == "fp16" else ""
+        precision = "" if row["precision"] == "fp32" else f" {row['precision'].upper()}"
         shown = {
             "Configuration": cell(row["title"]),
             "Pipeline": row["pipeline"],
@@ -269,7 +325,9 @@ def benchmark_markdown(
                 "Mean (ms)": cell(row["latency_ms_mean"]),
                 "FPS": cell(row["fps"]),
                 "P95 (ms)": cell(row["latency_ms_p95"]),
-                p99: cell(row["latency_ms_p99"]),
+                "P99 (ms)": f"{DASH} ¹" if row["runs"] < RUNS_FOR_P99 else cell(row["latency_ms_p99"]),
+                "Floor (ms)": cell(row["floor_ms"], 2 if row["floor_ms"] >= 1 else 3),
+                "× floor": cell(row["times_floor"], 1, "×"),
                 "Speed-up": speedup_text(row),
             }
         else:
@@ -279,7 +337,7 @@ def benchmark_markdown(
         return page(["No benchmark row is configured."], notice)
     measured = " · ".join(filter(None, (title, measured_text(records))))
     speedup = "Speed-up: mean of the named PyTorch row of the same pipeline / mean of this row."
-    notes = [speedup, parity_note(table), f"¹ {note}" if note else ""]
+    notes = [speedup, floor_note(table), parity_note(table), f"¹ {note}" if note else ""]
     return page([markdown(rows, columns), measured, *notes], notice)
 
 

@@ -1,0 +1,209 @@
+"""Timing the pipeline, with a pipeline that computes nothing, and the state of a GPU that is not there."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from posebench import gpu_monitor, hardware, timing
+from posebench.pipeline import Persons
+from posebench.study import STAGES
+
+IMAGE = np.zeros((60, 80, 3), np.uint8)
+
+
+class FakePipeline:
+    """Finds two persons; its networks run on a GPU where `device_ms` says how long."""
+
+    def __init__(self, device_ms=None):
+        self.device_ms = device_ms or {}
+        self.calls = 0
+
+    def __call__(self, image, bboxes=None):
+        self.calls += 1
+        stages = dict.fromkeys(STAGES, 2.0 if getattr(self, "split_stages", False) else 1.0)
+        arrays = (np.zeros((2, 4)), np.zeros(2), np.zeros((2, 17, 2)), np.zeros((2, 17)))
+        return Persons(*arrays, stages, dict(self.device_ms))
+
+
+def protocol(warmup=3, max_warmup=3, runs=7) -> dict:
+    return {"warmup": warmup, "max_warmup": max_warmup, "runs": runs}
+
+
+def test_every_sample_is_kept_and_warm_up_apart():
+    pipeline = FakePipeline()
+    figures = timing.measure(pipeline, IMAGE, None, protocol())
+    assert pipeline.calls == 10
+    assert len(figures["latency_ms"]) == 7 and min(figures["latency_ms"]) > 0
+    assert figures["stages_ms"] == {stage: [1.0] * 7 for stage in STAGES}
+    assert figures["persons"] == 2 and figures["device_ms"] == {}
+    (state,) = figures["measured_under"]
+    assert state["warm_up"]["runs"] == len(state["warm_up"]["latency_ms"]) == 3
+    assert state["gpu"] is None and state["memory"]["gpu_peak_mib"] is None
+    assert state["memory"]["host_peak_mib"] > 10
+    assert set(state["host"]) == {"before", "after"}
+
+
+def test_times_on_the_gpu_stand_beside_those_of_the_wall():
+    figures = timing.measure(FakePipeline({"detect": 0.5, "pose": 0.25}), IMAGE, None, protocol())
+    assert figures["device_ms"] == {"detect": [0.5] * 7, "pose": [0.25] * 7}
+    assert len(figures["latency_ms"]) == 7
+
+
+def test_a_pipeline_that_must_wait_to_time_its_stages_is_run_again_for_them():
+    pipeline = FakePipeline()
+    pipeline.split_stages = False
+    figures = timing.measure(pipeline, IMAGE, None, protocol())
+    assert pipeline.calls == 3 + 7 + 7 and pipeline.split_stages is False
+    assert figures["stages_from"] == "separate runs"
+    assert figures["stages_ms"]["pose"] == [2.0] * 7
+
+
+# -------------------------------------------------------------------------------------------------- warm-up
+
+
+def runs_of(times):
+    """A run that takes the given milliseconds in turn, then the last one for ever."""
+    left = list(times)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+
+@pytest.mark.parametrize(
+    ("times", "least", "most", "runs", "stable"),
+    [
+        ([5.0], 10, 200, 20, True),  # two windows are needed
+        ([9.0] * 10 + [7.0] * 10 + [5.0], 10, 200, 40, True),
+        ([9.0] * 10 + [5.0], 30, 200, 30, True),  # those asked for are made in any case
+        ([9.0 - 0.1 * run for run in range(60)], 10, 35, 35, False),  # the cap
+        ([5.0], 3, 2, 3, False),
+        ([5.0], 0, 0, 0, False),
+    ],
+)
+def test_warm_up_goes_on_until_the_times_are_stable(times, least, most, runs, stable):
+    done = timing.warm_up(runs_of(times), least, most)
+    assert (done["runs"], done["stable"]) == (runs, stable)
+    assert len(done["latency_ms"]) == runs
+
+
+def test_warm_up_ends_after_its_longest_time(monkeypatch):
+    monkeypatch.setattr(timing, "MAX_WARMUP_S", -1.0)
+    done = timing.warm_up(runs_of([9.0] * 10 + [7.0] * 10 + [5.0]), 10, 200)
+    assert (done["runs"], done["stable"]) == (10, False)
+
+
+def test_stable_means_two_windows_within_three_percent():
+    window = timing.WINDOW
+    assert timing.is_stable([100.0] * window + [102.9] * window)
+    assert not timing.is_stable([100.0] * window + [103.1] * window)
+    assert timing.is_stable([500.0] + [100.0] * 2 * window), "only the last two windows count"
+
+
+# ------------------------------------------------------------------------------------------- state of a GPU
+
+
+class NVMLError(Exception):
+    pass
+
+
+def fake_nvml(own_pid: bool = True, old: bool = False) -> types.ModuleType:
+    """The part of pynvml that is used, for one GPU; old: a driver without the newer function."""
+    nvml = types.ModuleType("pynvml")
+    nvml.NVMLError, nvml.used = NVMLError, 200
+    nvml.NVML_CLOCK_SM, nvml.NVML_CLOCK_MEM, nvml.NVML_TEMPERATURE_GPU = 1, 2, 0
+
+    def missing(_gpu):
+        raise NVMLError("Function Not Found")
+
+    def processes(_gpu):
+        entries = [types.SimpleNamespace(pid=1, usedGpuMemory=5 * gpu_monitor.MIB)]
+        own = types.SimpleNamespace(pid=gpu_monitor.os.getpid(), usedGpuMemory=(nvml.used - 210) * 2**20)
+        return [*entries, own] if own_pid else entries
+
+    def memory(_gpu):
+        nvml.used += 100
+        return types.SimpleNamespace(used=nvml.used * gpu_monitor.MIB)
+
+    nvml.nvmlInit = lambda: None
+    nvml.nvmlDeviceGetHandleByPciBusId = lambda bus_id: bus_id
+    nvml.nvmlDeviceGetName = lambda _gpu: b"Fake T5"
+    nvml.nvmlDeviceGetMaxClockInfo = lambda _gpu, kind: {1: 1600, 2: 5001}[kind]
+    nvml.nvmlDeviceGetClockInfo = lambda _gpu, kind: {1: 1500, 2: 5000}[kind]
+    nvml.nvmlDeviceGetEnforcedPowerLimit = lambda _gpu: 70000
+    nvml.nvmlDeviceGetPowerUsage = missing
+    nvml.nvmlDeviceGetTemperature = lambda _gpu, sensor: 61 + sensor
+    nvml.nvmlDeviceGetMemoryInfo = memory
+    nvml.nvmlDeviceGetComputeRunningProcesses = processes
+    nvml.nvmlDeviceGetCurrentClocksEventReasons = missing if old else lambda _gpu: 0x1 | 0x4
+    nvml.nvmlDeviceGetCurrentClocksThrottleReasons = lambda _gpu: 0x40
+    return nvml
+
+
+def test_reasons_for_throttling_have_names():
+    assert gpu_monitor.throttle_reasons(0) == []
+    assert gpu_monitor.throttle_reasons(0x4 | 0x40) == ["software power cap", "hardware thermal slowdown"]
+    assert gpu_monitor.throttle_reasons(0x1 | 0x8000) == ["idle", "0x8000"]
+
+
+@pytest.mark.parametrize(
+    ("old", "throttle"), [(False, ["idle", "software power cap"]), (True, ["hardware thermal slowdown"])]
+)
+def test_samples_of_a_gpu(monkeypatch, tmp_path, old, throttle):
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(old=old))
+    monitor = gpu_monitor.Monitor("0000:01:00.0", interval_s=3600)
+    figures = timing.measure(FakePipeline({"pose": 0.1}), IMAGE, None, protocol(), monitor)
+    gpu = figures["measured_under"][0]["gpu"]
+    assert gpu["reason"] is None and (gpu["name"], gpu["power_limit_w"]) == ("Fake T5", 70.0)
+    assert gpu["memory_used_before_mib"] == 300
+    first, last = gpu["samples"]  # before the first run, and at the end in any case
+    assert (first["sm_clock_mhz"], first["memory_clock_mhz"], first["temperature_c"]) == (1500, 5000, 61)
+    assert first["power_w"] is None, "what the driver does not tell"
+    assert first["throttle"] == throttle
+    assert last["after_s"] >= first["after_s"]
+    memory = figures["measured_under"][0]["memory"]
+    assert (memory["gpu_peak_mib"], memory["gpu_peak_of"]) == (500 - 210, "process")
+
+
+def test_memory_where_nvml_hides_the_process(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(own_pid=False))
+    monitor = gpu_monitor.Monitor("0000:01:00.0", interval_s=0)
+    assert monitor.memory_peak() == (None, None)
+    for _ in range(3):
+        monitor.sample()
+    assert monitor.memory_peak() == (300.0, "growth")
+
+
+def test_samples_are_taken_now_and_then(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml())
+    monitor = gpu_monitor.Monitor("0000:01:00.0", interval_s=3600)
+    for _ in range(5):
+        monitor.sample()
+    assert len(monitor.samples) == 1
+
+
+def test_a_gpu_without_nvml_says_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    monitor = gpu_monitor.Monitor("0000:01:00.0")
+    monitor.sample(force=True)
+    assert monitor.record() == {"reason": "the package nvidia-ml-py is not installed", "samples": []}
+    assert monitor.memory_peak() == (None, None)
+    broken = fake_nvml()
+    broken.nvmlInit = lambda: (_ for _ in ()).throw(NVMLError("Driver Not Loaded"))
+    monkeypatch.setitem(sys.modules, "pynvml", broken)
+    assert gpu_monitor.Monitor("0000:01:00.0").reason == "NVML: Driver Not Loaded"
+
+
+def test_rows_on_the_cpu_watch_no_gpu(monkeypatch):
+    monkeypatch.setattr(gpu_monitor, "pci_bus_id", lambda: pytest.fail("looked for a GPU"))
+    assert gpu_monitor.watch("cpu") is None
+    monkeypatch.setattr(gpu_monitor, "pci_bus_id", lambda: None)
+    assert gpu_monitor.watch("cuda") is None
+
+
+def test_the_state_of_the_host():
+    state = hardware.state()
+    assert len(state["load_average"]) == 3
+    assert state["frequency_mhz"] is None or state["frequency_mhz"] > 0
+    before = hardware.memory_peak_mib()
+    held = np.ones(16 * 2**20)
+    assert held.size and hardware.memory_peak_mib() > before + 64
