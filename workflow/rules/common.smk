@@ -81,6 +81,8 @@ LIB_MODELS = expand(
         "networks",
         "openmmlab",
         "pipeline",
+        "device_pipeline",
+        "device_ops",
         "backends/base",
         "backends/onnxruntime",
         "backends/torch",

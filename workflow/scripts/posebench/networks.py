@@ -59,10 +59,16 @@ def build_pipeline(
         for role in ROLES
         if role == "pose" or not pose_only
     }
-    return Pipeline(
+    parts = (
         sessions.get("detector"),
         sessions["pose"],
         config["models"]["detector"]["input_size"],
         config["models"]["pose"]["input_size"],
         Settings(**config["pipeline"]),
     )
+    if artifact.images == "device":
+        # Needs torch, which the other artifacts of a runtime do not.
+        from posebench.device_pipeline import DevicePipeline
+
+        return DevicePipeline(*parts, artifact.device)
+    return Pipeline(*parts)
