@@ -29,7 +29,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo study video report compare train-demo test test-slurm lint clean
+.PHONY: help setup setup-cuda demo study video report compare verify train-demo test test-slurm lint clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -68,6 +68,10 @@ report: $(STAMP) ## an HTML report of a finished run, to open without a network:
 compare: $(STAMP) ## set two runs beside each other: make compare A=baseline B=candidate (docs/compare.md)
 	@test -n "$(A)" -a -n "$(B)" || { echo "Say make compare A=<baseline> B=<candidate>" >&2; exit 3; }
 	@$(PY) workflow/compare.py "$(A)" "$(B)"
+
+# Everything is made anew, since Snakemake does not see that a package has changed.
+verify: $(STAMP) ## run a small part of the demo again and check it against committed results (docs/verify.md)
+	@$(RUN) verify --forceall --quiet all $(ARGS) --configfile config/demo.yaml config/verify.yaml
 
 train-demo: $(STAMP) ## train the demo's small models again
 	@$(RUN) train_demo $(ARGS) --configfile config/demo.yaml

@@ -33,6 +33,7 @@ include: "workflow/rules/summary.smk"
 include: "workflow/rules/run.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/verify.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/cluster.smk"
 

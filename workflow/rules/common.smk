@@ -42,7 +42,7 @@ ARTIFACTS = [
 DEVICES = list(dict.fromkeys(BENCHMARKS[benchmark].artifact.device for benchmark in config["benchmarks"]))
 # The config files laid over config/config.yaml, and the command that makes this run again.
 OVERRIDES = provenance.override_files(workflow.configfiles)
-COMMAND = " ".join(["snakemake --cores all", *(["--configfile", *OVERRIDES] if OVERRIDES else [])])
+COMMAND = provenance.command(OVERRIDES, workflow.config_settings.config or {})
 
 # The folders of the runs that are to be compared, the baseline first; none without such a wish.
 COMPARED = [str(run_folders.find(name)) for name in (config["baseline"], config["candidate"]) if name]

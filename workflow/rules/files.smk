@@ -36,6 +36,13 @@ def no_runs_to_compare(wildcards):
     )
 
 
+def no_reference(wildcards):
+    """Say how to verify when the config names no reference to check the run against."""
+    raise WorkflowError(
+        "Against what? Say: make verify. A config of your own needs `reference`, a file that make_reference wrote"
+    )
+
+
 def condition_files():
     """The scores of every condition."""
     return expand(f"{RUN}/robustness/{{condition}}.json", condition=CHOSEN)

@@ -12,7 +12,7 @@ RUNTIMES = {title: name for name, title in RUNTIME_TITLES.items()}
 # ---------------------------------------------------------------------------------------- what differs
 
 
-def _flat(value, prefix: str = "") -> dict[str, object]:
+def flat(value, prefix: str = "") -> dict[str, object]:
     """Return nested dicts as one, with dotted keys; lists stay whole, but lists of dicts are numbered."""
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         value = {str(number): item for number, item in enumerate(value)}
@@ -20,13 +20,13 @@ def _flat(value, prefix: str = "") -> dict[str, object]:
         return {prefix: value}
     found = {}
     for key, item in value.items():
-        found |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+        found |= flat(item, f"{prefix}.{key}" if prefix else str(key))
     return found
 
 
-def _differing(group: str, one: dict, other: dict) -> list[dict]:
+def differing(group: str, one: dict, other: dict) -> list[dict]:
     """Return {"group", "key", "baseline", "candidate"} for each key whose value differs."""
-    one, other = _flat(one), _flat(other)
+    one, other = flat(one), flat(other)
     return [
         {"group": group, "key": key, "baseline": _text(one.get(key)), "candidate": _text(other.get(key))}
         for key in dict.fromkeys((*one, *other))
@@ -82,7 +82,7 @@ def differences(baseline, candidate) -> list[dict]:
     for name in both:
         jobs = [_job(run.latency[name]) for run in (baseline, candidate)]
         for group in jobs[0]:
-            for line in _differing(group, jobs[0][group], jobs[1][group]):
+            for line in differing(group, jobs[0][group], jobs[1][group]):
                 found.setdefault(tuple(line.values()), []).append(name)
     lines = [
         dict(zip(("group", "key", "baseline", "candidate"), key, strict=True)) | {"rows": rows}
@@ -91,17 +91,15 @@ def differences(baseline, candidate) -> list[dict]:
     ]
     if not both:
         machines = ({k: v for k, v in of["machine"].items() if k != "load_average"} for of in (one, other))
-        lines += [line | {"rows": None} for line in _differing("machine", *machines)]
-        lines += [
-            line | {"rows": None} for line in _differing("versions", one["versions"], other["versions"])
-        ]
+        lines += [line | {"rows": None} for line in differing("machine", *machines)]
+        lines += [line | {"rows": None} for line in differing("versions", one["versions"], other["versions"])]
     configs = ({k: v for k, v in of["config"].items() if k not in NAMES} for of in (one, other))
-    whole = _differing("config", *configs)
-    whole += _differing("data", one["dataset"], other["dataset"])
+    whole = differing("config", *configs)
+    whole += differing("data", one["dataset"], other["dataset"])
     networks = ({role: _network(of, role) for role in ("detector", "pose")} for of in (one, other))
-    whole += _differing("networks", *networks)
+    whole += differing("networks", *networks)
     keys = ("git_revision",)
-    whole += _differing("revision", *({key: of.get(key) for key in keys} for of in (one, other)))
+    whole += differing("revision", *({key: of.get(key) for key in keys} for of in (one, other)))
     return lines + [line | {"rows": None} for line in whole]
 
 
@@ -122,11 +120,11 @@ def run_faults(baseline, candidate) -> list[str]:
     one, other = baseline.record, candidate.record
     faults = []
     settings = [of["config"].get("pipeline") or {} for of in (one, other)]
-    for line in _differing("pipeline", *settings):
+    for line in differing("pipeline", *settings):
         faults.append(f"pipeline.{line['key']} is {line['baseline']} / {line['candidate']}")
     for role in ("detector", "pose"):
         networks = [_network(of, role) for of in (one, other)]
-        for line in _differing(role, *networks):
+        for line in differing(role, *networks):
             faults.append(f"another {role}: {line['key']} {line['baseline']} / {line['candidate']}")
     hashes = [of["dataset"].get("annotations_sha256") for of in (one, other)]
     if hashes[0] != hashes[1]:

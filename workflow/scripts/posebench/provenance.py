@@ -1,5 +1,7 @@
 """Where a result comes from: files with their sha256, machine, versions, threads, config, revision."""
 
+import json
+import shlex
 from pathlib import Path
 
 from posebench import hardware
@@ -25,7 +27,10 @@ PACKAGES = (
     "scipy",
     "numba",
     "pillow",
+    "av",
 )
+# Keys of the config that choose what is compared, and change no result.
+NO_RESULT = ("baseline", "candidate")
 
 
 def override_files(config_files) -> list[str]:
@@ -37,6 +42,22 @@ def override_files(config_files) -> list[str]:
     files = [Path(name).resolve() for name in config_files]
     names = [str(file.relative_to(here)) if file.is_relative_to(here) else file.name for file in files]
     return [name for name in names if name != DEFAULT_CONFIG]
+
+
+def command(config_files: list[str], given: dict) -> str:
+    """Return the command that makes a run again.
+
+    config_files: of override_files. given: the keys given on the command line, after --config.
+    """
+    words = ["snakemake", "--cores", "all"]
+    if config_files:
+        words += ["--configfile", *config_files]
+    keys = [
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in given.items()
+        if key not in NO_RESULT
+    ]
+    return shlex.join([*words, *(["--config", *keys] if keys else [])])
 
 
 def collect(config: dict, sessions: dict, threads: int, root=".") -> dict:

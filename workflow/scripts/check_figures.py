@@ -1,0 +1,13 @@
+"""Check the figures of a run against a reference, as JSON and Markdown."""
+
+from posebench import logs, verify
+from posebench.results import write_json, write_text
+
+log = logs.start(snakemake.log[0])
+reference, figures = (
+    verify.read_reference(path) for path in (snakemake.input.reference, snakemake.input.figures)
+)
+verification = verify.check(reference, figures)
+write_json(snakemake.output.json, verification, "verify.schema.yaml")
+write_text(snakemake.output.md, verify.report(verification))
+log.info("%s: %s", snakemake.output.md, verify.heading(verification))

@@ -1,0 +1,11 @@
+"""Make the figures of this run the reference that later runs are checked against."""
+
+from pathlib import Path
+
+from posebench import logs, verify
+from posebench.results import write_text
+
+log = logs.start(snakemake.log[0])
+verify.read_reference(snakemake.input.figures)
+write_text(snakemake.params.reference, Path(snakemake.input.figures).read_text(encoding="utf-8"))
+log.info("%s written", snakemake.params.reference)
