@@ -6,7 +6,7 @@ import numpy as np
 from fake_results import MACHINE, fake_latency, fake_parity, fake_scores, write_scores
 
 from posebench import hardware
-from posebench.results import read_json, sha256_file, write_json
+from posebench.results import read_json, sha256_file, sha256_json, write_json
 
 NAMES = ("pytorch_full_cpu", "onnx_full_cpu", "onnx_pose_cpu")
 CONDITIONS = ("clean", "noise_heavy", "occlusion")
@@ -88,13 +88,14 @@ def close(folder, config=None, **changes) -> None:
     folder = Path(folder)
     files = sorted(file for file in folder.glob("*/*") if file.is_file())
     model = {"input_size": [320, 320], "checkpoint_sha256": "e" * 64, "onnx_sha256": "a" * 64}
+    settings = {"run": folder.name, "seed": 2017, "pipeline": PIPELINE | (config or {})}
     record = {
         "schema_version": 1,
         "kind": "run",
         "run": folder.name,
         "notice": None,
-        "config": {"run": folder.name, "seed": 2017, "pipeline": PIPELINE | (config or {})},
-        "config_sha256": "c" * 64,
+        "config": settings,
+        "config_sha256": sha256_json(settings),
         "config_files": ["config/config.yaml"],
         "reproduce": "snakemake --cores all",
         "git_revision": "abc1234",

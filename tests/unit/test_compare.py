@@ -180,6 +180,20 @@ def test_holm_never_lowers_a_p_and_keeps_the_order(values):
         assert min(corrected) == min(1, len(values) * min(values))
 
 
+def test_a_busy_machine_makes_no_row_slower(base, tmp_path):
+    """What ran beside a row, in any of its processes, may be all of the difference."""
+    slow = rows(2.0)
+    for record, load in zip(slow, (2.9, 3.1, 3.1), strict=True):
+        (state,) = record["measured_under"]
+        busy = state | {
+            "host": state["host"] | {"after": state["host"]["after"] | {"load_average": [load] * 3}}
+        }
+        record["measured_under"] = [state, busy]
+    found = compared(base, write_run(tmp_path / "busy", slow))
+    assert list(verdicts(found).values()) == ["slower", "ambiguous", "ambiguous"]
+    assert "busy: the machine was busy (load 3.1 on 2 cores)" in " ".join(found["rows"][1]["notes"])
+
+
 def test_p99_is_withheld_below_662_samples(base, tmp_path):
     long = write_run(tmp_path / "long", [latency(NAMES[0], samples(64, runs=662))])
     row = compared(base, long)["rows"][0]
@@ -423,6 +437,14 @@ def test_an_edited_file_is_named(base, name):
     (base / name).write_bytes((base / name).read_bytes() + b" ")
     message = refused(base)
     assert f"{name} changed after the run ended" in message and "sha256" in message
+
+
+def test_an_edited_config_is_named(base):
+    record = read_json(base / "run.json")
+    record["config"]["pipeline"]["bbox_thr"] = 0.5
+    write_json(base / "run.json", record)
+    with pytest.raises(PoseBenchError, match="config changed after the run ended"):
+        compare.read_run(base)
 
 
 def test_another_schema_version_is_named(base):

@@ -7,7 +7,7 @@ import pytest
 from fake_results import fake_latency
 from fake_runs import latency, samples
 
-from posebench import compare_stats, tables, timing
+from posebench import compare_stats, hardware, tables, timing
 from posebench.errors import PoseBenchError
 from posebench.results import write_json
 
@@ -39,6 +39,16 @@ def test_one_process_keeps_its_samples():
 def test_a_row_runs_only_when_all_its_processes_do():
     failed = fake_latency("onnx_full_cpu", ran=False)
     assert timing.merge([PARTS[0], failed, PARTS[1]]) == failed
+
+
+def test_processes_on_different_machines_are_told():
+    """A cluster may give each process another node; run.json then names the row."""
+    other = copy.deepcopy(PARTS[1])
+    other["provenance"]["machine"]["cpu"]["model"] = "Fake 4000"
+    merged = timing.merge([PARTS[0], other])
+    assert len(merged["provenance"]["machines"]) == 2
+    assert "measure_onnx_full_cpu" in hardware.difference(hardware.compare([merged]))
+    assert "machines" not in timing.merge(PARTS)["provenance"]
 
 
 @pytest.mark.parametrize(

@@ -103,4 +103,4 @@ def test_each_process_is_a_job_of_its_own(prepared):
         "measure_onnx_full_cpu", configs=("config/demo.yaml",), options=options
     ).stdout
     for process in (1, 2, 3):
-        assert f"Time ONNX Full CPU, process {process} of 3" in output
+        assert f"Measure ONNX Full CPU, process {process} of 3" in output

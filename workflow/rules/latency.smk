@@ -2,19 +2,22 @@
 
 Needs   the ONNX files or checkpoints, one image
 Makes   results/<run>/latency/<benchmark>.json with every raw sample, or the reason why the row did not run;
-        before that results/<run>/latency/processes/<benchmark>.<n>.json, one for each process
-        (time_onnx_full_cpu_1, ...)
+        with several processes before that results/<run>/latency/processes/<benchmark>.<n>.json, one for each
+        (time_onnx_full_cpu_1, ...), which measure_onnx_full_cpu puts together
 """
 
 PROCESSES = range(1, config["benchmark"]["processes"] + 1)
+# One process is the row by itself: a second job would be nothing but its start.
+ALONE = len(PROCESSES) == 1
 
 for BENCHMARK in config["benchmarks"]:
 
     for PROCESS in PROCESSES:
+        TIMING = f"measure_{BENCHMARK}" if ALONE else f"time_{BENCHMARK}_{PROCESS}"
 
         rule:
             name:
-                f"time_{BENCHMARK}_{PROCESS}"
+                TIMING
             input:
                 detector=f"{RUN}/models/detector.onnx",
                 pose=f"{RUN}/models/pose.onnx",
@@ -28,11 +31,11 @@ for BENCHMARK in config["benchmarks"]:
                 ],
                 schema="workflow/schemas/latency.schema.yaml",
             output:
-                latency=f"{RUN}/latency/processes/{BENCHMARK}.{PROCESS}.json",
+                latency=f"{RUN}/latency/{BENCHMARK if ALONE else f'processes/{BENCHMARK}.{PROCESS}'}.json",
             log:
-                f"{RUN}/logs/time_{BENCHMARK}_{PROCESS}.log",
+                f"{RUN}/logs/{TIMING}.log",
             benchmark:
-                f"{RUN}/logs/time_{BENCHMARK}_{PROCESS}.jobcost.tsv"
+                f"{RUN}/logs/{TIMING}.jobcost.tsv"
             # The first process of every row, then the second of every row: what drifts meets all rows alike.
             priority: len(PROCESSES) - PROCESS
             conda:
@@ -44,31 +47,33 @@ for BENCHMARK in config["benchmarks"]:
             params:
                 benchmark=BENCHMARK,
                 row=str(BENCHMARKS[BENCHMARK]),
-                # Not how many processes: asking for more keeps those that were measured.
+                # Not how many processes: asking for five instead of three keeps the three that were measured.
                 protocol={key: config["benchmark"][key] for key in ("image", "warmup", "max_warmup", "runs")},
                 pipeline=config["pipeline"],
                 threads=config["threads"],
             message:
-                f"Time {BENCHMARKS[BENCHMARK].title}, process {PROCESS} of {len(PROCESSES)}"
+                f"Measure {BENCHMARKS[BENCHMARK].title}, process {PROCESS} of {len(PROCESSES)}"
             script:
                 "../scripts/measure_latency.py"
 
-    rule:
-        name:
-            f"measure_{BENCHMARK}"
-        input:
-            parts=expand(f"{RUN}/latency/processes/{BENCHMARK}.{{process}}.json", process=PROCESSES),
-            lib="workflow/scripts/posebench/timing.py",
-            schema="workflow/schemas/latency.schema.yaml",
-        output:
-            latency=f"{RUN}/latency/{BENCHMARK}.json",
-        log:
-            f"{RUN}/logs/measure_{BENCHMARK}.log",
-        localrule: True
-        conda:
-            "../../envs/analysis.yaml"
-        threads: 1
-        message:
-            f"Measure {BENCHMARKS[BENCHMARK].title}"
-        script:
-            "../scripts/merge_latency.py"
+    if not ALONE:
+
+        rule:
+            name:
+                f"measure_{BENCHMARK}"
+            input:
+                parts=expand(f"{RUN}/latency/processes/{BENCHMARK}.{{process}}.json", process=PROCESSES),
+                lib="workflow/scripts/posebench/timing.py",
+                schema="workflow/schemas/latency.schema.yaml",
+            output:
+                latency=f"{RUN}/latency/{BENCHMARK}.json",
+            log:
+                f"{RUN}/logs/measure_{BENCHMARK}.log",
+            localrule: True
+            conda:
+                "../../envs/analysis.yaml"
+            threads: 1
+            message:
+                f"Put the processes of {BENCHMARKS[BENCHMARK].title} together"
+            script:
+                "../scripts/merge_latency.py"

@@ -20,6 +20,7 @@ SIDES = ("baseline", "candidate")
 SCORES = ("detection_rate", "ap")
 # What the published run has, in its protocol's prediction set.
 PUBLISHED_SCORES = ("detection_rate", "mean_confidence")
+BUSY = "the machine was busy"
 EXIT_CODES = {"no regression": 0, "regression": 1, "not comparable": 2}
 
 
@@ -212,11 +213,20 @@ def _row_notes(baseline: Run, candidate: Run, name: str, row: dict) -> list[str]
     if not row["identical"] and min(row[side]["processes"] for side in SIDES) < 2:
         notes.append("one process: how processes differ is allowed for, not measured")
     for run in (baseline, candidate):
-        machine = run.latency[name]["provenance"]["machine"]
-        load, cores = machine.get("load_average"), (machine.get("cpu") or {}).get("usable_cores")
-        if load and cores and load[0] > cores + 1:
-            notes.append(f"{run.name}: the machine was busy (load {load[0]:g} on {cores} cores)")
+        load, cores = _load(run.latency[name])
+        if load > cores + 1:
+            notes.append(
+                f"{run.name}: {BUSY} (load {load:g} on {cores} cores), so no verdict of faster or slower"
+            )
     return notes
+
+
+def _load(record: dict) -> tuple[float, int]:
+    """Return (highest load average of a minute after a process of the row, cores of the machine)."""
+    machine = record["provenance"]["machine"]
+    states = [state["host"]["after"] for state in record["measured_under"]]
+    loads = [state["load_average"][0] for state in states]
+    return max(loads, default=0.0), machine["cpu"].get("logical_cores") or machine["cpu"]["usable_cores"]
 
 
 # --------------------------------------------------------------------------------------------- conditions
@@ -273,6 +283,9 @@ def _judge(rows: list[dict], conditions: list[dict]) -> None:
     for row, corrected in zip(judged, cs.holm([row["p"] for row in judged]), strict=True):
         row["p_holm"] = corrected
         row["verdict"] = cs.latency_verdict(row, corrected)
+        # What ran beside it is in no interval: it may be all of the difference.
+        if row["verdict"] in ("faster", "slower") and any(BUSY in note for note in row["notes"]):
+            row["verdict"] = "ambiguous"
     fair = [row for row in conditions if row["status"] == "comparable"]
     scores = [found for row in fair for found in row["scores"].values() if found.get("p") is not None]
     for found, corrected in zip(scores, cs.holm([found["p"] for found in scores]), strict=True):

@@ -312,7 +312,8 @@ def plot(comparison: dict, path) -> None:
 
 def _rows(axes, titles: list[str]) -> None:
     axes.set_ylim(len(titles) - 0.4, -0.6)
-    axes.set_yticks(range(len(titles)), titles)
+    # The longest, of COCO-C, would not fit.
+    axes.set_yticks(range(len(titles)), titles, fontsize=8.5 if max(map(len, titles)) > 22 else None)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=figures.RULE, linewidth=0.8)
     axes.set_axisbelow(True)

@@ -133,6 +133,13 @@ def describe(machine: dict) -> str:
     return ", ".join([*parts, *gpus] if gpus else [*parts, "no GPU"])
 
 
+def identity(machine: dict) -> dict:
+    """Return what of a fingerprint does not change while a run is made."""
+    stable = {key: value for key, value in machine.items() if key not in ("load_average", "cpu", "gpus")}
+    cpu = {key: value for key, value in machine["cpu"].items() if key != "frequency_mhz"}
+    return {**stable, "cpu": cpu, "gpus": [gpu["name"] for gpu in machine["gpus"]]}
+
+
 def compare(records: list[dict]) -> dict:
     """Say whether the jobs of a run were measured on the same hardware.
 

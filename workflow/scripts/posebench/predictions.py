@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from posebench import hardware
 from posebench.coco import PERSON, person_boxes
 from posebench.errors import PoseBenchError
 from posebench.pipeline import Persons, instance_scores
@@ -101,7 +102,7 @@ def merge_records(paths: list) -> dict:
         "inference_s": sum(record["inference_s"] for record in records),
     }
     machines = [record["provenance"]["machine"] for record in records]
-    if any(_identity(machine) != _identity(machines[0]) for machine in machines):
+    if any(hardware.identity(machine) != hardware.identity(machines[0]) for machine in machines):
         merged["provenance"] = {**first["provenance"], "machines": machines}
     return merged
 
@@ -112,13 +113,6 @@ def _must_agree(record: dict) -> dict:
         **{key: record[key] for key in ("condition", "seed", "annotations_sha256", "settings")},
         "artifacts": {role: artifact["sha256"] for role, artifact in artifacts.items()},
     }
-
-
-def _identity(machine: dict) -> dict:
-    """What of a machine's fingerprint does not change while it runs."""
-    stable = {key: value for key, value in machine.items() if key not in ("load_average", "cpu", "gpus")}
-    cpu = {key: value for key, value in machine["cpu"].items() if key != "frequency_mhz"}
-    return {**stable, "cpu": cpu, "gpus": [gpu["name"] for gpu in machine["gpus"]]}
 
 
 def latency_figures(measured: list[dict]) -> dict:

@@ -72,6 +72,11 @@ def read_record(path) -> dict:
     record = results.read_json(path / "run.json")
     if not isinstance(record, dict):
         raise PoseBenchError(f"{path}/run.json: expected an object with the keys of run.schema.yaml")
+    if "config" in record and results.sha256_json(record["config"]) != record.get("config_sha256"):
+        raise PoseBenchError(
+            f"{path}/run.json: config changed after the run ended (other sha256 than config_sha256); take "
+            "the file of the run, or run again"
+        )
     return record
 
 

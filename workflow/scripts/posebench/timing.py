@@ -145,8 +145,8 @@ def merge(parts: list[dict]) -> dict:
 
     `latency_ms`, `stages_ms` and `device_ms` hold the samples of the first process, then of the second:
     `processes` parts of equal length. `measured_under` has one entry for each. When one did not run, the row
-    did not. The provenance is that of the first, with the state of the machine in each under `processes`.
-    Raises PoseBenchError when they did not do the same.
+    did not. The provenance is that of the first, with the state of the machine in each under `processes`,
+    and all `machines` where they differ. Raises PoseBenchError when they did not do the same.
     """
     failed = next((part for part in parts if part["status"] != "ok"), None)
     if failed:
@@ -168,8 +168,11 @@ def merge(parts: list[dict]) -> dict:
         "device_ms": _joined(parts, "device_ms"),
         "measured_under": [state for part in parts for state in part.get("measured_under", [])],
     }
-    states = [_state(part["provenance"].get("machine") or {}) for part in parts]
-    return merged | {"provenance": first["provenance"] | {"processes": states}}
+    machines = [part["provenance"]["machine"] for part in parts]
+    provenance = first["provenance"] | {"processes": [_state(machine) for machine in machines]}
+    if any(hardware.identity(machine) != hardware.identity(machines[0]) for machine in machines):
+        provenance["machines"] = machines
+    return merged | {"provenance": provenance}
 
 
 def _joined(parts: list[dict], key: str) -> dict[str, list[float]]:
