@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from posebench import backends, export
+from posebench import backends, export, pipeline
 from posebench.backends import base
 from posebench.backends.base import Network
 from posebench.errors import PoseBenchError, Unavailable
@@ -66,6 +66,7 @@ def test_gpu_build_is_asked_for_where_it_is_missing(execution, provider, tmp_pat
     from posebench.backends import onnxruntime as backend
 
     monkeypatch.setattr(backend, "require_cuda", lambda: None)
+    monkeypatch.setattr(backend, "require_torch_cuda", lambda use: None)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(Unavailable, match=f"build without {provider}; install onnxruntime-gpu"):
         backends.load(
@@ -117,14 +118,14 @@ class FakeDriver:
     def __init__(self, version: int):
         self.version = version
 
-    def cuInit(self, _flags):  # noqa: N802
+    def cuInit(self, _flags):
         return 0
 
-    def cuDeviceGetCount(self, count):  # noqa: N802
+    def cuDeviceGetCount(self, count):
         count._obj.value = 1
         return 0
 
-    def cuDriverGetVersion(self, version):  # noqa: N802
+    def cuDriverGetVersion(self, version):
         version._obj.value = self.version
         return 0
 
@@ -138,7 +139,9 @@ def test_an_old_driver_is_named_with_both_versions(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert base.cuda_devices() == 1 and base.driver_cuda_version() == (12, 4)
-    with pytest.raises(Unavailable, match=r"driver is too old: it knows CUDA 12\.4, torch .* CUDA 13\.0; update"):
+    with pytest.raises(
+        Unavailable, match=r"driver is too old: it knows CUDA 12\.4, torch .* CUDA 13\.0; update"
+    ):
         device.require_torch_cuda("runs the networks")
     base.require_driver("a library", "12.9")  # minor versions are compatible
     base.require_driver("a CPU build", None)
@@ -147,6 +150,10 @@ def test_an_old_driver_is_named_with_both_versions(monkeypatch):
 @pytest.mark.parametrize(("count", "size"), [(1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32), (32, 32)])
 def test_a_batch_is_padded_to_the_next_size(count, size):
     assert base.bucket(count) == size
+
+
+def test_the_pipeline_never_asks_for_more_than_the_largest_size():
+    assert base.bucket(pipeline.MAX_POSE_BATCH) == pipeline.MAX_POSE_BATCH
 
 
 def test_a_batch_past_the_largest_size_has_no_bucket():

@@ -45,7 +45,9 @@ def network(tmp_path_factory) -> Network:
 def session(assigned: dict, options: dict | None = None):
     """What is asked of an InferenceSession: nodes {name: provider} and the options that it reports."""
     parts = [
-        SimpleNamespace(ep_name=provider, get_nodes=lambda name=name: [SimpleNamespace(name=name, op_type="Op")])
+        SimpleNamespace(
+            ep_name=provider, get_nodes=lambda name=name: [SimpleNamespace(name=name, op_type="Op")]
+        )
         for name, provider in assigned.items()
     ]
     return SimpleNamespace(

@@ -99,14 +99,14 @@ class OnnxDeviceSession(DeviceSession):
 
     def compute(self, buffers: Buffers, count: int) -> dict:
         """See posebench.backends.device.DeviceSession."""
+        if self.dynamic:
+            return self._run_dynamic(buffers, count)
         rows = buffers.size if self.fixed else count
         if rows not in self._bindings:
             self._bindings[rows] = self._bind(buffers, rows)
             self.builds += 1
         binding, run_options, outputs = self._bindings[rows]
         self.session.run_with_iobinding(binding, run_options)
-        if self.dynamic:
-            return self._unbound(binding)
         return {name: output[:count] for name, output in outputs.items()}
 
     def provenance(self) -> dict:
@@ -129,8 +129,8 @@ class OnnxDeviceSession(DeviceSession):
         }
 
     def _bind(self, buffers: Buffers, rows: int):
-        """Return (binding, run options, outputs) for `rows` rows of the buffers; its CUDA graph is captured."""
-        outputs = {} if self.dynamic else self._outputs(rows)
+        """Return (binding, run options, outputs) for `rows` rows of the buffers, its CUDA graph captured."""
+        outputs = self._outputs(rows)
         binding = self._binding(buffers, rows, outputs)
         run_options = self._run_options(rows if self.graph else -1)
         if self.graph and self.on_gpu:
@@ -203,8 +203,11 @@ class OnnxDeviceSession(DeviceSession):
             )
         return {name: shape[1:] for name, shape in shapes.items()}
 
-    def _unbound(self, binding) -> dict:
-        """Fetch outputs that ONNX Runtime allocated itself, as tensors on the host."""
+    def _run_dynamic(self, buffers: Buffers, count: int) -> dict:
+        """Run with outputs that ONNX Runtime allocates; return them as tensors on the host."""
+        # Anew each time: what it allocated once stays bound, with its shape.
+        binding = self._binding(buffers, count, {})
+        self.session.run_with_iobinding(binding, self._run_options(-1))
         self._wait()
         values = zip(self.output_names, binding.get_outputs(), strict=True)
         return {name: self.torch.from_numpy(value.numpy()) for name, value in values}
@@ -327,12 +330,13 @@ def _cannot_run(network: Network, text: str) -> str | None:
 def require_gpu_build(provider: str) -> None:
     """Raise Unavailable unless this ONNX Runtime is a build for CUDA that can work here."""
     require_cuda()
-    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if version_of(name)]
-    if len(installed) == 2:
+    if version_of("onnxruntime") and version_of("onnxruntime-gpu"):
         raise Unavailable(
             "onnxruntime and onnxruntime-gpu are both installed, and each overwrites the other's files: "
             "`pip uninstall onnxruntime onnxruntime-gpu`, then `make setup-cuda`"
         )
+    # Imported first: it loads the CUDA and cuDNN libraries that ONNX Runtime does not bring.
+    require_torch_cuda("holds ONNX Runtime's buffers on the GPU")
     import onnxruntime
 
     if provider not in onnxruntime.get_available_providers():
@@ -354,7 +358,6 @@ def load(network: Network, artifact: Artifact, threads: int, options: Options):
     """Load the network's ONNX file; Unavailable without a CUDA device or the provider."""
     if artifact.device == "cuda":
         require_gpu_build(TENSORRT if artifact.execution == "tensorrt" else CUDA)
-        require_torch_cuda("holds ONNX Runtime's buffers on the GPU")
     elif artifact.execution == "plain" and artifact.images == "host":
         return OnnxSession(network, threads)
     return OnnxDeviceSession(network, artifact, threads, options)
