@@ -1,4 +1,4 @@
-"""Sessions around buffers on a device: the CPU stands in for it, fakes for streams, events and CUDA graphs."""
+"""Sessions around buffers on a device: the CPU stands in for it, fakes for streams, events and graphs."""
 
 import sys
 from dataclasses import replace
