@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from posebench import backends, export
+from posebench import backends, export, pipeline
 from posebench.backends import base
 from posebench.backends.base import Network
 from posebench.errors import PoseBenchError, Unavailable
@@ -44,25 +44,42 @@ def test_runs_and_says_what_ran(tmp_path):
     provenance = session.provenance()
     assert provenance["provider"] == "CPUExecutionProvider"
     assert provenance["threads"] == 1
+    assert provenance["nodes"] == {"CPUExecutionProvider": 2} and provenance["fallback_nodes"] == 0
     assert len(provenance["sha256"]) == 64
 
 
 @pytest.mark.skipif(not no_cuda(), reason="this machine has a CUDA device")
 @pytest.mark.parametrize("runtime", ["pytorch", "onnxruntime", "tensorrt"])
-def test_without_a_gpu_the_reason_is_given(runtime, tmp_path):
+@pytest.mark.parametrize("execution", ["plain", "graph"])
+def test_without_a_gpu_the_reason_is_given(runtime, execution, tmp_path):
     network = replace(make_onnx(tmp_path / "pose.onnx"), config="x", checkpoint="x")
     with pytest.raises(Unavailable, match="no CUDA device"):
-        backends.load(network, Artifact(runtime, "cuda"), 1)
+        backends.load(network, Artifact(runtime, "cuda", execution=execution), 1)
 
 
-def test_cuda_build_is_asked_for_where_it_is_missing(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("execution", "provider"), [("plain", "CUDAExecutionProvider"), ("tensorrt", "TensorrtExecutionProvider")]
+)
+def test_gpu_build_is_asked_for_where_it_is_missing(execution, provider, tmp_path, monkeypatch):
     import onnxruntime
 
     from posebench.backends import onnxruntime as backend
 
     monkeypatch.setattr(backend, "require_cuda", lambda: None)
+    monkeypatch.setattr(backend, "require_torch_cuda", lambda use: None)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(Unavailable, match="build without CUDAExecutionProvider; install onnxruntime-gpu"):
+    with pytest.raises(Unavailable, match=f"build without {provider}; install onnxruntime-gpu"):
+        backends.load(
+            make_onnx(tmp_path / "pose.onnx"), Artifact("onnxruntime", "cuda", execution=execution), 1
+        )
+
+
+def test_two_onnx_runtimes_in_one_environment_are_refused(tmp_path, monkeypatch):
+    from posebench.backends import onnxruntime as backend
+
+    monkeypatch.setattr(backend, "require_cuda", lambda: None)
+    monkeypatch.setattr(backend, "version_of", lambda package: "1.0")
+    with pytest.raises(Unavailable, match="onnxruntime and onnxruntime-gpu are both installed"):
         backends.load(make_onnx(tmp_path / "pose.onnx"), Artifact("onnxruntime", "cuda"), 1)
 
 
@@ -71,11 +88,96 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(tmp_path, monkeypatch):
 
     from posebench.backends import onnxruntime as backend
 
-    monkeypatch.setattr(backend, "require_cuda", lambda: None)
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(backend.PROVIDERS.values()))
     # ONNX Runtime's CPU build takes the CPU provider with no more than a warning.
     with pytest.warns(UserWarning), pytest.raises(Unavailable, match=r"asked for CUDA.*took CPU"):
-        backends.load(make_onnx(tmp_path / "pose.onnx"), Artifact("onnxruntime", "cuda"), 1)
+        backend.open_session(make_onnx(tmp_path / "pose.onnx"), [("CUDAExecutionProvider", {})], 1)
+    # One that fails is not swapped for the CPU either.
+    monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", _out_of_memory)
+    with pytest.raises(Unavailable, match=r"out of GPU memory in the pose Tiny"):
+        backend.open_session(make_onnx(tmp_path / "pose.onnx"), [("CUDAExecutionProvider", {})], 1)
+
+
+def _out_of_memory(*_args):
+    raise RuntimeError("CUDA failure 2: out of memory ; GPU=0")
+
+
+def test_a_cpu_build_of_torch_says_so(monkeypatch):
+    import torch
+
+    from posebench.backends import device
+
+    monkeypatch.setattr(device, "require_cuda", lambda: None)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(Unavailable, match=r"is a CPU build, and it runs the networks; install"):
+        device.require_torch_cuda("runs the networks")
+
+
+class FakeDriver:
+    """libcuda.so.1 with one device and a version."""
+
+    def __init__(self, version: int):
+        self.version = version
+
+    def cuInit(self, _flags):
+        return 0
+
+    def cuDeviceGetCount(self, count):
+        count._obj.value = 1
+        return 0
+
+    def cuDriverGetVersion(self, version):
+        version._obj.value = self.version
+        return 0
+
+
+def test_an_old_driver_is_named_with_both_versions(monkeypatch):
+    import torch
+
+    from posebench.backends import device
+
+    monkeypatch.setattr(base, "_driver", lambda: FakeDriver(12040))
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert base.cuda_devices() == 1 and base.driver_cuda_version() == (12, 4)
+    with pytest.raises(
+        Unavailable, match=r"driver is too old: it knows CUDA 12\.4, torch .* CUDA 13\.0; update"
+    ):
+        device.require_torch_cuda("runs the networks")
+    base.require_driver("a library", "12.9")  # minor versions are compatible
+    base.require_driver("a CPU build", None)
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32), (32, 32)])
+def test_a_batch_is_padded_to_the_next_size(count, size):
+    assert base.bucket(count) == size
+
+
+def test_the_pipeline_never_asks_for_more_than_the_largest_size():
+    assert base.bucket(pipeline.MAX_POSE_BATCH) == pipeline.MAX_POSE_BATCH
+
+
+def test_a_batch_past_the_largest_size_has_no_bucket():
+    with pytest.raises(PoseBenchError, match=r"a batch of 33 is larger than .* \[1, 2, 4, 8, 16, 32\]"):
+        base.bucket(33)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("CUDA out of memory. Tried to allocate 2 GiB", "out of GPU memory in the pose Tiny"),
+        ("Failed to allocate memory for requested buffer of size 8", "out of GPU memory"),
+        ("CUDA error: no kernel image is available for execution", "no code for this GPU"),
+        ("CUDA failure 35: CUDA driver version is insufficient", "driver is too old"),
+    ],
+)
+def test_what_a_gpu_says_becomes_the_reason(text, reason):
+    with pytest.raises(Unavailable, match=reason), base.device_errors(POSE):
+        raise RuntimeError(text)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(ZeroDivisionError), base.device_errors(POSE):
+        raise ZeroDivisionError("one of ours")
 
 
 def test_onnx_only_models_have_no_pytorch_row(tmp_path):

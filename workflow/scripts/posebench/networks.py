@@ -54,8 +54,9 @@ def build_pipeline(
     Raises:
         Unavailable: see posebench.backends.load.
     """
+    options = Options(allow_fallback=config["execution"]["allow_fallback"])
     sessions = {
-        role: backends.load(network(config["models"], role, onnx[role]), artifact, threads, Options())
+        role: backends.load(network(config["models"], role, onnx[role]), artifact, threads, options)
         for role in ROLES
         if role == "pose" or not pose_only
     }

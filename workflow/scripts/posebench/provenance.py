@@ -79,6 +79,11 @@ def collect(config: dict, sessions: dict, threads: int, root=".") -> dict:
             role: {"file": str(used["file"]), "sha256": used["sha256"]} for role, used in backends.items()
         },
         "backend": {key: value for key, value in backend.items() if key not in ("file", "sha256")},
+        # What really ran each network: nodes, CUDA graphs and precisions differ between them.
+        "networks": {
+            role: {key: value for key, value in used.items() if key not in ("file", "sha256")}
+            for role, used in backends.items()
+        },
         "machine": hardware.fingerprint(),
         "versions": hardware.versions(*PACKAGES),
         "threads": threads,

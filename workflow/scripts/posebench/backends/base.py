@@ -1,12 +1,17 @@
 """What every backend offers, and what none of them should write twice."""
 
+import contextlib
 import ctypes
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from posebench.errors import Unavailable
+from posebench.errors import PoseBenchError, Unavailable
+
+# Batches for which a runtime with fixed shapes (CUDA graph, compiled network) is made. A batch between two of
+# them is padded to the larger one, so that a number of persons not seen before rarely makes it build again.
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -34,14 +39,19 @@ class Options:
 class Session(Protocol):
     """A loaded network.
 
-    After a run `copy_ms` holds its wall-clock milliseconds of copies between host and device (0 on the CPU),
-    and `device_ms` the milliseconds of the network between two CUDA events (None on the CPU). Where the
-    artifact has its images on the device, the session also has run_device, which takes and returns torch
-    tensors there (those returned are valid until the next run).
+    After a run `copy_ms` holds its milliseconds of copies between host and device (0 on the CPU), and
+    `device_ms` the milliseconds of the network between two CUDA events (None on the CPU; where kernels are
+    launched one by one it includes the waits for their launches). Where the artifact has its images on the
+    device, the session also has run_device, which takes and returns torch tensors there (those returned are
+    valid until the next run); its device_ms waits for the device when it is read.
+
+    `builds` counts what was compiled, captured or tuned for a batch size so far. Runs during which it grows
+    are warm-up.
     """
 
     copy_ms: float = 0.0
     device_ms: float | None = None
+    builds: int = 0
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Run on float32 [N, 3, height, width]; return the named outputs as float32 host arrays.
@@ -51,25 +61,102 @@ class Session(Protocol):
         """
 
     def provenance(self) -> dict:
-        """What really ran: runtime, version, provider, device, threads, file, sha256."""
+        """What really ran: runtime, version, provider, device, precision, threads, file, sha256."""
+
+
+def bucket(count: int, sizes: tuple[int, ...] = BATCH_SIZES) -> int:
+    """Return the smallest of the ascending `sizes` that holds `count` images.
+
+    PoseBenchError past the largest: larger batches are cut by who calls, see device.DeviceSession.
+    """
+    for size in sizes:
+        if count <= size:
+            return size
+    raise PoseBenchError(f"a batch of {count} is larger than the largest of the sizes {list(sizes)}")
+
+
+def _driver():
+    """The CUDA driver's library, or None."""
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
 
 
 def cuda_devices() -> int:
     """Count the CUDA devices through the driver itself, so that no runtime has to be imported."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+    driver, count = _driver(), ctypes.c_int(0)
+    if driver is None or driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+def driver_cuda_version() -> tuple[int, int] | None:
+    """Return the newest CUDA version (major, minor) that the driver knows; None without a driver."""
+    driver, version = _driver(), ctypes.c_int(0)
+    # The driver counts 1000 * major + 10 * minor.
+    if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
+        return None
+    return version.value // 1000, version.value % 1000 // 10
 
 
 def require_cuda() -> None:
     """Raise Unavailable when this machine has no CUDA device."""
     if cuda_devices() == 0:
         raise Unavailable("no CUDA device")
+
+
+def require_driver(library: str, built_for: str | None) -> None:
+    """Raise Unavailable when the driver is too old for `library`, built for CUDA `built_for` ("13.0", say).
+
+    Within one major version of CUDA an older driver runs newer libraries.
+    """
+    known = driver_cuda_version()
+    if known and built_for and known[0] < int(built_for.split(".")[0]):
+        raise Unavailable(
+            f"the NVIDIA driver is too old: it knows CUDA {known[0]}.{known[1]}, {library} is built for CUDA "
+            f"{built_for}; update the driver, or install a build for CUDA {known[0]}"
+        )
+
+
+@contextlib.contextmanager
+def device_errors(network: Network):
+    """Turn what a GPU says when it cannot go on into Unavailable, so that its row says why."""
+    try:
+        yield
+    except (PoseBenchError, Unavailable):
+        raise
+    except Exception as error:
+        reason = device_reason(network, error)
+        if reason is None:
+            raise
+        raise Unavailable(reason) from error
+
+
+def device_reason(network: Network, error: Exception) -> str | None:
+    """Say why a GPU cannot run the network; None for an error that is none of the GPU's.
+
+    PyTorch and ONNX Runtime raise classes of their own, of which the texts are the common part.
+    """
+    text = str(error).lower()
+    if "out of memory" in text or "failed to allocate memory" in text:
+        return (
+            f"out of GPU memory in the {network.role} {network.name}: end other programs on the GPU "
+            f"(nvidia-smi lists them), or use a smaller model ({first_line(error)})"
+        )
+    if "no kernel image" in text:
+        return f"{network.name}: the installed build has no code for this GPU ({first_line(error)})"
+    if "driver version is insufficient" in text or "driver on your system is too old" in text:
+        return f"the NVIDIA driver is too old for the installed build; update it ({first_line(error)})"
+    if "cuda failure" in text or "cuda error" in text:
+        return f"{network.name}: CUDA failed ({first_line(error)})"
+    return None
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, cut to 200 characters, or its class."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def auto_device(device: str) -> str:
