@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from posebench import cluster, download, provenance, run_folders, settings
 from posebench.errors import PoseBenchError
 from posebench.run_folders import PUBLISHED
-from posebench.study import BENCHMARKS, CONDITIONS, PREDICTION_SETS, SOURCE
+from posebench.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE
+from posebench.study import ARTIFACTS as KNOWN_ARTIFACTS
 
 try:
     config = settings.check(config)
@@ -32,12 +33,11 @@ ROLES = ("detector", "pose")
 # The image conditions of all suites of the run, clean first.
 CHOSEN = settings.conditions(config)
 STUDY_CHOSEN = [name for name in CHOSEN if CONDITIONS[name].suite == "study"]
-# What is compared with PyTorch: each once, whatever number of rows run it.
-ARTIFACTS = [
-    name
-    for name in dict.fromkeys(BENCHMARKS[benchmark].artifact.name for benchmark in config["benchmarks"])
-    if name != SOURCE.name
-]
+# What is compared with PyTorch: each once, whatever number of rows run it, and the FP16 files where one does.
+CHOSEN_ARTIFACTS = {BENCHMARKS[benchmark].artifact: None for benchmark in config["benchmarks"]}
+if any(artifact.onnx_precision == "fp16" for artifact in CHOSEN_ARTIFACTS):
+    CHOSEN_ARTIFACTS[FP16_FILE] = None
+ARTIFACTS = [artifact.name for artifact in CHOSEN_ARTIFACTS if artifact != SOURCE]
 # The config files laid over config/config.yaml, and the command that makes this run again.
 OVERRIDES = provenance.override_files(workflow.configfiles)
 COMMAND = " ".join(["snakemake --cores all", *(["--configfile", *OVERRIDES] if OVERRIDES else [])])
@@ -76,6 +76,8 @@ LIB_MODELS = expand(
         "pipeline",
         "backends/base",
         "backends/onnxruntime",
+        "backends/openvino",
+        "backends/tensorrt",
         "backends/torch",
     ],
 )
@@ -115,6 +117,41 @@ def given_onnx(role):
     """The ONNX file that the user brings, as a list: empty when the workflow exports one."""
     path = config["models"][role]["onnx"]
     return [path] if path else []
+
+
+def network_file(role, precision="fp32"):
+    """The run's ONNX file of a network."""
+    return f"{RUN}/models/{role}{'' if precision == 'fp32' else f'_{precision}'}.onnx"
+
+
+def network_inputs(artifact):
+    """What an artifact runs, by the names of the rules' inputs: ONNX files, engines' records, checkpoints."""
+    precision = artifact.onnx_precision
+    engines = f"{RUN}/engines/{{role}}.json" if artifact.runtime == "tensorrt" else []
+    return {
+        **{role: network_file(role, precision) if precision else [] for role in ROLES},
+        "engines": expand(engines, role=ROLES) if engines else [],
+        "checkpoints": [] if precision else [path for role in ROLES for path in checkpoint(role)],
+    }
+
+
+def calibration_inputs(precision):
+    """What the ranges of INT8 are set by."""
+    if precision != "int8":
+        return {}
+    return {
+        "images": images_dir(),
+        "person_images": person_images_file(),
+        "annotations": annotations_file(),
+    }
+
+
+def converted_files():
+    """What is made of the ONNX files for the run's artifacts: those of other precisions, engines' records."""
+    found = [path for artifact in CHOSEN_ARTIFACTS for path in network_inputs(artifact).values()]
+    paths = {path: None for paths in found for path in ([paths] if isinstance(paths, str) else paths)}
+    exported = [network_file(role) for role in ROLES]
+    return [path for path in paths if path.startswith(f"{RUN}/") and path not in exported]
 
 
 def measuring_threads():
