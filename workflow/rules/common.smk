@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from posebench import cluster, download, provenance, run_folders, settings
 from posebench.errors import PoseBenchError
 from posebench.run_folders import PUBLISHED
-from posebench.study import BENCHMARKS, CONDITIONS, PREDICTION_SETS, SOURCE
+from posebench.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE
+from posebench.study import ARTIFACTS as KNOWN_ARTIFACTS
 
 try:
     config = settings.check(config)
@@ -32,14 +33,13 @@ ROLES = ("detector", "pose")
 # The image conditions of all suites of the run, clean first.
 CHOSEN = settings.conditions(config)
 STUDY_CHOSEN = [name for name in CHOSEN if CONDITIONS[name].suite == "study"]
-# What is compared with PyTorch: each once, whatever number of rows run it.
-ARTIFACTS = [
-    name
-    for name in dict.fromkeys(BENCHMARKS[benchmark].artifact.name for benchmark in config["benchmarks"])
-    if name != SOURCE.name
-]
+# What is compared with PyTorch: each once, whatever number of rows run it, and the FP16 files where one does.
+CHOSEN_ARTIFACTS = {BENCHMARKS[benchmark].artifact: None for benchmark in config["benchmarks"]}
+if any(artifact.onnx_precision == "fp16" for artifact in CHOSEN_ARTIFACTS):
+    CHOSEN_ARTIFACTS[FP16_FILE] = None
+ARTIFACTS = [artifact.name for artifact in CHOSEN_ARTIFACTS if artifact != SOURCE]
 # Devices of the latency table.
-DEVICES = list(dict.fromkeys(BENCHMARKS[benchmark].artifact.device for benchmark in config["benchmarks"]))
+DEVICES = list(dict.fromkeys(artifact.device for artifact in CHOSEN_ARTIFACTS))
 # The config files laid over config/config.yaml, and the command that makes this run again.
 OVERRIDES = provenance.override_files(workflow.configfiles)
 COMMAND = provenance.command(OVERRIDES, workflow.config_settings.config or {})
@@ -88,6 +88,8 @@ LIB_MODELS = expand(
         "backends/half",
         "backends/onnx_checks",
         "backends/onnxruntime",
+        "backends/openvino",
+        "backends/tensorrt",
         "backends/torch",
     ],
 )
@@ -100,6 +102,15 @@ wildcard_constraints:
     condition="|".join(CHOSEN),
     benchmark="|".join(config["benchmarks"]),
     role="|".join(ROLES),
+
+
+# What is compared with PyTorch: each once, whatever number of rows run it, and the FP16 files where one does.
+CHOSEN_ARTIFACTS = {BENCHMARKS[benchmark].artifact: None for benchmark in config["benchmarks"]}
+if any(artifact.onnx_precision == "fp16" for artifact in CHOSEN_ARTIFACTS):
+    CHOSEN_ARTIFACTS[FP16_FILE] = None
+ARTIFACTS = [artifact.name for artifact in CHOSEN_ARTIFACTS if artifact != SOURCE]
+# Devices of the latency table.
+DEVICES = list(dict.fromkeys(artifact.device for artifact in CHOSEN_ARTIFACTS))
 
 
 def measuring_threads():

@@ -28,6 +28,41 @@ def given_onnx(role):
     return [path] if path else []
 
 
+def network_file(role, precision="fp32"):
+    """The run's ONNX file of a network."""
+    return f"{RUN}/models/{role}{'' if precision == 'fp32' else f'_{precision}'}.onnx"
+
+
+def network_inputs(artifact):
+    """What an artifact runs, by the names of the rules' inputs: ONNX files, engines' records, checkpoints."""
+    precision = artifact.onnx_precision
+    engines = f"{RUN}/engines/{{role}}.json" if artifact.runtime == "tensorrt" else []
+    return {
+        **{role: network_file(role, precision) if precision else [] for role in ROLES},
+        "engines": expand(engines, role=ROLES) if engines else [],
+        "checkpoints": [] if precision else [path for role in ROLES for path in checkpoint(role)],
+    }
+
+
+def calibration_inputs(precision):
+    """What the ranges of INT8 are set by."""
+    if precision != "int8":
+        return {}
+    return {
+        "images": images_dir(),
+        "person_images": person_images_file(),
+        "annotations": annotations_file(),
+    }
+
+
+def converted_files():
+    """What is made of the ONNX files for the run's artifacts: those of other precisions, engines' records."""
+    found = [path for artifact in CHOSEN_ARTIFACTS for path in network_inputs(artifact).values()]
+    paths = {path: None for paths in found for path in ([paths] if isinstance(paths, str) else paths)}
+    exported = [network_file(role) for role in ROLES]
+    return [path for path in paths if path.startswith(f"{RUN}/") and path not in exported]
+
+
 def no_runs_to_compare(wildcards):
     """Say how to name the runs when a comparison is asked for without them."""
     raise WorkflowError(

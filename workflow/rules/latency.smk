@@ -19,9 +19,7 @@ for BENCHMARK in config["benchmarks"]:
             name:
                 TIMING
             input:
-                detector=f"{RUN}/models/detector.onnx",
-                pose=f"{RUN}/models/pose.onnx",
-                checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
+                **network_inputs(BENCHMARKS[BENCHMARK].artifact),
                 annotations=annotations_file(),
                 images=images_dir(),
                 person_images=person_images_file(),

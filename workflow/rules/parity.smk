@@ -10,9 +10,8 @@ for ARTIFACT in ARTIFACTS:
         name:
             f"check_parity_{ARTIFACT}"
         input:
-            detector=f"{RUN}/models/detector.onnx",
-            pose=f"{RUN}/models/pose.onnx",
-            checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
+            **network_inputs(KNOWN_ARTIFACTS[ARTIFACT]),
+            source=[*checkpoint("detector"), *checkpoint("pose")],
             annotations=annotations_file(),
             images=images_dir(),
             person_images=person_images_file(),

@@ -18,6 +18,7 @@ rule write_run:
         sweep=f"{RUN}/sweep.json",
         networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),
         models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
+        converted=converted_files(),
         tables=rules.make_tables.output,
         findings=rules.write_findings.output,
         readme=rules.write_readme.output,

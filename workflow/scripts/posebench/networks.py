@@ -1,5 +1,7 @@
 """From the config's `models:` to networks, and from networks to a pipeline in a runtime."""
 
+from pathlib import Path
+
 import cv2
 
 from posebench import backends
@@ -39,6 +41,19 @@ def thread_count(configured, available: int) -> int:
     return threads
 
 
+def backend_options(config: dict, onnx) -> Options:
+    """Return what the config says of runtimes. onnx: a path in the run's folder models/, or nothing."""
+    engine = config["engine"]
+    return Options(
+        allow_fallback=config["execution"]["allow_fallback"],
+        engines=str(Path(onnx).parents[1] / "engines") if onnx else None,
+        library=engine["library"],
+        pose_batches=tuple(engine["pose_batches"]),
+        optimization_level=engine["optimization_level"],
+        compute_capability=engine["compute_capability"],
+    )
+
+
 def build_pipeline(
     config: dict, artifact: Artifact, threads: int, onnx: dict, pose_only: bool = False
 ) -> Pipeline:
@@ -48,13 +63,14 @@ def build_pipeline(
         config: the whole config.
         artifact: runtime, device, precision, and how they are used.
         threads: CPU threads.
-        onnx: {"detector": path, "pose": path} of the run's ONNX files in the artifact's precision.
+        onnx: {"detector": path, "pose": path} of the run's ONNX files in the artifact's precision; a path may
+            be empty where the artifact runs none. TensorRT engines lie in the folder engines/ beside theirs.
         pose_only: leave the detector out.
 
     Raises:
         Unavailable: see posebench.backends.load.
     """
-    options = Options(allow_fallback=config["execution"]["allow_fallback"])
+    options = backend_options(config, onnx["pose"])
     sessions = {
         role: backends.load(network(config["models"], role, onnx[role]), artifact, threads, options)
         for role in ROLES

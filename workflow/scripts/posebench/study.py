@@ -26,6 +26,11 @@ class Artifact:
         parts += [part for part, usual in ((self.execution, "plain"), (self.images, "host")) if part != usual]
         return "_".join(parts)
 
+    @property
+    def onnx_precision(self) -> str | None:
+        """The precision of the ONNX files that it runs; None where it runs the checkpoints themselves."""
+        return None if self.runtime == "pytorch" else self.precision
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -49,6 +54,8 @@ _ONNX_GRAPH = Artifact("onnxruntime", "cuda", "fp16", "graph")
 _TENSORRT_GRAPH = replace(_TENSORRT, execution="graph")
 _ONNX_TENSORRT = Artifact("onnxruntime", "cuda", "fp16", "tensorrt")
 _OPENVINO = Artifact("openvino", "cpu")
+# No row of its own: shows on any machine whether the FP16 file for the GPU's runtimes is still the model.
+FP16_FILE = Artifact("onnxruntime", "cpu", "fp16")
 
 # The rows of the published table, and the two that make its pose-only rows comparable.
 STUDY_BENCHMARKS = {
@@ -93,7 +100,7 @@ FURTHER_BENCHMARKS = {
 }
 
 BENCHMARKS = STUDY_BENCHMARKS | FURTHER_BENCHMARKS
-ARTIFACTS = {row.artifact.name: row.artifact for row in BENCHMARKS.values()}
+ARTIFACTS = {row.artifact.name: row.artifact for row in BENCHMARKS.values()} | {FP16_FILE.name: FP16_FILE}
 
 PIPELINE_TITLES = {"full": "detect+pose", "pose": "pose only"}
 RUNTIME_TITLES = {

@@ -34,6 +34,8 @@ class Options:
     engines: str | None = None  # folder of the run's TensorRT engines and timing caches
     library: str = "tensorrt"  # tensorrt | tensorrt_rtx
     pose_batches: tuple[int, ...] = (1, 8, 32)  # smallest, usual and largest batch of the pose engine
+    optimization_level: int = 3  # of TensorRT's builder, 0 to 5
+    compute_capability: str | None = None  # of the cards to build for; None: the GPU here
 
 
 class Session(Protocol):

@@ -1,0 +1,35 @@
+"""Make one network's ONNX file in FP16 or INT8."""
+
+from posebench import logs
+from posebench.coco import read_annotations
+from posebench.precision import Batches, calibration_entries, convert_fp16, convert_int8, record
+from posebench.results import read_json, write_json
+
+log = logs.start(snakemake.log[0])
+config = snakemake.config
+role, precision = snakemake.params.role, snakemake.params.precision
+source, target = snakemake.input.onnx, snakemake.output.onnx
+
+calibration = None
+if precision == "fp16":
+    made = convert_fp16(source, target)
+else:
+    entries = read_json(snakemake.input.person_images)["images"]
+    count, compared = config["precision"]["calibration_images"], config["parity"]["images"]
+    chosen, in_parity = calibration_entries(entries, count, compared)
+    batches = Batches(
+        role,
+        config["models"][role]["input_size"],
+        snakemake.input.images,
+        chosen,
+        read_annotations(snakemake.input.annotations),
+    )
+    made = convert_int8(source, target, batches)
+    names = [entry["file_name"] for entry in chosen]
+    calibration = {"images": names, "samples": batches.samples, "in_parity": in_parity}
+log.info("%s: written, nodes by precision: %s", target, made["nodes"])
+write_json(
+    snakemake.output.record,
+    record(role, precision, source, target, made, calibration),
+    "precision.schema.yaml",
+)
