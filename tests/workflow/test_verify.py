@@ -1,4 +1,4 @@
-"""The target verify: figures of a run as a reference, checked against it, and the failure when one differs."""
+"""The target verify: figures of a run as a reference, and the failure when one differs."""
 
 import json
 
