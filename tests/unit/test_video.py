@@ -1,5 +1,8 @@
 """Videos: frames upright with their times, the annotated clip, going on after a killed job, refusals."""
 
+import multiprocessing
+import signal
+import time
 from fractions import Fraction
 
 import av
@@ -235,6 +238,35 @@ def test_a_killed_job_goes_on_after_its_last_whole_chunk(clip_file, tmp_path):
     out = video_io.read_clip(tmp_path / "out.mp4")
     stamps = [stamp for stamp, _ in video_io.read_frames(out)]
     assert [round(25 * stamp * out.time_base) for stamp in stamps] == list(range(10))
+
+
+class Slow(SquareFinder):
+    """Takes its time with every frame, so that a kill comes in the middle."""
+
+    def __call__(self, image) -> Persons:
+        time.sleep(0.3)
+        return super().__call__(image)
+
+
+def test_a_job_that_is_killed_with_no_time_to_tidy_up_goes_on(clip_file, tmp_path):
+    """SIGKILL, as from a user, a scheduler or a system without memory; a chunk is then half written."""
+    job = multiprocessing.get_context("spawn").Process(
+        target=annotate, args=(clip_file, tmp_path, Slow()), kwargs={"chunk_frames": 2}
+    )
+    job.start()
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "out.parts/000000002.json").exists():
+        assert job.is_alive() and time.monotonic() < deadline
+        time.sleep(0.05)
+    job.kill()
+    job.join()
+    assert job.exitcode == -signal.SIGKILL and not (tmp_path / "out.mp4").exists()
+    second = SquareFinder()
+    records = annotate(clip_file, tmp_path, second, chunk_frames=2)
+    assert len(second.seen) <= 1 + 6, "of ten frames at least four were done, and one is run to warm up"
+    (tmp_path / "whole").mkdir()
+    assert without_times(records) == without_times(annotate(clip_file, tmp_path / "whole", chunk_frames=2))
+    assert video_io.read_clip(tmp_path / "out.mp4").frames == 10
 
 
 def test_when_only_the_joining_is_left_no_model_runs(clip_file, tmp_path):

@@ -36,8 +36,8 @@ TOLERANCES = {
     },
     "ap": {
         "tolerance": 0.005,
-        "reason": "PyTorch in place of ONNX Runtime moves it by less than .0001; on a dozen images one person "
-        "past one of the ten similarity thresholds is about .003",
+        "reason": "PyTorch in place of ONNX Runtime moves it by less than .0001; one person of a few images "
+        "past one of the ten similarity thresholds by about .003",
     },
     "ap_source": {"tolerance": 0.005, "reason": "as ap, of PyTorch"},
     "unmatched_persons": {
@@ -46,7 +46,7 @@ TOLERANCES = {
     },
     "box_px_p95": {
         "tolerance": 0.05,
-        "reason": "pixels; PyTorch in place of ONNX Runtime moves fewer than 1 in 20 by the .01 that files keep",
+        "reason": "pixels; PyTorch in place of ONNX Runtime moves less than 1 in 20 by .01, all that is kept",
     },
     "box_score_max": {
         "tolerance": 0.001,
