@@ -45,7 +45,7 @@ def start(slurm, workspace, log) -> subprocess.Popen:
         )  # fmt: skip
 
 
-def wait_for_job(slurm, rule: str, process, log, seconds: float = 180) -> dict:
+def wait_for_job(slurm, rule: str, process, log, seconds: float = 900) -> dict:
     """Return the first running job of a rule."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
@@ -76,7 +76,7 @@ def finished(slurm, session_workspace):
     try:
         workspace.cancelled = wait_for_job(slurm, "measure_sweep", process, log)["id"]
         slurm.run("scancel", workspace.cancelled)
-        returned = process.wait(timeout=480)
+        returned = process.wait(timeout=900)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
