@@ -109,6 +109,40 @@ def node_precisions(model) -> dict[str, int]:
     return {name: count for name, count in sorted(found.items(), key=str) if name}
 
 
+def rounded(model):
+    """Return a copy of an FP16 model that shows its precision where ONNX Runtime computes it in float32.
+
+    Most processors have no FP16 arithmetic. ONNX Runtime then runs such nodes in float32 and leaves out the
+    rounding to FP16 between them, so that nothing overflows and only the weights are FP16. It keeps a pair of
+    casts that the file itself holds: one is put behind every FP16 node. The sums within a node stay float32,
+    which is how a GPU adds up products of FP16 numbers too.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
+    inferred = onnx.shape_inference.infer_shapes(model)
+    half = {
+        value.name
+        for value in inferred.graph.value_info
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16
+    }
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    nodes = []
+    for node in copy.graph.node:
+        nodes.append(node)
+        for index, name in enumerate(node.output):
+            if name in half and node.op_type != "Constant":
+                node.output[index] = f"{name}_exact"
+                nodes.append(
+                    helper.make_node("Cast", [f"{name}_exact"], [f"{name}_wide"], to=TensorProto.FLOAT)
+                )
+                nodes.append(helper.make_node("Cast", [f"{name}_wide"], [name], to=TensorProto.FLOAT16))
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    return copy
+
+
 def calibration_entries(entries: list[dict], count: int, compared: int) -> tuple[list[dict], int]:
     """Choose `count` entries of person_images.json, evenly spread, to set the ranges of INT8 by.
 
