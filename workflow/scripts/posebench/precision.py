@@ -9,6 +9,8 @@ still the model is asked elsewhere: see posebench.parity.
 
 from collections import Counter
 
+import numpy as np
+
 from posebench.coco import person_boxes, read_entry
 from posebench.errors import PoseBenchError
 from posebench.parity import spread
@@ -113,12 +115,12 @@ def rounded(model):
     """Return a copy of an FP16 model that shows its precision where ONNX Runtime computes it in float32.
 
     Most processors have no FP16 arithmetic. ONNX Runtime then runs such nodes in float32 and leaves out the
-    rounding to FP16 between them, so that nothing overflows and only the weights are FP16. It keeps a pair of
-    casts that the file itself holds: one is put behind every FP16 node. The sums within a node stay float32,
-    which is how a GPU adds up products of FP16 numbers too.
+    rounding between them, even by casts that the file holds: nothing overflows, only the weights are FP16. What
+    it does in FP16 everywhere is to move numbers about, so behind every FP16 node an axis is added and taken
+    away. The sums within a node stay float32, which is how a GPU adds up products of FP16 numbers too.
     """
     import onnx
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, numpy_helper
 
     inferred = onnx.shape_inference.infer_shapes(model)
     half = {
@@ -134,12 +136,14 @@ def rounded(model):
         for index, name in enumerate(node.output):
             if name in half and node.op_type != "Constant":
                 node.output[index] = f"{name}_exact"
-                nodes.append(
-                    helper.make_node("Cast", [f"{name}_exact"], [f"{name}_wide"], to=TensorProto.FLOAT)
-                )
-                nodes.append(helper.make_node("Cast", [f"{name}_wide"], [name], to=TensorProto.FLOAT16))
-    del copy.graph.node[:]
+                for kind, source, result in (
+                    ("Unsqueeze", f"{name}_exact", f"{name}_moved"),
+                    ("Squeeze", f"{name}_moved", name),
+                ):
+                    nodes.append(helper.make_node(kind, [source, "first_axis"], [result]))
+    del copy.graph.node[:], copy.graph.value_info[:]
     copy.graph.node.extend(nodes)
+    copy.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), "first_axis"))
     return copy
 
 
