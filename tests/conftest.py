@@ -91,6 +91,7 @@ def session_workspace(tmp_path_factory):
 def demo_onnx(tmp_path_factory) -> dict:
     """The demo's models as ONNX files: {"detector": path, "pose": path}."""
     from demo_models import DETECTOR, POSE
+
     from posebench.export import export_onnx
 
     folder = tmp_path_factory.mktemp("models")

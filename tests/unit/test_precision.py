@@ -11,6 +11,7 @@ from demo_models import DETECTOR, POSE
 from onnx import TensorProto, helper, numpy_helper
 
 from posebench import backends, precision, results
+from posebench.backends import onnx_half
 from posebench.coco import filter_person_images, read_annotations, read_entry
 from posebench.errors import PoseBenchError
 from posebench.pipeline import detector_input, padded_box, pose_input
@@ -82,8 +83,12 @@ def test_fp16_holds_the_network_and_keeps_its_interface(role, demo_onnx, demo_fp
     for value in (*model.graph.input, *model.graph.output):
         assert value.type.tensor_type.elem_type == TensorProto.FLOAT
     weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    used = {weights[name] for node in by_type(model, "Conv") for name in node.input[1:]}
-    assert used == {TensorProto.FLOAT16}
+    kept = [
+        node.name
+        for node in by_type(model, "Conv")
+        if {weights[name] for name in node.input[1:]} != {TensorProto.FLOAT16}
+    ]
+    assert len(kept) == (6 if role == "detector" else 0) and all("/rtm_" in name for name in kept)
     counts = precision.node_precisions(model)
     assert counts["fp16"] > 3 * counts["fp32"] > 0
     before, after = run(demo_onnx[role], inputs[role]), run(demo_fp16[role], inputs[role])
@@ -101,7 +106,7 @@ def test_fp16_holds_the_network_and_keeps_its_interface(role, demo_onnx, demo_fp
 
 
 def test_nothing_is_cast_between_nodes_that_stay(demo_fp16):
-    """The converter casts there and back: a number beyond 65504 would become infinite between two FP32 nodes."""
+    """The converter casts there and back, where a number beyond 65504 would become infinite."""
     model = onnx.load(demo_fp16["pose"])
     casts = by_type(model, "Cast")
     assert [node.attribute[0].i for node in casts].count(TensorProto.FLOAT16) == 1, "only the input"
@@ -156,7 +161,7 @@ def test_large_activations_overflow_in_fp16_but_not_here(place, demo_onnx, input
 
     expected = run(model, batch)
     half = onnx.load(str(tmp_path / "large_fp16.onnx"))
-    ours_all, naive_all = (run(precision.rounded(made), batch) for made in (half, convert_all(model)))
+    ours_all, naive_all = (run(onnx_half.rounded(made), batch) for made in (half, convert_all(model)))
     with np.errstate(invalid="ignore"):
         for ours, naive, source in zip(ours_all, naive_all, expected, strict=True):
             assert np.isfinite(source).all()
@@ -211,7 +216,7 @@ def test_int8_needs_persons(demo_onnx, scenes, tmp_path):
     nobody = precision.Batches(
         "pose", POSE.input_size, scenes["images"], scenes["entries"][:1], {"annotations": []}
     )
-    with pytest.raises(PoseBenchError, match="no annotated person .* precision.calibration_images"):
+    with pytest.raises(PoseBenchError, match=r"no annotated person .* precision\.calibration_images"):
         precision.convert_int8(demo_onnx["pose"], tmp_path / "pose.onnx", nobody)
     assert not list(tmp_path.iterdir())
 
@@ -248,7 +253,7 @@ def test_bad_files_are_named(tmp_path):
         [node],
         "mean",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 8, 8])],
-        [helper.make_tensor_value_info("simcc_x", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("simcc_x", TensorProto.FLOAT, ["n", 3, 8])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, str(tmp_path / "mean.onnx"))
@@ -257,9 +262,12 @@ def test_bad_files_are_named(tmp_path):
     assert not (tmp_path / "out.onnx").exists()
 
 
-def test_the_fp16_file_runs_as_an_artifact_of_its_own(demo_fp16, inputs):
+def test_the_fp16_file_runs_on_the_cpu_with_its_rounding(demo_fp16, inputs):
     session = backends.load(
         replace(DETECTOR, onnx=demo_fp16["detector"]), Artifact("onnxruntime", "cpu", "fp16"), 1
     )
-    assert set(session.run(inputs["detector"])) == {"boxes", "scores"}
+    found, unrounded = session.run(inputs["detector"]), run(demo_fp16["detector"], inputs["detector"])
+    assert set(found) == {"boxes", "scores"}
+    # ONNX Runtime left to itself computes such a file in float32.
+    assert np.abs(found["boxes"] - unrounded[0]).max() > 1e-3
     assert session.provenance()["sha256"] == results.sha256_file(demo_fp16["detector"])

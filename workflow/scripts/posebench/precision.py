@@ -9,8 +9,6 @@ still the model is asked elsewhere: see posebench.parity.
 
 from collections import Counter
 
-import numpy as np
-
 from posebench.coco import person_boxes, read_entry
 from posebench.errors import PoseBenchError
 from posebench.parity import spread
@@ -68,15 +66,18 @@ def decoding_nodes(model) -> list[str]:
 def convert_fp16(source, path) -> dict:
     """Write the ONNX file `source` with FP16 weights and arithmetic up to its last convolutions.
 
-    Inputs and outputs stay float32, and so do the decoding_nodes. Returns {"kept": their number,
-    "nodes": {"fp32", "fp16"} counts of computing nodes}. The file appears whole or not at all.
+    Inputs and outputs stay float32, and so do the decoding_nodes, and the 1 x 1 convolutions before them: a
+    distance of 9 strides of 32 pixels has steps of a quarter pixel in FP16. Returns {"kept": how many nodes
+    stay, "nodes": {"fp32", "fp16"} counts of computing nodes}. The file appears whole or not at all.
     """
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     model = read_onnx(source)
-    kept = decoding_nodes(model)
+    decoding = decoding_nodes(model)
+    last = _last_convolutions(model, decoding)
+    kept = [*decoding, *(node.name for node in last if set(_attribute(node, "kernel_shape", [0])) == {1})]
     half = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=kept))
     # The converter casts to FP16 and back between two nodes that stay: there a large number would overflow.
     half.remove_cascaded_cast_nodes()
@@ -109,42 +110,6 @@ def node_precisions(model) -> dict[str, int]:
         shown.get(types.get(node.output[0])) for node in model.graph.node if node.op_type not in skipped
     )
     return {name: count for name, count in sorted(found.items(), key=str) if name}
-
-
-def rounded(model):
-    """Return a copy of an FP16 model that shows its precision where ONNX Runtime computes it in float32.
-
-    Most processors have no FP16 arithmetic. ONNX Runtime then runs such nodes in float32 and leaves out the
-    rounding between them, even by casts that the file holds: nothing overflows, only the weights are FP16. What
-    it does in FP16 everywhere is to move numbers about, so behind every FP16 node an axis is added and taken
-    away. The sums within a node stay float32, which is how a GPU adds up products of FP16 numbers too.
-    """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    inferred = onnx.shape_inference.infer_shapes(model)
-    half = {
-        value.name
-        for value in inferred.graph.value_info
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT16
-    }
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    nodes = []
-    for node in copy.graph.node:
-        nodes.append(node)
-        for index, name in enumerate(node.output):
-            if name in half and node.op_type != "Constant":
-                node.output[index] = f"{name}_exact"
-                for kind, source, result in (
-                    ("Unsqueeze", f"{name}_exact", f"{name}_moved"),
-                    ("Squeeze", f"{name}_moved", name),
-                ):
-                    nodes.append(helper.make_node(kind, [source, "first_axis"], [result]))
-    del copy.graph.node[:], copy.graph.value_info[:]
-    copy.graph.node.extend(nodes)
-    copy.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), "first_axis"))
-    return copy
 
 
 def calibration_entries(entries: list[dict], count: int, compared: int) -> tuple[list[dict], int]:
@@ -198,17 +163,28 @@ class Batches:
                 yield pose_input(image, center, size, self.input_size)
 
 
+def _last_convolutions(model, decoding: list[str]) -> list:
+    """Return the convolutions whose outputs are decoded."""
+    decoding = set(decoding)
+    read = {name for node in model.graph.node if node.name in decoding for name in node.input}
+    return [node for node in model.graph.node if node.op_type in CONVOLUTIONS and node.output[0] in read]
+
+
+def _attribute(node, name: str, default):
+    import onnx
+
+    found = [item for item in node.attribute if item.name == name]
+    return onnx.helper.get_attribute_value(found[0]) if found else default
+
+
 def _sensitive_convolutions(model, decoding: list[str]) -> list[str]:
     """Return the names of the convolutions that stay float32 in INT8: see convert_int8."""
-    decoding = set(decoding)
-    inputs = {name for node in model.graph.node if node.name in decoding for name in node.input}
+    last = {node.name for node in _last_convolutions(model, decoding)}
     convolutions = [node for node in model.graph.node if node.op_type in CONVOLUTIONS]
     return [
         node.name
         for index, node in enumerate(convolutions)
-        if index < FIRST_CONVOLUTIONS
-        or node.output[0] in inputs
-        or any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
+        if index < FIRST_CONVOLUTIONS or node.name in last or _attribute(node, "group", 1) > 1
     ]
 
 
