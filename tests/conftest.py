@@ -88,6 +88,30 @@ def session_workspace(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def demo_onnx(tmp_path_factory) -> dict:
+    """The demo's models as ONNX files: {"detector": path, "pose": path}."""
+    from demo_models import DETECTOR, POSE
+
+    from posebench.export import export_onnx
+
+    folder = tmp_path_factory.mktemp("models")
+    for network in (DETECTOR, POSE):
+        export_onnx(network, folder / f"{network.role}.onnx", 17)
+    return {network.role: str(folder / f"{network.role}.onnx") for network in (DETECTOR, POSE)}
+
+
+@pytest.fixture(scope="session")
+def demo_fp16(demo_onnx, tmp_path_factory) -> dict:
+    """The same in FP16."""
+    from posebench.precision import convert_fp16
+
+    folder = tmp_path_factory.mktemp("fp16")
+    for role, path in demo_onnx.items():
+        convert_fp16(path, folder / f"{role}_fp16.onnx")
+    return {role: str(folder / f"{role}_fp16.onnx") for role in demo_onnx}
+
+
+@pytest.fixture(scope="session")
 def demo(session_workspace):
     """A finished run of the demo with six images; its output is in `.output`."""
     workspace = session_workspace("demo")

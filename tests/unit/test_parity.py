@@ -59,13 +59,8 @@ def data(tmp_path_factory) -> dict:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> dict:
-    from posebench.export import export_onnx
-
-    folder = tmp_path_factory.mktemp("models")
-    for network in (DETECTOR, POSE):
-        export_onnx(network, folder / f"{network.role}.onnx", 17)
-    return {network.role: str(folder / f"{network.role}.onnx") for network in (DETECTOR, POSE)}
+def exported(demo_onnx) -> dict:
+    return demo_onnx
 
 
 @pytest.fixture(scope="module")

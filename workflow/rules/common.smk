@@ -87,6 +87,7 @@ LIB_MODELS = expand(
         "backends/device",
         "backends/half",
         "backends/onnx_checks",
+        "backends/onnx_half",
         "backends/onnxruntime",
         "backends/openvino",
         "backends/tensorrt",

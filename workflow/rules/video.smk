@@ -11,6 +11,7 @@ LIB_VIDEO = [
 ]
 VIDEO = config["video"]["input"]
 VIDEO_BACKEND = settings.video_backend(config)  # runtime, device
+VIDEO_PRECISION = "fp16" if VIDEO_BACKEND[0] == "tensorrt" else "fp32"
 ANNOTATED = video_output()
 
 
@@ -44,8 +45,8 @@ if VIDEO:
     rule annotate_video:
         input:
             video=VIDEO,
-            detector=f"{RUN}/models/detector.onnx",
-            pose=f"{RUN}/models/pose.onnx",
+            detector=network_file("detector", VIDEO_PRECISION),
+            pose=network_file("pose", VIDEO_PRECISION),
             checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
             lib=LIB_VIDEO,
             schema="workflow/schemas/video.schema.yaml",

@@ -26,7 +26,7 @@ log.info("%s: %d×%d, %.3g frames/s, %s", source, clip.width, clip.height, clip.
 try:
     pipeline = build_pipeline(
         config,
-        Artifact(runtime, device),
+        Artifact(runtime, device, "fp16" if runtime == "tensorrt" else "fp32"),
         threads,
         {"detector": snakemake.input.detector, "pose": snakemake.input.pose},
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from posebench.backends import base
 from posebench.backends.base import Network, Options, require_cuda
 from posebench.errors import PoseBenchError, Unavailable
 from posebench.results import (
@@ -59,16 +60,6 @@ def gpu() -> Gpu:
     return Gpu(name.value.decode(), ".".join(str(number.value) for number in numbers))
 
 
-def driver_version() -> int:
-    """Return the CUDA version that the driver offers, 13000 for 13.0; 0 without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    version = ctypes.c_int(0)
-    return version.value if driver.cuDriverGetVersion(ctypes.byref(version)) == 0 else 0
-
-
 def load_library(name: str):
     """Import tensorrt or tensorrt_rtx; Unavailable with what to do where that fails."""
     try:
@@ -79,20 +70,14 @@ def load_library(name: str):
         raise Unavailable(f"{name} cannot be imported: {error}") from error
 
 
-def require_driver(library: str, version: int | None = None) -> None:
+def require_driver(library: str) -> None:
     """Raise Unavailable when the driver is older than the CUDA that the library was made for."""
-    version = driver_version() if version is None else version
-    for package in (f"{library}_cu13", f"{library}_cu12"):
+    for built_for in (13, 12):
         try:
-            metadata.version(package)
+            version = metadata.version(f"{library}_cu{built_for}")
         except metadata.PackageNotFoundError:
             continue
-        wanted = int(package[-2:])
-        if version // 1000 < wanted:
-            raise Unavailable(
-                f"the driver offers CUDA {version // 1000}.{version % 1000 // 10}, {library} needs "
-                f"CUDA {wanted}: update the driver"
-            )
+        base.require_driver(f"{library} {version}", f"{built_for}.0")
 
 
 def target(options: Options) -> Gpu:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posebench.backends import onnx_checks
+from posebench.backends import onnx_checks, onnx_half
 from posebench.backends.base import (
     BATCH_SIZES,
     Network,
@@ -285,7 +285,8 @@ def open_session(network: Network, providers: list[tuple], threads: int):
     asked = providers[0][0]
     try:
         # enable_fallback=1 would swap a provider that fails for the CPU, here and in the middle of a run.
-        session = onnxruntime.InferenceSession(network.onnx, options, providers=providers, enable_fallback=0)
+        content = onnx_half.for_cpu(network.onnx) if asked == CPU else network.onnx
+        session = onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime raises a class of its own per status code
         reason = device_reason(network, error) or _cannot_run(network, str(error))
         if reason:

@@ -1,0 +1,273 @@
+"""FP16 and INT8: what is converted and what is kept, what overflows and what does not."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from demo_models import DETECTOR, POSE
+from onnx import TensorProto, helper, numpy_helper
+
+from posebench import backends, precision, results
+from posebench.backends import onnx_half
+from posebench.coco import filter_person_images, read_annotations, read_entry
+from posebench.errors import PoseBenchError
+from posebench.pipeline import detector_input, padded_box, pose_input
+from posebench.study import Artifact
+
+NETWORKS = {network.role: network for network in (DETECTOR, POSE)}
+SIMCC_BINS = 0.01  # of the demo's SimCC values, which are of the order of 1
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory) -> dict:
+    from posebench.scenes import write_scenes
+
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder / "images", folder / "annotations.json", 4, 0, 5)
+    return {
+        "images": folder / "images",
+        "entries": filter_person_images(folder / "annotations.json", "scenes")["images"],
+        "annotations": read_annotations(folder / "annotations.json"),
+    }
+
+
+@pytest.fixture(scope="module")
+def inputs(scenes) -> dict:
+    """What the pipeline gives the networks for the first scene."""
+    entry = scenes["entries"][0]
+    image = read_entry(scenes["images"], entry)
+    boxes = precision.person_boxes(scenes["annotations"], entry["id"])
+    center, size = padded_box(boxes, POSE.input_size)
+    return {
+        "detector": detector_input(image, DETECTOR.input_size)[0],
+        "pose": pose_input(image, center, size, POSE.input_size),
+    }
+
+
+def run(path_or_model, batch) -> list[np.ndarray]:
+    """Run an ONNX model by ONNX Runtime on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    given = path_or_model if isinstance(path_or_model, str) else path_or_model.SerializeToString()
+    session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: batch})
+
+
+def by_type(model, kind: str) -> list:
+    return [node for node in model.graph.node if node.op_type == kind]
+
+
+def test_what_decodes_is_found(demo_onnx):
+    for role, path in demo_onnx.items():
+        model = precision.read_onnx(path)
+        kept = precision.decoding_nodes(model)
+        nodes = {node.name: node.op_type for node in model.graph.node}
+        kinds = [nodes[name] for name in kept]
+        assert "Conv" not in kinds and len(kept) < len(nodes) / 2
+        # The order of the graph, so that a record of it can be read.
+        assert kept == [name for name in nodes if name in set(kept)]
+        if role == "pose":
+            assert kinds.count("ReduceL2") == 2 and kinds.count("MatMul") == 7, "ScaleNorm, GAU and SimCC"
+            assert "HardSigmoid" not in kinds, "attention of the backbone"
+        else:
+            assert kinds.count("Sigmoid") == 1 and kinds.count("Sub") == 1 and kinds[-1] == "Concat"
+            assert "Resize" not in kinds, "the neck"
+
+
+@pytest.mark.parametrize("role", NETWORKS)
+def test_fp16_holds_the_network_and_keeps_its_interface(role, demo_onnx, demo_fp16, inputs):
+    model = onnx.load(demo_fp16[role])
+    for value in (*model.graph.input, *model.graph.output):
+        assert value.type.tensor_type.elem_type == TensorProto.FLOAT
+    weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    kept = [
+        node.name
+        for node in by_type(model, "Conv")
+        if {weights[name] for name in node.input[1:]} != {TensorProto.FLOAT16}
+    ]
+    assert len(kept) == (6 if role == "detector" else 0) and all("/rtm_" in name for name in kept)
+    counts = precision.node_precisions(model)
+    assert counts["fp16"] > 3 * counts["fp32"] > 0
+    before, after = run(demo_onnx[role], inputs[role]), run(demo_fp16[role], inputs[role])
+    assert {array.dtype for array in after} == {np.dtype(np.float32)}
+    if role == "detector":
+        above = before[1][0, :, 0] > 0.1
+        assert above.sum() > 5
+        assert np.abs(before[0] - after[0])[0, above].max() < 0.3, "pixels of the input"
+        assert np.abs(before[1] - after[1]).max() < 0.005
+    else:
+        for one, other in zip(before, after, strict=True):
+            assert np.mean(one.argmax(-1) == other.argmax(-1)) > 0.95
+            assert np.abs(one - other).max() < SIMCC_BINS
+    assert not np.array_equal(before[0], after[0]), "FP16 was not used"
+
+
+def test_nothing_is_cast_between_nodes_that_stay(demo_fp16):
+    """The converter casts there and back, where a number beyond 65504 would become infinite."""
+    model = onnx.load(demo_fp16["pose"])
+    casts = by_type(model, "Cast")
+    assert [node.attribute[0].i for node in casts].count(TensorProto.FLOAT16) == 1, "only the input"
+    assert len(casts) == 2, "and back after the last convolution"
+
+
+def scaled(path: str, weights: dict[str, float]):
+    """Return the model with weights (by name) multiplied."""
+    model = onnx.load(path)
+    left = dict(weights)
+    for tensor in model.graph.initializer:
+        if tensor.name in left:
+            array = numpy_helper.to_array(tensor) * np.float32(left.pop(tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float32), tensor.name))
+    assert not left
+    return model
+
+
+def convert_all(model):
+    """The same converter without anything kept: what the study's FP16 flag asked of TensorRT."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    return convert_float_to_float16(deepcopy(model), keep_io_types=True)
+
+
+def largest(model, output: str, batch) -> np.ndarray:
+    """Return the values of an inner output."""
+    model = deepcopy(model)
+    model.graph.output.extend([helper.make_tensor_value_info(output, TensorProto.FLOAT, None)])
+    return run(model, batch)[-1]
+
+
+@pytest.mark.parametrize("place", ["ScaleNorm", "GAU"])
+def test_large_activations_overflow_in_fp16_but_not_here(place, demo_onnx, inputs, tmp_path):
+    batch = inputs["pose"][:2]
+    source = onnx.load(demo_onnx["pose"])
+    nodes = {node.name: node for node in source.graph.node}
+    if place == "ScaleNorm":
+        # Each activation is within FP16, the root of the sum of their squares is not.
+        convolution = nodes["/head/final_layer/Conv"]
+        factor = 6e4 / np.abs(largest(source, convolution.output[0], batch)).max()
+        model = scaled(demo_onnx["pose"], dict.fromkeys(convolution.input[1:], factor))
+        inside = next(node for node in by_type(model, "ReduceL2") if "mlp" in node.name).output[0]
+    else:
+        # Its attention is squared: queries and keys that are large, but within FP16, are enough.
+        factor = 60.0
+        model = scaled(demo_onnx["pose"], {nodes["/head/gau/uv/MatMul"].input[1]: factor})
+        inside = nodes["/head/gau/Mul_1"].output[0]
+    assert np.abs(largest(model, inside, batch)).max() > np.finfo(np.float16).max
+    onnx.save(model, str(tmp_path / "large.onnx"))
+    precision.convert_fp16(tmp_path / "large.onnx", tmp_path / "large_fp16.onnx")
+
+    expected = run(model, batch)
+    half = onnx.load(str(tmp_path / "large_fp16.onnx"))
+    ours_all, naive_all = (run(onnx_half.rounded(made), batch) for made in (half, convert_all(model)))
+    with np.errstate(invalid="ignore"):
+        for ours, naive, source in zip(ours_all, naive_all, expected, strict=True):
+            assert np.isfinite(source).all()
+            size = np.abs(source).max()
+            assert np.abs(ours - source).max() < 0.02 * size
+            assert not np.abs(naive - source).max() < 0.2 * size, "FP16 throughout would have done too"
+
+
+@pytest.fixture(scope="module")
+def int8(demo_onnx, scenes, tmp_path_factory) -> dict:
+    """{role: (path, what was made, the batches)} with three images of calibration."""
+    folder, made = tmp_path_factory.mktemp("int8"), {}
+    for role, network in NETWORKS.items():
+        chosen = scenes["entries"][1:]
+        batches = precision.Batches(role, network.input_size, scenes["images"], chosen, scenes["annotations"])
+        path = folder / f"{role}_int8.onnx"
+        made[role] = (str(path), precision.convert_int8(demo_onnx[role], path, batches), batches)
+    return made
+
+
+@pytest.mark.parametrize("role", NETWORKS)
+def test_int8_quantises_the_dense_convolutions(role, int8, demo_onnx, inputs, scenes):
+    path, made, batches = int8[role]
+    model = onnx.load(path)
+    weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    scales = {node.output[0]: weights[node.input[0]] for node in by_type(model, "DequantizeLinear")
+              if node.input[0] in weights}  # fmt: skip
+    convolutions = by_type(model, "Conv")
+    quantised = [node for node in convolutions if scales.get(node.input[1]) == TensorProto.INT8]
+    assert len(convolutions) / 3 < len(quantised) < len(convolutions)
+    assert made["nodes"]["int8"] > 0 and made["kept"] > len(convolutions) - len(quantised)
+    for kind in ("MatMul", "ReduceL2", "Sub"):
+        for node in by_type(model, kind):
+            assert not any("DequantizeLinear" in name for name in node.input)
+    boxes = sum(len(precision.person_boxes(scenes["annotations"], entry["id"])) for entry in batches.entries)
+    assert batches.samples == (len(batches.entries) if role == "detector" else boxes)
+    before, after = run(demo_onnx[role], inputs[role]), run(path, inputs[role])
+    for one, other in zip(before, after, strict=True):
+        assert 0.9 < np.corrcoef(one.ravel(), other.ravel())[0, 1] < 1
+
+
+def test_int8_is_the_same_every_time(int8, demo_onnx, scenes, tmp_path):
+    path, _, batches = int8["detector"]
+    again = precision.Batches(
+        "detector", DETECTOR.input_size, scenes["images"], batches.entries, scenes["annotations"]
+    )
+    precision.convert_int8(demo_onnx["detector"], tmp_path / "again.onnx", again)
+    assert results.sha256_file(path) == results.sha256_file(tmp_path / "again.onnx")
+
+
+def test_int8_needs_persons(demo_onnx, scenes, tmp_path):
+    nobody = precision.Batches(
+        "pose", POSE.input_size, scenes["images"], scenes["entries"][:1], {"annotations": []}
+    )
+    with pytest.raises(PoseBenchError, match=r"no annotated person .* precision\.calibration_images"):
+        precision.convert_int8(demo_onnx["pose"], tmp_path / "pose.onnx", nobody)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ranges_are_set_by_other_images_than_parity_looks_at():
+    entries = [{"id": index} for index in range(50)]
+    chosen, shared = precision.calibration_entries(entries, 12, 10)
+    assert len(chosen) == 12 and shared == 0
+    compared = {entry["id"] for entry in precision.spread(entries, 10)}
+    assert not compared & {entry["id"] for entry in chosen}
+    # With too few images they have to be the same ones, and that is counted.
+    assert precision.calibration_entries(entries, 12, 45)[1] > 0
+    assert len(precision.calibration_entries(entries[:3], 12, 45)[0]) == 3
+
+
+@pytest.mark.parametrize("kind", ["fp16", "int8"])
+def test_records_fit_the_schema(kind, demo_onnx, demo_fp16, int8, tmp_path):
+    path = demo_fp16["pose"] if kind == "fp16" else int8["pose"][0]
+    made = {"kept": 51, "nodes": precision.node_precisions(onnx.load(path))}
+    calibration = None if kind == "fp16" else {"images": ["a.jpg"], "samples": 3, "in_parity": 0}
+    record = precision.record("pose", kind, demo_onnx["pose"], path, made, calibration)
+    results.write_json(tmp_path / "record.json", record, "precision.schema.yaml")
+    assert record["source_sha256"] != record["onnx_sha256"]
+
+
+def test_bad_files_are_named(tmp_path):
+    (tmp_path / "junk.onnx").write_bytes(b"no ONNX")
+    with pytest.raises(PoseBenchError, match=r"junk\.onnx: not a valid ONNX file"):
+        precision.convert_fp16(tmp_path / "junk.onnx", tmp_path / "out.onnx")
+    with pytest.raises(PoseBenchError, match=r"none\.onnx: no such file"):
+        precision.convert_fp16(tmp_path / "none.onnx", tmp_path / "out.onnx")
+    node = helper.make_node("ReduceMean", ["input"], ["simcc_x"], axes=[2], keepdims=0)
+    graph = helper.make_graph(
+        [node],
+        "mean",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info("simcc_x", TensorProto.FLOAT, ["n", 3, 8])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(tmp_path / "mean.onnx"))
+    with pytest.raises(PoseBenchError, match="without convolutions"):
+        precision.convert_fp16(tmp_path / "mean.onnx", tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_the_fp16_file_runs_on_the_cpu_with_its_rounding(demo_fp16, inputs):
+    session = backends.load(
+        replace(DETECTOR, onnx=demo_fp16["detector"]), Artifact("onnxruntime", "cpu", "fp16"), 1
+    )
+    found, unrounded = session.run(inputs["detector"]), run(demo_fp16["detector"], inputs["detector"])
+    assert set(found) == {"boxes", "scores"}
+    # ONNX Runtime left to itself computes such a file in float32.
+    assert np.abs(found["boxes"] - unrounded[0]).max() > 1e-3
+    assert session.provenance()["sha256"] == results.sha256_file(demo_fp16["detector"])
