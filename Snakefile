@@ -25,6 +25,7 @@ include: "workflow/rules/parity.smk"
 include: "workflow/rules/robustness.smk"
 include: "workflow/rules/sweep.smk"
 include: "workflow/rules/latency.smk"
+include: "workflow/rules/batches.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/video.smk"
 include: "workflow/rules/summary.smk"
@@ -40,6 +41,7 @@ rule all:
     input:
         rules.make_tables.output,
         rules.plot_latency.output,
+        rules.show_batches.output,
         rules.plot_robustness.output,
         rules.plot_loss.output,
         rules.plot_calibration.output,

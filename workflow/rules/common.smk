@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from posebench import cluster, download, provenance, run_folders, settings
 from posebench.errors import PoseBenchError
 from posebench.run_folders import PUBLISHED
+from posebench.study import ARTIFACTS as STUDY_ARTIFACTS
 from posebench.study import BENCHMARKS, CONDITIONS, PREDICTION_SETS, SOURCE
 
 try:
@@ -135,6 +136,12 @@ def conda_env(runtime, device):
     """The conda file of a runtime: one for all on CUDA, one each on the CPU."""
     name = "cuda" if device == "cuda" else {"pytorch": "torch"}.get(runtime, runtime)
     return f"../../envs/{name}.yaml"
+
+
+def batches_device():
+    """cuda where a GPU is among what the batches are measured on, else cpu."""
+    on_gpu = any(STUDY_ARTIFACTS[name].device == "cuda" for name in config["batches"]["artifacts"])
+    return "cuda" if on_gpu else "cpu"
 
 
 def no_runs_to_compare(wildcards):

@@ -15,6 +15,8 @@ rule write_run:
         latency=benchmark_files(),
         parity=parity_files(),
         sweep=f"{RUN}/sweep.json",
+        batches=f"{RUN}/batches.json",
+        batch_pages=rules.show_batches.output,
         networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),
         models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
         tables=rules.make_tables.output,
