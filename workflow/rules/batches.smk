@@ -44,7 +44,7 @@ rule measure_batches:
 rule show_batches:
     input:
         batches=f"{RUN}/batches.json",
-        parity=parity_files(),
+        parity=batches_parity_files(),
         lib=[
             *LIB_TABLES,
             *expand(

@@ -172,6 +172,12 @@ def parity_files():
     return expand(f"{RUN}/parity/{{artifact}}.json", artifact=ARTIFACTS)
 
 
+def batches_parity_files():
+    """The comparison with PyTorch of those artifacts whose batches are measured."""
+    compared = [name for name in config["batches"]["artifacts"] if name in ARTIFACTS]
+    return expand(f"{RUN}/parity/{{artifact}}.json", artifact=compared)
+
+
 def benchmark_files():
     """The rows of the latency table."""
     return expand(f"{RUN}/latency/{{benchmark}}.json", benchmark=config["benchmarks"])

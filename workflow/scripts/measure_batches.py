@@ -6,7 +6,7 @@ from posebench.errors import Unavailable
 from posebench.networks import build_pipeline, thread_count
 from posebench.provenance import collect
 from posebench.results import SCHEMA_VERSION, read_json, write_json
-from posebench.study import ARTIFACTS, RUNTIME_TITLES
+from posebench.study import ARTIFACTS
 
 log = logs.start(snakemake.log[0])
 config, protocol = snakemake.config, snakemake.params.batches
@@ -39,7 +39,7 @@ for name in protocol["artifacts"]:
     records.append(
         {
             "artifact": name,
-            "runtime": RUNTIME_TITLES[artifact.runtime],
+            "runtime": artifact.runtime,
             "device": artifact.device,
             "precision": artifact.precision,
             "execution": artifact.execution,

@@ -9,6 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from posebench.batch_pages import MARK, TITLES, heading
 from posebench.figures import GREY, QUIET, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
+from posebench.study import RUNTIME_TITLES
 from posebench.tables import machines
 
 AXES = {"persons": "persons in the image (logarithmic)", "images": "images in a batch (logarithmic)"}
@@ -91,7 +92,7 @@ def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notic
             message(path, name, textwrap.fill("not run: " + "; ".join(reasons), 80), notice)
             return
         styles, seen = {}, {}
-        runtimes = {entry["artifact"]: entry["runtime"] for entry in record["artifacts"]}
+        runtimes = {entry["artifact"]: RUNTIME_TITLES[entry["runtime"]] for entry in record["artifacts"]}
         for artifact in dict.fromkeys(ran["artifact"]):
             runtime = runtimes[artifact]
             turn = seen[runtime] = seen.get(runtime, -1) + 1

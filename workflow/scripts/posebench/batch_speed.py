@@ -157,7 +157,7 @@ def measure(
         pipelines: artifact -> (its pipeline, its device: cpu or cuda).
         pictures: the images; the first one is that of the sweep over persons.
         protocol: the group `batches` of the config.
-        seed: of the boxes.
+        seed: of the boxes, and of the order in every round.
         run: what is timed; called with (pipeline, images, boxes).
 
     Returns:
@@ -201,9 +201,9 @@ def measure(
                 continue
             records[name][point] |= {"status": "not run", "reason": reason}
     for number in progress(range(protocol["runs"]), "rounds"):
-        # Another first in every round, so that none always follows the same.
-        first = number % max(len(turns), 1)
-        for name, point in turns[first:] + turns[:first]:
+        # In another order in every round, so that none always follows the same.
+        for index in np.random.default_rng([seed, number]).permutation(len(turns)):
+            name, point = turns[index]
             begin = time.perf_counter()
             for images, boxes in work[point]:
                 run(pipelines[name][0], images, boxes)
