@@ -29,6 +29,7 @@ include: "workflow/rules/robustness.smk"
 include: "workflow/rules/sweep.smk"
 include: "workflow/rules/latency.smk"
 include: "workflow/rules/limits.smk"
+include: "workflow/rules/batches.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/video.smk"
 include: "workflow/rules/summary.smk"
@@ -45,6 +46,7 @@ rule all:
     input:
         rules.make_tables.output,
         rules.plot_latency.output,
+        rules.show_batches.output,
         rules.plot_robustness.output,
         rules.plot_loss.output,
         rules.plot_calibration.output,

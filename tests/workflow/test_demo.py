@@ -15,8 +15,18 @@ SMALL = DEMO_CONFIGS[:2]
 ROWS = yaml.safe_load((ROOT / "config/demo.yaml").read_text())["benchmarks"]
 COCO_C = [f"coco_c_{name}_{severity}" for name in ("glass_blur", "jpeg_compression") for severity in (1, 5)]
 CHOSEN = [*STUDY_CONDITIONS, *COCO_C]
-TABLES = ("benchmark", "machine", "robustness", "protocols", "accuracy", "loss", "suites", "parity")
-FIGURES = ("latency", "robustness", "loss", "calibration", "coco_c")
+TABLES = [
+    "benchmark",
+    "machine",
+    "robustness",
+    "protocols",
+    "accuracy",
+    "loss",
+    "suites",
+    "parity",
+    "batches",
+]
+FIGURES = ("latency", "robustness", "loss", "calibration", "coco_c", "batches")
 GRIDS = ("conditions", "images", "coco_c")
 ROBUSTNESS_COLUMNS = (
     "condition suite images images_detected detection_rate detection_rate_low detection_rate_high "
@@ -94,6 +104,19 @@ def test_annotated_boxes_are_those_of_the_annotations(demo):
 def test_the_sweep_was_timed_against_the_original_way(demo):
     sweep = json.loads((demo.run / "sweep.json").read_text())
     assert sweep["kind"] == "sweep"
+
+
+def test_persons_and_batches_were_timed(demo):
+    batches = json.loads((demo.run / "batches.json").read_text())
+    on_cpu, on_gpu = batches["artifacts"]
+    assert on_cpu["backends"]["pose"]["provider"] == "CPUExecutionProvider"
+    assert [(p["sweep"], p["images"], p["persons"]) for p in on_cpu["points"]] == [
+        ("persons", 1, 1), ("persons", 1, 2), ("images", 1, 1), ("images", 2, 1),
+    ]  # fmt: skip
+    assert all(len(p["turn_ms"]) == 2 for p in on_cpu["points"])
+    assert on_gpu["status"] == "ok" or on_gpu["reason"]
+    table = pd.read_csv(demo.run / "tables" / "batches.csv")
+    assert (table.loc[table.artifact == on_cpu["artifact"], "images_per_s"] > 0).all()
 
 
 def test_benchmark_table(demo):

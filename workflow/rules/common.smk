@@ -130,3 +130,9 @@ def conda_env(runtime, device):
     """The conda file of a runtime: one for all on CUDA, one each on the CPU."""
     name = "cuda" if device == "cuda" else {"pytorch": "torch"}.get(runtime, runtime)
     return f"../../envs/{name}.yaml"
+
+
+def batches_device():
+    """cuda where a GPU is among what the batches are measured on, else cpu."""
+    on_gpu = any(KNOWN_ARTIFACTS[name].device == "cuda" for name in config["batches"]["artifacts"])
+    return "cuda" if on_gpu else "cpu"

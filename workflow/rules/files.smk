@@ -44,6 +44,20 @@ def network_inputs(artifact):
     }
 
 
+def networks_of(names):
+    """What several artifacts of one job run, as a list: ONNX files, engines' records, checkpoints."""
+    found = [path for name in names for path in network_inputs(KNOWN_ARTIFACTS[name]).values()]
+    return list(
+        dict.fromkeys(path for paths in found for path in ([paths] if isinstance(paths, str) else paths))
+    )
+
+
+def onnx_of(names):
+    """The ONNX files of artifacts, {name: {role: path, or null where the artifact runs none}}."""
+    inputs = {name: network_inputs(KNOWN_ARTIFACTS[name]) for name in names}
+    return {name: {role: found[role] or None for role in ROLES} for name, found in inputs.items()}
+
+
 def calibration_inputs(precision):
     """What the ranges of INT8 are set by."""
     if precision != "int8":
@@ -57,9 +71,8 @@ def calibration_inputs(precision):
 
 def converted_files():
     """What is made of the ONNX files for the run's artifacts: those of other precisions, engines' records."""
-    found = [path for artifact in CHOSEN_ARTIFACTS for path in network_inputs(artifact).values()]
-    paths = {path: None for paths in found for path in ([paths] if isinstance(paths, str) else paths)}
     exported = [network_file(role) for role in ROLES]
+    paths = networks_of([artifact.name for artifact in CHOSEN_ARTIFACTS])
     return [path for path in paths if path.startswith(f"{RUN}/") and path not in exported]
 
 
@@ -96,6 +109,12 @@ def prediction_files(sets=PREDICTION_SETS):
 def parity_files():
     """The comparison of every artifact with PyTorch."""
     return expand(f"{RUN}/parity/{{artifact}}.json", artifact=ARTIFACTS)
+
+
+def batches_parity_files():
+    """The comparison with PyTorch of those artifacts whose batches are measured."""
+    compared = [name for name in config["batches"]["artifacts"] if name in ARTIFACTS]
+    return expand(f"{RUN}/parity/{{artifact}}.json", artifact=compared)
 
 
 def benchmark_files():

@@ -16,6 +16,8 @@ rule write_run:
         limits=limits_files(),
         parity=parity_files(),
         sweep=f"{RUN}/sweep.json",
+        batches=f"{RUN}/batches.json",
+        batch_pages=rules.show_batches.output,
         networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),
         models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
         converted=converted_files(),

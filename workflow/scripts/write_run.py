@@ -16,6 +16,7 @@ measured = [
     *snakemake.input.records,
     *snakemake.input.parity,
     snakemake.input.sweep,
+    snakemake.input.batches,
 ]
 same_hardware = hardware.compare([read_json(path) for path in measured])
 if warning := hardware.difference(same_hardware):

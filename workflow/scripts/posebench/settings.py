@@ -11,6 +11,7 @@ import jsonschema
 from posebench import hardware, results, run_folders
 from posebench.errors import PoseBenchError, nearest
 from posebench.study import (
+    ARTIFACTS,
     BENCHMARKS,
     COCO_C_CORRUPTIONS,
     SEVERITIES,
@@ -45,6 +46,7 @@ def schema() -> dict:
     coco_c = lists["coco_c"]["properties"]
     for entry, names in (
         (lists["benchmarks"], BENCHMARKS),
+        (lists["batches"]["properties"]["artifacts"], ARTIFACTS),
         (lists["suites"], SUITES),
         (lists["conditions"], STUDY_CONDITIONS),
         (coco_c["corruptions"], COCO_C_CORRUPTIONS),

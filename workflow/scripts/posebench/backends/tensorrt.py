@@ -1,8 +1,8 @@
 """TensorRT engines on CUDA: buffers made once, page-locked host memory, one stream, CUDA graphs if asked for.
 
 CUDA is called through cuda-python: NVIDIA keeps it up with each CUDA release, its wheels need no compiler,
-and it imports without a driver. pycuda is compiled against the CUDA toolkit and cannot even be imported without
-a driver.
+and it imports without a driver. pycuda is compiled against the CUDA toolkit and cannot even be imported
+without a driver.
 """
 
 import contextlib
