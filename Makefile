@@ -29,7 +29,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo study video report compare verify train-demo test test-slurm lint clean
+.PHONY: help setup setup-cuda demo study timing video report compare verify train-demo test test-slurm lint clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -52,6 +52,9 @@ demo: $(STAMP) ## the whole study in small: rendered scenes, small models, CPU, 
 
 study: $(STAMP) ## the full COCO study of config/config.yaml (downloads 1.2 GB)
 	@$(RUN) $(ARGS)
+
+timing: $(STAMP) ## RTMDet-m + RTMPose-m with random weights: how fast this machine runs them (no network)
+	@$(RUN) $(ARGS) --configfile config/timing.yaml
 
 # As YAML in quotes, in which a quote is written twice.
 quoted = '$(subst ','',$(1))'

@@ -30,6 +30,7 @@ include: "workflow/rules/sweep.smk"
 include: "workflow/rules/latency.smk"
 include: "workflow/rules/limits.smk"
 include: "workflow/rules/batches.smk"
+include: "workflow/rules/peers.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/video.smk"
 include: "workflow/rules/summary.smk"
@@ -47,12 +48,15 @@ rule all:
         rules.make_tables.output,
         rules.plot_latency.output,
         rules.show_batches.output,
-        rules.plot_robustness.output,
-        rules.plot_loss.output,
-        rules.plot_calibration.output,
-        rules.plot_coco_c.output,
-        rules.draw_grids.output,
-        rules.draw_corruptions.output,
+        rules.plot_peers.output,
+        with_trained_weights(
+            rules.plot_robustness.output,
+            rules.plot_loss.output,
+            rules.plot_calibration.output,
+            rules.plot_coco_c.output,
+            rules.draw_grids.output,
+            rules.draw_corruptions.output,
+        ),
         annotated_video(),
         rules.write_findings.output,
         rules.write_readme.output,

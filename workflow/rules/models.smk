@@ -1,8 +1,41 @@
 """Make the run's ONNX files, one rule per network: export_detector, export_pose.
 
-Needs   a checkpoint (downloaded, or under data/demo/) or the user's own ONNX file
-Makes   results/<run>/models/<role>.onnx and its record <role>.json
+Needs   a checkpoint (downloaded, or under data/demo/), the user's own ONNX file, or neither: random weights
+Makes   results/<run>/models/<role>.onnx and its record <role>.json; with random weights before that the checkpoint
+        <role>_random.pth, from which every runtime is made
 """
+
+for ROLE in RANDOM_ROLES:
+
+    rule:
+        name:
+            f"make_random_{ROLE}"
+        input:
+            lib=[
+                *LIB_SCENES,
+                *expand(
+                    "workflow/scripts/posebench/{name}.py",
+                    name=["random_weights", "models", "openmmlab", "pipeline"],
+                ),
+            ],
+        output:
+            checkpoint=f"{RUN}/models/{ROLE}_random.pth",
+        log:
+            f"{RUN}/logs/make_random_{ROLE}.log",
+        conda:
+            "../../envs/torch.yaml"
+        threads: 1
+        resources:
+            **needs(minutes=30, mem_mb=4000),
+        params:
+            role=ROLE,
+            model=config["models"][ROLE],
+            seed=config["seed"],
+        message:
+            f"Draw random weights for the {ROLE}: timing only"
+        script:
+            "../scripts/make_random_weights.py"
+
 
 for ROLE in ROLES:
 

@@ -43,7 +43,7 @@ rule write_report_pages:
     threads: 1
     params:
         **SHOWN,
-        tables=TABLE_TITLES,
+        tables={TABLE: TABLE_TITLES[TABLE] for TABLE in TABLES},
     message:
         "Write the pages of the report"
     script:

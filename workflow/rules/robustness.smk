@@ -34,6 +34,7 @@ for CONDITION in CHOSEN:
             checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
             images=images_dir(),
             annotations=annotations_file(),
+            trained=trained_weights,
             person_images=person_images_file(),
             # What the clean images give is computed once.
             clean_boxes=[] if CONDITION == "clean" else f"{RUN}/predictions/clean/boxes.json",

@@ -7,17 +7,20 @@ Makes   results/<run>/run.json
 
 rule write_run:
     input:
-        predictions=prediction_files(),
-        records=expand(f"{RUN}/predictions/{{condition}}/record.json", condition=CHOSEN),
-        boxes=f"{RUN}/predictions/clean/boxes.json",
-        scores=condition_files(),
-        replicates=replicate_files(),
+        predictions=with_trained_weights(*prediction_files()),
+        records=with_trained_weights(
+            *expand(f"{RUN}/predictions/{{condition}}/record.json", condition=CHOSEN)
+        ),
+        boxes=with_trained_weights(f"{RUN}/predictions/clean/boxes.json"),
+        scores=with_trained_weights(*condition_files()),
+        replicates=with_trained_weights(*replicate_files()),
         latency=benchmark_files(),
         limits=limits_files(),
         parity=parity_files(),
-        sweep=f"{RUN}/sweep.json",
+        sweep=with_trained_weights(f"{RUN}/sweep.json"),
         batches=f"{RUN}/batches.json",
         batch_pages=rules.show_batches.output,
+        peers=rules.measure_peers.output.peers,
         networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),
         models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
         converted=converted_files(),

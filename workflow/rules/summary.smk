@@ -10,17 +10,21 @@ TABLES = {
     "benchmark": "Latency",
     "machine": "Latency",
     "parity": "Latency",
+    "peers": "Latency",
     "robustness": "Robustness",
     "protocols": "Robustness",
     "accuracy": "Robustness",
     "loss": "Robustness",
     "suites": "Robustness",
 }
+if RANDOM_ROLES:
+    TABLES = {name: category for name, category in TABLES.items() if category == "Latency"}
 # Table -> its heading in the report.
 TABLE_TITLES = {
     "benchmark": "Latency of every benchmark row",
     "machine": "What the latency rows were measured under",
     "parity": "Every artifact against PyTorch",
+    "peers": "The pipeline beside other programs",
     "robustness": "Scores by image condition",
     "protocols": "The study's protocol and the corrected one",
     "accuracy": "Every score by box source",
@@ -34,8 +38,9 @@ rule make_tables:
         latency=benchmark_files(),
         limits=limits_files(),
         parity=parity_files(),
-        robustness=condition_files(),
-        replicates=replicate_files(),
+        peers=rules.measure_peers.output.peers,
+        robustness=with_trained_weights(*condition_files()),
+        replicates=with_trained_weights(*replicate_files()),
         lib=[*LIB_TABLES, "workflow/scripts/posebench/timing.py"],
         schemas=SCHEMAS,
     output:
@@ -68,9 +73,10 @@ rule write_findings:
         latency=benchmark_files(),
         limits=limits_files(),
         parity=parity_files(),
-        robustness=condition_files(),
-        replicates=replicate_files(),
-        sweep=f"{RUN}/sweep.json",
+        peers=rules.measure_peers.output.peers,
+        robustness=with_trained_weights(*condition_files()),
+        replicates=with_trained_weights(*replicate_files()),
+        sweep=with_trained_weights(f"{RUN}/sweep.json"),
         lib=[
             *LIB_TABLES,
             *expand(
@@ -98,23 +104,26 @@ rule write_findings:
 rule write_readme:
     input:
         **{f"{TABLE}_md": f"{RUN}/tables/{TABLE}.md" for TABLE in TABLES},
-        **{
-            f"{FIGURE}_figure": f"{RUN}/figures/{FIGURE}.png"
-            for FIGURE in ("latency", "robustness", "loss", "calibration", "coco_c")
-        },
+        **{f"{FIGURE}_picture": with_trained_weights(f"{RUN}/figures/{FIGURE}.png") for FIGURE in FIGURES},
+        latency_picture=rules.plot_latency.output.figure,
+        peers_picture=rules.plot_peers.output.figure,
         latency=benchmark_files(),
         parity=parity_files(),
-        robustness=condition_files(),
-        replicates=replicate_files(),
-        sweep=f"{RUN}/sweep.json",
+        peers=rules.measure_peers.output.peers,
+        robustness=with_trained_weights(*condition_files()),
+        replicates=with_trained_weights(*replicate_files()),
+        sweep=with_trained_weights(f"{RUN}/sweep.json"),
         findings=rules.write_findings.output.findings,
-        condition_grid=rules.draw_grids.output.conditions,
-        image_grid=rules.draw_grids.output.images,
-        corruption_grid=rules.draw_corruptions.output.corruptions,
+        conditions_picture=with_trained_weights(rules.draw_grids.output.conditions),
+        images_picture=with_trained_weights(rules.draw_grids.output.images),
+        corruptions_picture=with_trained_weights(rules.draw_corruptions.output.corruptions),
         published="config/published_t4.yaml",
         lib=[
             *LIB_TABLES,
-            *expand("workflow/scripts/posebench/{name}.py", name=["readme", "pipeline", "protocol"]),
+            *expand(
+                "workflow/scripts/posebench/{name}.py",
+                name=["readme", "timing_readme", "pipeline", "protocol"],
+            ),
         ],
         schemas=SCHEMAS,
     output:
@@ -133,6 +142,7 @@ rule write_readme:
         readme=config["readme"],
         # The published numbers are of COCO val2017: beside those of other data they would mislead.
         beside_published=DATASET["kind"] == "coco",
+        timing_only=bool(RANDOM_ROLES),
         command=COMMAND,
     message:
         "Write {output.readme}"

@@ -13,6 +13,7 @@ rule measure_sweep:
         checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
         images=images_dir(),
         annotations=annotations_file(),
+        trained=trained_weights,
         person_images=person_images_file(),
         lib=[*LIB_SWEEP, "workflow/scripts/posebench/sweep_speed.py"],
         schema="workflow/schemas/sweep.schema.yaml",

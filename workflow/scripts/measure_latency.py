@@ -4,6 +4,7 @@ from posebench import gpu_monitor, logs
 from posebench.coco import find_entry, person_boxes, read_annotations, read_entry
 from posebench.errors import PoseBenchError, Unavailable
 from posebench.networks import build_pipeline, thread_count
+from posebench.pipeline import detector_work
 from posebench.provenance import collect
 from posebench.results import SCHEMA_VERSION, read_json, write_json
 from posebench.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES
@@ -21,11 +22,12 @@ entry = find_entry(images, protocol["image"] or images[0]["file_name"], "benchma
 file_name = entry["file_name"]
 image = read_entry(snakemake.input.images, entry)
 pose_only = row.pipeline == "pose"
-bboxes = person_boxes(read_annotations(snakemake.input.annotations), entry["id"]) if pose_only else None
-if pose_only and len(bboxes) == 0:
-    raise PoseBenchError(f"{file_name} has no annotated box for the pose-only rows; set benchmark.image")
+given_boxes = pose_only or protocol["boxes"] == "annotated"
+bboxes = person_boxes(read_annotations(snakemake.input.annotations), entry["id"]) if given_boxes else None
+if given_boxes and len(bboxes) == 0:
+    raise PoseBenchError(f"{file_name} has no annotated box to estimate poses in; set benchmark.image")
 
-status, reason, sessions = "ok", None, {}
+status, reason, sessions, detector = "ok", None, {}, None
 figures = {"persons": None, "latency_ms": [], "stages_ms": {}, "device_ms": {}, "measured_under": []}
 try:
     # Before the networks are loaded: the memory in use then is not theirs.
@@ -33,6 +35,8 @@ try:
     onnx = {"detector": snakemake.input.detector, "pose": snakemake.input.pose}
     pipeline = build_pipeline(config, row.artifact, threads, onnx, pose_only)
     sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
+    detector = None if pose_only else detector_work(pipeline, image)
+    pipeline.always_detect = not pose_only
     figures = measure(pipeline, image, bboxes, protocol, monitor)
 except Unavailable as error:
     status, reason = "not run", str(error)
@@ -55,6 +59,7 @@ result = {
     "runs": len(figures["latency_ms"]),
     "image": {key: entry[key] for key in ("file_name", "width", "height")},
     **figures,
-    "provenance": collect(config, sessions, threads),
+    "provenance": collect(config, sessions, threads)
+    | {"boxes": "annotated" if given_boxes else "detected", "detector": detector},
 }
 write_json(snakemake.output.latency, result, "latency.schema.yaml")

@@ -15,8 +15,9 @@ measured = [
     *snakemake.input.limits,
     *snakemake.input.records,
     *snakemake.input.parity,
-    snakemake.input.sweep,
+    *snakemake.input.sweep,
     snakemake.input.batches,
+    snakemake.input.peers,
 ]
 same_hardware = hardware.compare([read_json(path) for path in measured])
 if warning := hardware.difference(same_hardware):

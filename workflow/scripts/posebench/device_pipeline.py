@@ -220,6 +220,8 @@ class DevicePipeline(Pipeline):
         """See Pipeline.__call__."""
         timeline, clock = Timeline(self.device), StageClock()
         images = self._upload([image], timeline)
+        if bboxes is not None and self.always_detect:
+            self._detect(images, timeline)
         if bboxes is None:
             if self.detector is None:
                 raise PoseBenchError("this pipeline has no detector: give it boxes")

@@ -67,7 +67,7 @@ def model_record(network: Network, onnx_path) -> dict:
         "role": network.role,
         "name": network.name,
         "input_size": list(network.input_size),
-        "source": "given ONNX file" if checkpoint is None else "exported by this workflow",
+        "source": _source(network),
         "network": asdict(network),
         "checkpoint_sha256": None if checkpoint is None else sha256_file(checkpoint),
         "onnx": str(onnx_path),
@@ -75,3 +75,9 @@ def model_record(network: Network, onnx_path) -> dict:
         "opset": model.opset_import[0].version,
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
     }
+
+
+def _source(network: Network) -> str:
+    if network.checkpoint is None:
+        return "given ONNX file"
+    return f"{'random weights, timing only, ' if network.random else ''}exported by this workflow"

@@ -73,16 +73,13 @@ class PoseNetwork(nn.Module):
         return self.model.head(self.model.backbone(batch))
 
 
-def load_model(network: Network, device: str = "cpu"):
-    """Build the MMDetection / MMPose model itself, in eval mode, with its checkpoint loaded.
+def init_model(network: Network, device: str = "cpu"):
+    """Build the MMDetection / MMPose model itself with PyTorch's first weights; nothing is downloaded.
 
-    The input size of the network must be that of its config. Raises PoseBenchError when the checkpoint
-    is missing or does not fit the config.
+    The input size of the network must be that of its config, else PoseBenchError.
     """
     openmmlab.install()
     path = config_path(network.config)
-    if not Path(network.checkpoint).is_file():
-        raise PoseBenchError(f"models.{network.role}.checkpoint: no file {network.checkpoint}")
     from mmengine.config import Config
 
     config = Config.fromfile(path)
@@ -97,7 +94,17 @@ def load_model(network: Network, device: str = "cpu"):
             raise PoseBenchError(
                 f"models.pose.input_size is {list(network.input_size)}, its config says {list(expected)}"
             )
-    model = init(config, None, device=device)
+    return init(config, None, device=device)
+
+
+def load_model(network: Network, device: str = "cpu"):
+    """Return init_model's model in eval mode, with its checkpoint loaded.
+
+    Raises PoseBenchError when the checkpoint is missing or does not fit the config.
+    """
+    if not Path(network.checkpoint).is_file():
+        raise PoseBenchError(f"models.{network.role}.checkpoint: no file {network.checkpoint}")
+    model = init_model(network, device)
     load_weights(model, network)
     return model.eval()
 

@@ -23,6 +23,7 @@ def network(models: dict, role: str, onnx: str | None = None) -> Network:
         onnx=str(onnx or entry["onnx"]) if (onnx or entry["onnx"]) else None,
         config=entry["config"],
         checkpoint=entry["checkpoint"],
+        random=entry.get("random", False),
     )
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from pycocotools import mask
 
 from posebench import bootstrap, metrics, networks
-from posebench.coco import read_entry
+from posebench.coco import person_boxes, read_annotations, read_entry
 from posebench.errors import PoseBenchError, Unavailable
 from posebench.logs import progress
-from posebench.pipeline import Persons, Pipeline
+from posebench.pipeline import Persons, Pipeline, detector_input
 from posebench.predictions import coco_results
 from posebench.provenance import collect
 from posebench.results import SCHEMA_VERSION
@@ -241,7 +241,8 @@ def check_artifact(config: dict, artifact: str, onnx: dict, data: dict, threads:
     kind, models = ARTIFACTS[artifact], config["models"]
     gates = {gate: config["parity"][gate] for gate in GATES}
     given = [models[role]["name"] for role in networks.ROLES if models[role]["checkpoint"] is None]
-    status, reason, figures, sessions, source = "ok", None, {}, {}, {}
+    random = [models[role]["name"] for role in networks.ROLES if models[role].get("random")]
+    status, reason, figures, raw, sessions, source = "ok", None, {}, {}, {}, {}
     if given:
         status, reason = "no source", f"no PyTorch source: {' and '.join(given)} given as ONNX only"
     else:
@@ -250,7 +251,11 @@ def check_artifact(config: dict, artifact: str, onnx: dict, data: dict, threads:
             sessions = {"detector": ours.detector, "pose": ours.pose}
             theirs = networks.build_pipeline(config, SOURCE, threads, onnx)
             source = {role: getattr(theirs, role).provenance() for role in networks.ROLES}
-            figures = _figures(config, theirs, ours, data)
+            if random:
+                status, reason = "no accuracy", f"random weights ({' and '.join(random)}): raw outputs only"
+                raw = raw_differences(config, theirs, ours, data)
+            else:
+                figures = _figures(config, theirs, ours, data)
         except Unavailable as error:
             status, reason = "not run", str(error)
     failed = failed_gates(figures, gates) if figures else []
@@ -266,6 +271,7 @@ def check_artifact(config: dict, artifact: str, onnx: dict, data: dict, threads:
         "status": status,
         "reason": reason,
         **dict.fromkeys(FIGURES),
+        **raw,
         **figures,
         "gates": gates,
         "passes": not failed if figures else None,
@@ -285,3 +291,28 @@ def _figures(config: dict, source: Pipeline, artifact: Pipeline, data: dict) -> 
         **accuracy(annotations, found, config["seed"], config["bootstrap"]["resamples"]),
         **distances(found),
     }
+
+
+def raw_differences(config: dict, source: Pipeline, artifact: Pipeline, data: dict) -> dict:
+    """Return {"images", "raw"}: the largest differences of the networks' outputs on the same inputs.
+
+    For random weights, whose boxes, keypoints and AP mean nothing: poses are run in the annotated boxes.
+    """
+    entries = spread(data["entries"], config["parity"]["images"])
+    annotations = read_annotations(data["annotations"])
+    theirs, ours = Recorder(source.pose), Recorder(artifact.pose)
+    raw, images = _raw(), 0
+    for image_id, image in read_images(data["images"], entries, config["dataset"]["unreadable"]):
+        images += 1
+        batch, _ = detector_input(image, source.detector_size)
+        _compare_detectors(
+            *(pipeline.detector.run(batch) for pipeline in (source, artifact)), source.settings.score_thr, raw
+        )
+        boxes = person_boxes(annotations, image_id)
+        for session in (theirs, ours):
+            Pipeline(None, session, None, source.pose_size, source.settings).estimate(image, boxes)
+        for one, other in zip(theirs.take(), ours.take(), strict=True):
+            raw["max_simcc_diff"] += [
+                np.abs(one[axis] - other[axis]).max() for axis in ("simcc_x", "simcc_y")
+            ]
+    return {"images": images, "raw": {name: float(np.max(v)) if v else None for name, v in raw.items()}}

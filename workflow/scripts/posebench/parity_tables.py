@@ -61,7 +61,7 @@ def parity_markdown(
             }
         else:
             status = "not run: " if row["status"] == "not run" else ""
-            shown["Parity"] = f"*{status}{cell(row['reason'])}*"
+            shown["Parity"] = f"*{status}{cell(row['reason'])}{_raw(record)}*"
         rows.append(shown)
     if not rows:
         return page(["No artifact besides PyTorch on the CPU is configured."], notice)
@@ -91,3 +91,13 @@ def _difference(row: dict) -> str:
 
 def _distances(row: dict, what: str) -> str:
     return f"{cell(row[f'{what}_px_p95'])} / {cell(row[f'{what}_px_max'])}"
+
+
+def _raw(record: dict) -> str:
+    """Return '; largest differences: boxes 0.001 px, scores 2e-06' of an artifact without accuracy."""
+    if record["status"] != "no accuracy":
+        return ""
+    names = {"max_box_diff_px": "boxes {} px", "max_score_diff": "scores {}", "max_simcc_diff": "SimCC {}"}
+    raw = {name: value for name, value in (record["raw"] or {}).items() if value is not None}
+    told = [names[name].format(f"{value:.1g}") for name, value in raw.items()]
+    return f"; largest differences: {', '.join(told)}" if told else ""

@@ -130,7 +130,7 @@ def detector_input(image: np.ndarray, input_size: tuple[int, int]):
     canvas, scale = letterbox(image, input_size)
     batch = np.empty((1, 3, *canvas.shape[:2]), np.float32)
     for channel in range(3):
-        batch[0, channel] = cv2.LUT(cv2.extractChannel(canvas, channel), _DETECTOR_TABLE[channel])
+        cv2.LUT(cv2.extractChannel(canvas, channel), _DETECTOR_TABLE[channel], batch[0, channel])
     return batch, scale
 
 
@@ -215,7 +215,7 @@ def pose_input(image: np.ndarray, center: np.ndarray, size: np.ndarray, input_si
         crop = cv2.warpAffine(image, matrix, input_size, flags=cv2.INTER_LINEAR)
         for channel in range(3):
             # Channel 0 of the network is red, which is channel 2 of a BGR image.
-            batch[person, channel] = cv2.LUT(cv2.extractChannel(crop, 2 - channel), _POSE_TABLE[channel])
+            cv2.LUT(cv2.extractChannel(crop, 2 - channel), _POSE_TABLE[channel], batch[person, channel])
     return batch
 
 
@@ -246,7 +246,13 @@ def mean_of_mirrored(simcc: tuple, mirrored: tuple):
 
 
 class Pipeline:
-    """Detector, NMS, crops, pose network, decoding. Without a detector: pose only, boxes are given."""
+    """Detector, NMS, crops, pose network, decoding. Without a detector: pose only, boxes are given.
+
+    With `always_detect` the detector and NMS run, and take their time, where boxes are given, too; what they
+    find is dropped.
+    """
+
+    always_detect = False
 
     def __init__(self, detector, pose, detector_size, pose_size, settings: Settings):
         """`detector` (or None) and `pose` are sessions of posebench.backends; sizes are (width, height)."""
@@ -307,9 +313,11 @@ class Pipeline:
     def __call__(self, image: np.ndarray, bboxes: np.ndarray | None = None) -> Persons:
         """Run the pipeline as it is used on one image, uint8 [H, W, 3] BGR: boxes above bbox_thr get a pose.
 
-        With `bboxes` (float32 [N, 4] xyxy) the detector is not run and box scores are 1.
+        With `bboxes` (float32 [N, 4] xyxy) box scores are 1, the detector runs with always_detect only.
         """
         clock = StageClock()
+        if bboxes is not None and self.always_detect:
+            self.detect(image, clock)
         if bboxes is None:
             if self.detector is None:
                 raise PoseBenchError("this pipeline has no detector: give it boxes")
@@ -320,6 +328,15 @@ class Pipeline:
             bbox_scores = np.ones(len(bboxes), np.float32)
         keypoints, keypoint_scores = self.estimate(image, bboxes, clock)
         return Persons(bboxes, bbox_scores, keypoints, keypoint_scores, clock.ms)
+
+
+def detector_work(pipeline: Pipeline, image: np.ndarray) -> dict:
+    """Return what NMS does on an image: {"candidates": boxes above score_thr, "kept": boxes after NMS}."""
+    batch, _ = detector_input(image, pipeline.detector_size)
+    outputs = pipeline.detector.run(batch)
+    scores = outputs["dets"][0, :, 4] if "dets" in outputs else outputs["scores"][0, :, 0]
+    candidates = int(np.count_nonzero(scores > pipeline.settings.score_thr))
+    return {"candidates": candidates, "kept": len(pipeline.detect(image)[0])}
 
 
 def instance_scores(persons: Persons, keypoint_thr: float) -> np.ndarray:

@@ -4,7 +4,7 @@ import json
 import shlex
 from pathlib import Path
 
-from posebench import hardware
+from posebench import hardware, random_weights
 from posebench.results import sha256_json
 
 DEFAULT_CONFIG = "config/config.yaml"
@@ -23,6 +23,7 @@ PACKAGES = (
     "mmcv-lite",
     "mmdet",
     "mmpose",
+    "rtmlib",
     "opencv-python",
     "numpy",
     "pycocotools",
@@ -78,7 +79,9 @@ def collect(config: dict, sessions: dict, threads: int, root=".") -> dict:
     """
     backends = {role: session.provenance() for role, session in sessions.items() if session}
     backend = next(iter(backends.values()), {})
+    timing_only = any(entry.get("random") for entry in config["models"].values())
     return {
+        "weights": random_weights.NOTICE if timing_only else "given",
         "artifacts": {
             role: {"file": str(used["file"]), "sha256": used["sha256"]} for role, used in backends.items()
         },

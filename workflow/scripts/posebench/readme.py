@@ -16,6 +16,7 @@ from posebench.tables import DASH, cell, machines, markdown, percent, read_recor
 
 PICTURES = {  # name -> alternative text
     "latency": "Latency of every benchmark row: all samples, median and 95th percentile",
+    "peers": "Time of other programs against posebench's, by number of persons, with 95 % intervals",
     "robustness": "Detection rate, keypoint AP and mean confidence by image condition, with 95 % intervals",
     "loss": "Keypoint AP by image condition, and what of it the detector and the pose network lost",
     "coco_c": "Keypoint AP by corruption and severity of COCO-C",
@@ -25,7 +26,7 @@ PICTURES = {  # name -> alternative text
     "corruptions": "One scene in every corruption and severity of COCO-C",
 }
 # In the order in which they stand.
-TABLES = ("benchmark", "machine", "protocols", "robustness", "accuracy", "loss", "suites", "parity")
+TABLES = ("benchmark", "machine", "peers", "protocols", "robustness", "accuracy", "loss", "suites", "parity")
 # Findings that are told in a section of their own; all others are key findings.
 PLACES = {
     "protocols": ("protocols",),
@@ -68,6 +69,9 @@ def section(
         tables["benchmark"],
         _picture("latency", links),
         _folded("What the rows were measured under", tables["machine"]),
+        f"{mark} Beside other programs",
+        tables["peers"],
+        _picture("peers", links),
         f"{mark} Two protocols",
         protocols_text(pipeline),
         here["protocols"],

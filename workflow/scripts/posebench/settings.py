@@ -328,11 +328,11 @@ class _Combinations:
             if extra:
                 names = " and ".join(extra)
                 yield f"{place}: has onnx and {names}; expected one or the other: set {names} or onnx to null"
-        elif config is None or checkpoint is None:
-            missing = [
-                name for name, value in (("config", config), ("checkpoint", checkpoint)) if value is None
-            ]
-            yield f"{place}: {' and '.join(missing)} is null; expected config and checkpoint, or onnx"
+        elif config is None:
+            yield (
+                f"{place}: config is null; expected config and checkpoint, config alone for random weights "
+                "(timing only), or onnx"
+            )
         if config is not None:
             yield from self.model_config(f"{place}.config", config)
         for name, path in (("checkpoint", checkpoint), ("onnx", onnx)):
@@ -373,6 +373,10 @@ class _Combinations:
         if not values:
             return
         source, target = values
+        models = [f"models.{role}" for role in ("detector", "pose")]
+        known = self.values(*(f"{model}.{key}" for model in models for key in ("checkpoint", "onnx")))
+        if source and known and None in (known[0] or known[1], known[2] or known[3]):
+            yield "video.input: is set, but a model has random weights (checkpoint: null), which find nobody"
         if source is None:
             if target is not None:
                 yield "video.output: is set, but video.input is null; say which video, or output: null"

@@ -24,6 +24,7 @@ class Network:
     onnx: str | None = None  # path of the exported or given ONNX file, in the artifact's precision
     config: str | None = None  # MMDetection / MMPose config, see posebench.models.config_path
     checkpoint: str | None = None  # path of the PyTorch checkpoint
+    random: bool = False  # whether its weights are random: for timing only
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ def rounded(model):
     """Return a copy of an FP16 model that shows its precision where ONNX Runtime computes it in float32.
 
     Most processors have no FP16 arithmetic. ONNX Runtime then runs such nodes in float32 and leaves out the
-    rounding between them, even by casts that the file holds: nothing overflows, only the weights are FP16. What
-    it does in FP16 everywhere is to move numbers about, so behind every FP16 node an axis is added and taken
-    away. The sums within a node stay float32, which is how a GPU adds up products of FP16 numbers too.
+    rounding between them, even by casts that the file holds: nothing overflows, only the weights are FP16.
+    What it does in FP16 everywhere is to move numbers about, so behind every FP16 node an axis is added and
+    taken away. The sums within a node stay float32, which is how a GPU adds up products of FP16 numbers too.
     """
     inferred = onnx.shape_inference.infer_shapes(model)
     half = {

@@ -1,0 +1,155 @@
+"""Random weights for a model without a checkpoint: good for timing, and for nothing else.
+
+The networks compute what trained ones compute, on numbers of the usual size, so that no runtime meets values
+that it would never meet with trained weights (zeros, denormal or infinite numbers). What they find is noise.
+"""
+
+import copy
+
+import numpy as np
+
+from posebench.backends.base import Network
+from posebench.errors import PoseBenchError
+from posebench.results import atomic_path
+
+ROLES = ("detector", "pose")
+NOTICE = (
+    "Random weights, timing only: these numbers say how fast the networks are, not how well they see. "
+    "Poses are estimated in annotated boxes."
+)
+# Of a drawn scene so many boxes have a score above SCORE, as of a trained detector in a busy street.
+CANDIDATES, SCORE = 100, 0.1
+# Largest distance of the detector's scores from 0, before sigmoid and bias; the sides of its boxes from their
+# centre in strides, and the largest distance of their logarithm from that (no exponential: of themselves).
+# The largest, not the standard deviation: the tails are long.
+LOGIT_MAX, BOX_STRIDES, BOX_MAX = 4.0, 3.0, 0.7
+# Scenes from which the statistics of the networks' inside are taken.
+SCENES = 8
+
+
+def roles(config: dict) -> list[str]:
+    """Return the roles of a config whose network has random weights: no checkpoint and no ONNX file."""
+    models = config["models"]
+    return [role for role in ROLES if models[role]["checkpoint"] is None and models[role]["onnx"] is None]
+
+
+def complete(config: dict, folder: str) -> dict:
+    """Return a copy of a checked config in which everything follows from what has random weights.
+
+    Every model gets the key `random`; where that is true, `checkpoint` is the file in `folder` that the
+    workflow makes, results carry the notice, and detect+pose rows are timed on annotated boxes: such a
+    detector finds nothing of use.
+    """
+    config, chosen = copy.deepcopy(config), roles(config)
+    for role in ROLES:
+        config["models"][role]["random"] = role in chosen
+    for role in chosen:
+        config["models"][role]["checkpoint"] = f"{folder}/{role}_random.pth"
+    if chosen:
+        config["notice"] = " ".join(filter(None, (NOTICE, config["notice"])))
+        config["benchmark"]["boxes"] = "annotated"
+    return config
+
+
+def refusal(what: str, random_roles: list[str]) -> str:
+    """Return why `what` is not made with random weights, and what to do about it."""
+    places = " and ".join(f"models.{role}" for role in random_roles)
+    have = "has" if len(random_roles) == 1 else "have"
+    return (
+        f"{what}: {places} {have} random weights (checkpoint: null), which are for timing only and find "
+        "nothing, so nothing is predicted or scored with them. Set the checkpoint, or ask for what can be "
+        "timed: snakemake without a target, or measure_<row>"
+    )
+
+
+def write(network: Network, seed: int, path) -> None:
+    """Write a PyTorch checkpoint of random weights, {"state_dict", "meta"}; it appears whole or not at all.
+
+    It depends on the network's config and the seed only, and on the versions of the libraries that draw it.
+    """
+    import torch
+
+    from posebench import models
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = models.init_model(network)
+        settle(model, network, seed)
+    meta = {"weights": "random", "seed": seed, "config": network.config}
+    with atomic_path(path) as temporary:
+        torch.save({"state_dict": model.state_dict(), "meta": meta}, temporary)
+
+
+def settle(model, network: Network, seed: int) -> None:
+    """Give the layers the statistics that training would have given them, from a few drawn scenes.
+
+    With PyTorch's first values the signal fades from layer to layer. So each batch norm takes the mean and
+    the variance of what it sees, and the detector's last layers are scaled: in the mean CANDIDATES of a
+    scene's scores come out above SCORE, of boxes about 2 x BOX_STRIDES strides wide, which overlap: NMS has
+    its usual work.
+    """
+    import torch
+
+    model.eval()
+    norms = [layer for layer in model.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)]
+    hooks = [layer.register_forward_pre_hook(_take_statistics) for layer in norms]
+    with torch.no_grad():
+        features = model.backbone(torch.from_numpy(_inputs(network, seed)))
+        if network.role == "detector":
+            outputs = _settle_head(model.bbox_head, model.neck(features))
+        else:
+            outputs = model.head(features)
+    for hook in hooks:
+        hook.remove()
+    if not all(torch.isfinite(output).all() for output in outputs):
+        raise PoseBenchError(f"{network.config}: random weights give numbers that are not finite")
+
+
+def _take_statistics(layer, inputs) -> None:
+    """Set mean and variance of a batch norm to those of its input, float32 [N, channels, height, width]."""
+    variance, mean = inputs[0].transpose(0, 1).flatten(1).var(1), inputs[0].mean((0, 2, 3))
+    layer.running_mean.copy_(mean)
+    # A channel that is quiet on these scenes would be deafening on another image.
+    layer.running_var.copy_(variance.clamp(min=float(variance.mean())))
+
+
+def _settle_head(head, features) -> tuple:
+    """Scale the layers that give the scores and the sides of boxes; return both outputs of before."""
+    import torch
+
+    for layer in (*head.rtm_cls, *head.rtm_reg):
+        layer.bias.zero_()
+    levels = head(features)
+    scores = torch.cat([level.flatten() for level in levels[0]])
+    strides = [stride[0] for stride in head.prior_generator.strides]
+    sides = torch.cat([(level / stride).flatten() for level, stride in zip(levels[1], strides, strict=True)])
+    sides, usual = (sides.log(), np.log(BOX_STRIDES)) if head.exp_on_reg else (sides, BOX_STRIDES)
+    gain = LOGIT_MAX / scores.abs().max()
+    count = min(CANDIDATES * len(features[0]), len(scores))
+    least = (gain * scores).topk(count).values[-1]
+    for layer in head.rtm_cls:
+        layer.weight.mul_(gain)
+        layer.bias.fill_(float(np.log(SCORE / (1 - SCORE)) - least))
+    for layer in head.rtm_reg:
+        layer.weight.mul_(BOX_MAX / sides.abs().max())
+        layer.bias.fill_(float(usual))
+    return scores, sides
+
+
+def _inputs(network: Network, seed: int) -> np.ndarray:
+    """Return drawn scenes as the network takes them, float32 [N, 3, height, width]."""
+    from posebench import pipeline
+    from posebench.scenes import render_scene
+
+    inputs = []
+    for index in range(SCENES):
+        image, *_ = render_scene(seed=seed, index=index, persons=1 + index % 5)
+        if network.role == "detector":
+            inputs.append(pipeline.detector_input(image, network.input_size)[0])
+            continue
+        height, width = image.shape[:2]
+        whole = np.array([[0, 0, width, height]], np.float32)
+        inputs.append(
+            pipeline.pose_input(image, *pipeline.padded_box(whole, network.input_size), network.input_size)
+        )
+    return np.concatenate(inputs)

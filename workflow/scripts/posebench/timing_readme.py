@@ -1,0 +1,43 @@
+"""The results as one Markdown section where only times were measured: the models have random weights."""
+
+from posebench.readme import _folded, _listed, _picture, without_repeats
+from posebench.tables import cell, markdown
+
+TABLES = ("benchmark", "machine", "peers", "parity")  # in order
+PICTURES = ("latency", "peers")
+
+
+def section(
+    tables: dict[str, str],
+    findings: list[dict],
+    links: dict[str, str],
+    facts: dict[str, str],
+    notice: str | None = None,
+    level: int = 3,
+) -> str:
+    """Return the section as Markdown; arguments as those of readme.section, of TABLES and PICTURES only."""
+    mark = "#" * level
+    tables = without_repeats({name: tables[name] for name in TABLES})
+    parts = [
+        f"> **Note:** {notice}" if notice else "",
+        f"{mark} Latency",
+        tables["benchmark"],
+        _picture("latency", links),
+        _folded("What the rows were measured under", tables["machine"]),
+        f"{mark} Beside other programs",
+        tables["peers"],
+        _picture("peers", links),
+        f"{mark} In words",
+        _listed(cell(finding["text"]) for finding in findings) or "Nothing was measured.",
+        _folded("Raw outputs of every artifact against PyTorch", tables["parity"]),
+        f"{mark} How these numbers were made",
+        markdown([{"": key, " ": text} for key, text in facts.items()], {"": "left", " ": "left"}),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def detector_fact(latency: list[dict], score_thr: float) -> dict[str, str]:
+    """Return what NMS had to do in the measured image, as readme.make_facts does; nothing if no row says."""
+    found = [record["provenance"].get("detector") for record in latency]
+    told = dict.fromkeys(f"{work['candidates']}, of which NMS keeps {work['kept']}" for work in found if work)
+    return {f"Boxes with a score above {score_thr:g}": cell("; ".join(told))} if told else {}
