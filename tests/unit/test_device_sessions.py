@@ -118,6 +118,13 @@ def test_outputs_outlive_the_next_run(compiled):
     assert_close(first, expected(batch_of(2, 1)))
 
 
+def test_the_mode_of_the_caller_does_not_matter(compiled):
+    with torch.inference_mode():
+        compiled.run_device(torch.from_numpy(batch_of(2)))
+    assert_close(compiled.run(batch_of(2)), expected(batch_of(2)))
+    assert compiled.replays.sizes == [2]
+
+
 def test_a_larger_batch_leaves_nothing_in_a_smaller_one(compiled):
     compiled.run(np.full((4, 3, 64, 32), np.nan, np.float32))
     assert_close(compiled.run(batch_of(3)), expected(batch_of(3)))

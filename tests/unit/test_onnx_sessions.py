@@ -94,6 +94,15 @@ def test_bound_buffers_give_what_plain_runs_give(artifact, half, tmp_path):
     assert told["execution"]["io_binding"] is True
 
 
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_row_is_not_run_with_a_file_of_another_precision(precision, tmp_path):
+    network = convolution(tmp_path / "pose.onnx")
+    with pytest.raises(Unavailable, match=rf"the row is {precision.upper()}, the file has FP32: 1 tensors"):
+        backends.load(network, replace(GRAPH, precision=precision), 1)
+    half = convolution(tmp_path / "half.onnx", half=True)
+    backends.load(half, replace(GRAPH, precision="fp16"), 1)
+
+
 def test_outputs_outlive_the_next_run(tmp_path):
     session = backends.load(convolution(tmp_path / "pose.onnx"), GRAPH, 1)
     first = session.run(batch_of(2, 1))

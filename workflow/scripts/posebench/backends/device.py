@@ -146,11 +146,13 @@ class DeviceSession:
         if size not in self._buffers:
             width, height = self.network.input_size
             shape = (size, 3, height, width)
-            self._buffers[size] = Buffers(
-                size,
-                self.torch.zeros(shape, pin_memory=self.on_gpu),
-                self.torch.zeros(shape, device=self.device),
-            )
+            # Buffers made in the inference mode of one caller could not be written to outside of it.
+            with self.torch.inference_mode(False):
+                self._buffers[size] = Buffers(
+                    size,
+                    self.torch.zeros(shape, pin_memory=self.on_gpu),
+                    self.torch.zeros(shape, device=self.device),
+                )
             if self.on_gpu:
                 # Filled on the current stream, used on another.
                 self.torch.cuda.synchronize()
@@ -166,8 +168,11 @@ class DeviceSession:
 
     @contextlib.contextmanager
     def _working(self):
-        """Work on the session's stream, after all and before all that the current stream has to do."""
-        with self.torch.no_grad():
+        """Work on the session's stream, after all and before all that the current stream has to do.
+
+        In the same mode whatever the caller's: torch.compile would compile anew for another.
+        """
+        with self.torch.inference_mode(False), self.torch.no_grad():
             if not self.on_gpu:
                 yield
                 return

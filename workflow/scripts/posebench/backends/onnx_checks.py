@@ -4,6 +4,7 @@ from collections import Counter
 
 from posebench.backends.base import Network
 from posebench.errors import PoseBenchError, Unavailable
+from posebench.study import Artifact
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 OUTPUTS = {"detector": [{"boxes", "scores"}, {"dets", "labels"}], "pose": [{"simcc_x", "simcc_y"}]}
@@ -61,6 +62,17 @@ def precision(path: str) -> str:
     graph = onnx.load(path, load_external_data=False).graph
     counts = Counter(TYPES[w.data_type] for w in graph.initializer if w.dims and w.data_type in TYPES)
     return ", ".join(f"{name}: {count} tensors" for name, count in sorted(counts.items())) or "no weights"
+
+
+def check_precision(network: Network, artifact: Artifact) -> None:
+    """Raise Unavailable when a row says FP16 or INT8 and its file has no weights of that type.
+
+    The TensorRT provider makes FP16 of an FP32 file itself.
+    """
+    wanted = {"fp16": ("FP16",), "int8": ("INT8", "UINT8")}.get(artifact.precision)
+    found = precision(network.onnx) if wanted and artifact.execution != "tensorrt" else ""
+    if found and not any(name in found for name in wanted):
+        raise Unavailable(f"{network.onnx}: the row is {wanted[0]}, the file has {found}")
 
 
 def shape_nodes(path: str) -> set[str]:

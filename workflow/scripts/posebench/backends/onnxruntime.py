@@ -359,6 +359,10 @@ def load(network: Network, artifact: Artifact, threads: int, options: Options):
     """Load the network's ONNX file; Unavailable without a CUDA device or the provider."""
     if artifact.device == "cuda":
         require_gpu_build(TENSORRT if artifact.execution == "tensorrt" else CUDA)
-    elif artifact.execution == "plain" and artifact.images == "host":
-        return OnnxSession(network, threads)
-    return OnnxDeviceSession(network, artifact, threads, options)
+    if artifact.device == "cpu" and artifact.execution == "plain" and artifact.images == "host":
+        session = OnnxSession(network, threads)
+    else:
+        session = OnnxDeviceSession(network, artifact, threads, options)
+    # After ONNX Runtime has found the file sound.
+    onnx_checks.check_precision(network, artifact)
+    return session
