@@ -166,6 +166,8 @@ def test_a_batch_past_the_largest_size_has_no_bucket():
     [
         ("CUDA out of memory. Tried to allocate 2 GiB", "out of GPU memory in the pose Tiny"),
         ("Failed to allocate memory for requested buffer of size 8", "out of GPU memory"),
+        ("Available memory of 7 is smaller than requested bytes of 9", "out of GPU memory"),
+        ("CUDNN failure 4000: CUDNN_STATUS_INTERNAL_ERROR", "Tiny: CUDA failed"),
         ("CUDA error: no kernel image is available for execution", "no code for this GPU"),
         ("CUDA failure 35: CUDA driver version is insufficient", "driver is too old"),
     ],

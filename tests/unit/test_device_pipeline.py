@@ -311,11 +311,8 @@ def test_an_artifact_with_images_on_the_device_gets_it(monkeypatch):
     monkeypatch.setattr(networks.backends, "load", lambda *_: OnDevice(None))
     monkeypatch.setattr(networks, "network", lambda *_: None)
     size = {"input_size": [320, 320]}
-    config = {
-        "models": {"detector": size, "pose": size},
-        "pipeline": {},
-        "execution": {"allow_fallback": False},
-    }
+    monkeypatch.setattr(networks, "backend_options", lambda *_: None)
+    config = {"models": {"detector": size, "pose": size}, "pipeline": {}}
     onnx = {"detector": None, "pose": None}
     for images, kind in (("host", pipeline.Pipeline), ("device", DevicePipeline)):
         artifact = Artifact("pytorch", "cpu", images=images)

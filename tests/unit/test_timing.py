@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from posebench import gpu_monitor, hardware, timing
+from posebench.errors import PoseBenchError
 from posebench.pipeline import Persons
 from posebench.study import STAGES
 
@@ -61,6 +62,27 @@ def test_a_pipeline_that_must_wait_to_time_its_stages_is_run_again_for_them():
 
 
 # -------------------------------------------------------------------------------------------------- warm-up
+
+
+class Compiling(FakePipeline):
+    """A pipeline whose pose network is compiled anew in each of its first `builds` runs."""
+
+    def __init__(self, builds):
+        super().__init__()
+        self.builds = builds
+        self.pose = types.SimpleNamespace(builds=0)
+
+    def __call__(self, image, bboxes=None):
+        persons = super().__call__(image, bboxes)
+        self.pose.builds = min(self.calls, self.builds)
+        return persons
+
+
+def test_nothing_is_compiled_during_the_timed_runs():
+    # Three runs warm up.
+    assert len(timing.measure(Compiling(3), IMAGE, None, protocol())["latency_ms"]) == 7
+    with pytest.raises(PoseBenchError, match=r"compiled, captured or tuned .* set benchmark\.warmup higher"):
+        timing.measure(Compiling(4), IMAGE, None, protocol())
 
 
 def runs_of(times):

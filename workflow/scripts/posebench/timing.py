@@ -62,7 +62,13 @@ def measure(
         return latency_ms, persons.stages_ms, persons.device_ms, len(persons)
 
     warmed = warm_up(lambda: run()[0], protocol["warmup"], protocol["max_warmup"])
+    built = _builds(pipeline)
     done = [run() for _ in progress(range(protocol["runs"]), "runs")]
+    if _builds(pipeline) != built:
+        raise PoseBenchError(
+            "a network was compiled, captured or tuned for a new batch size during the timed runs: set "
+            "benchmark.warmup higher"
+        )
     if monitor:
         monitor.sample(force=True)
     of_stages = done
@@ -91,20 +97,27 @@ def measure(
     }
 
 
+def _builds(pipeline: Pipeline) -> int:
+    """What the pipeline's sessions have built so far, see posebench.backends.base.Session."""
+    sessions = (getattr(pipeline, role, None) for role in ("detector", "pose"))
+    return sum(getattr(session, "builds", 0) for session in sessions)
+
+
 def warm_up(run: Callable[[], float], least: int, most: int) -> dict:
     """Run until the times are stable.
 
     Args:
         run: makes one run and returns its milliseconds.
         least: runs that are made in any case.
-        most: no more than these, or `least` where that is more; nor for longer than MAX_WARMUP_S.
+        most: no more than these, or `least` where that is more; nor for longer than MAX_WARMUP_S after the
+            first `least`, in which networks may be compiled.
 
     Returns:
         {"runs": made, "stable": whether the last two windows agree, "window": WINDOW, "share": STABLE_SHARE,
         "latency_ms": [runs]}.
     """
-    begin = time.perf_counter()
     times = [run() for _ in range(least)]
+    begin = time.perf_counter()
     while not (stable := is_stable(times)) and len(times) < most:
         if time.perf_counter() - begin > MAX_WARMUP_S:
             break

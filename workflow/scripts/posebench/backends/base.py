@@ -142,7 +142,7 @@ def device_reason(network: Network, error: Exception) -> str | None:
     PyTorch and ONNX Runtime raise classes of their own, of which the texts are the common part.
     """
     text = str(error).lower()
-    if "out of memory" in text or "failed to allocate memory" in text:
+    if any(said in text for said in ("out of memory", "failed to allocate", "smaller than requested bytes")):
         return (
             f"out of GPU memory in the {network.role} {network.name}: end other programs on the GPU "
             f"(nvidia-smi lists them), or use a smaller model ({first_line(error)})"
@@ -151,7 +151,7 @@ def device_reason(network: Network, error: Exception) -> str | None:
         return f"{network.name}: the installed build has no code for this GPU ({first_line(error)})"
     if "driver version is insufficient" in text or "driver on your system is too old" in text:
         return f"the NVIDIA driver is too old for the installed build; update it ({first_line(error)})"
-    if "cuda failure" in text or "cuda error" in text:
+    if any(f"{library} failure" in text for library in ("cuda", "cudnn", "cublas")) or "cuda error" in text:
         return f"{network.name}: CUDA failed ({first_line(error)})"
     return None
 
