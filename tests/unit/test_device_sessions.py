@@ -56,6 +56,7 @@ class Replays:
         self.sizes = []
 
     def __call__(self, _torch, _stream, forward, batch):
+        assert torch.backends.cudnn.benchmark
         self.sizes.append(len(batch))
         outputs = tuple(output.clone() for output in forward(batch))
 
@@ -132,6 +133,7 @@ def test_a_larger_batch_leaves_nothing_in_a_smaller_one(compiled):
 
 def test_provenance_says_what_ran(compiled):
     compiled.run(batch_of(3))
+    assert not torch.backends.cudnn.benchmark  # an eager row in the same process
     told = compiled.provenance()
     assert told["execution"]["graphs_for_batches"] == [4]
     assert told["execution"]["padded_to"] == list(BATCH_SIZES)

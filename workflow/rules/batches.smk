@@ -33,6 +33,7 @@ rule measure_batches:
         image=config["benchmark"]["image"],
         seed=config["seed"],
         pipeline=config["pipeline"],
+        execution=config["execution"],
         threads=config["threads"],
     message:
         "Time persons and batches"

@@ -48,6 +48,7 @@ for BENCHMARK in config["benchmarks"]:
                 # Not how many processes: asking for five instead of three keeps the three that were measured.
                 protocol={key: config["benchmark"][key] for key in ("image", "warmup", "max_warmup", "runs")},
                 pipeline=config["pipeline"],
+                execution=config["execution"],
                 threads=config["threads"],
             message:
                 f"Measure {BENCHMARKS[BENCHMARK].title}, process {PROCESS} of {len(PROCESSES)}"

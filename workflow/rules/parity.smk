@@ -41,6 +41,7 @@ for ARTIFACT in ARTIFACTS:
             resamples=config["bootstrap"]["resamples"],
             parity=config["parity"],
             pipeline=config["pipeline"],
+            execution=config["execution"],
             unreadable=DATASET["unreadable"],
         message:
             f"Compare {ARTIFACT} with PyTorch"

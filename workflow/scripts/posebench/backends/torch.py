@@ -67,7 +67,7 @@ class TorchDeviceSession(DeviceSession):
         self.compiled = artifact.execution == "compiled"
         super().__init__(network, artifact.device, fixed=self.compiled)
         set_threads(torch, threads)
-        fix_numerics(torch, tune=self.compiled)
+        fix_numerics(torch)
         self.threads = threads
         self.artifact = artifact
         self.precision = "FP32"
@@ -117,6 +117,8 @@ class TorchDeviceSession(DeviceSession):
             "builds": self.builds,
             "host_memory": "page-locked" if self.on_gpu else "pageable",
             **numerics(self.torch),
+            # On while a graph is captured, and so in its replays.
+            "cudnn_benchmark": self.compiled,
             **described,
             "threads": self.threads,
             "file": self.network.checkpoint,
@@ -128,6 +130,8 @@ class TorchDeviceSession(DeviceSession):
 
     def _capture(self, buffers: Buffers):
         """Compile for the size of `buffers` and capture a CUDA graph: (replay, its outputs)."""
+        # cuDNN times its algorithms for this shape. The switch is the process's, and eager rows have it off.
+        self.torch.backends.cudnn.benchmark = True
         try:
             replay, outputs = capture(self.torch, self.stream, self.forward, buffers.input)
         except Unavailable:
@@ -139,6 +143,8 @@ class TorchDeviceSession(DeviceSession):
                 f"torch.compile with a CUDA graph failed for {self.network.name}, batch {buffers.size}: "
                 f"{type(error).__name__}: {first_line(error)}"
             ) from error
+        finally:
+            self.torch.backends.cudnn.benchmark = False
         return replay, self._named(outputs)
 
 
@@ -149,16 +155,16 @@ def set_threads(torch, threads: int) -> None:
         raise PoseBenchError(f"asked PyTorch for {threads} threads, it runs {torch.get_num_threads()}")
 
 
-def fix_numerics(torch, tune: bool) -> None:
+def fix_numerics(torch) -> None:
     """Turn TF32 and FP16 sums off for the whole process, so that FP32 is FP32 on every GPU.
 
-    cuDNN's default allows TF32 in convolutions, matmul's does not. `tune`: whether cuDNN times its algorithms
-    for each new shape; off for eager rows, as PyTorch comes and as the study ran it.
+    cuDNN's default allows TF32 in convolutions, matmul's does not. cuDNN chooses its algorithms
+    without timing them, as PyTorch comes and as the study ran it.
     """
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
-    torch.backends.cudnn.benchmark = tune
+    torch.backends.cudnn.benchmark = False
     state = numerics(torch)
     if state["tf32"] != {"matmul": False, "convolution": False}:
         raise PoseBenchError(
@@ -174,7 +180,6 @@ def numerics(torch) -> dict:
             "convolution": torch.backends.cudnn.allow_tf32,
         },
         "fp16_sums_in_matmul": torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "cudnn_deterministic": torch.backends.cudnn.deterministic,
     }
 
