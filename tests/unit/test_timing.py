@@ -226,6 +226,7 @@ def test_the_state_of_the_host():
     state = hardware.state()
     assert len(state["load_average"]) == 3
     assert state["frequency_mhz"] is None or state["frequency_mhz"] > 0
+    # The peak may be that of an earlier test.
     before = hardware.memory_peak_mib()
     held = np.ones(16 * 2**20)
-    assert held.size and hardware.memory_peak_mib() > before + 64
+    assert held.size and hardware.memory_peak_mib() >= max(before, 128)
