@@ -133,7 +133,8 @@ def prediction_threads():
 
 def conda_env(runtime, device):
     """The conda file of a runtime: one for all on CUDA, one each on the CPU."""
-    name = "cuda" if device == "cuda" else {"pytorch": "torch"}.get(runtime, runtime)
+    on_cpu = {"pytorch": "torch", "openvino": "onnxruntime"}
+    name = "cuda" if device == "cuda" else on_cpu.get(runtime, runtime)
     return f"../../envs/{name}.yaml"
 
 

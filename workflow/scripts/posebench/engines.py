@@ -222,6 +222,11 @@ def parse(trt, builder, logger, network: Network):
             f"{network.onnx}: {trt.__name__} {trt.__version__} cannot read this {network.role}: "
             + ("; ".join(map(_parse_fault, faults)) or "not an ONNX file")
         )
+    if definition.num_inputs != 1:
+        raise PoseBenchError(
+            f"{network.onnx}: {trt.__name__} {trt.__version__} cannot read this {network.role}: "
+            f"a network with {definition.num_inputs} inputs, expected one"
+        )
     return definition, parser
 
 
@@ -245,7 +250,7 @@ def _set_shapes(builder, config, definition, network: Network, wanted: list) -> 
         for size in sizes
         if own not in (-1, size)
     ]
-    if definition.num_inputs != 1 or fixed:
+    if fixed:
         raise PoseBenchError(
             f"{network.onnx}: takes {list(tensor.shape)}, the engine of the {network.role} is to take "
             f"{least} to {most}: give an ONNX file with a dynamic batch and the config's input_size, or "

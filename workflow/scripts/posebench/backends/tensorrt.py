@@ -131,8 +131,7 @@ class TensorRTSession:
         least, usual, self.most = (shape[0] for shape in record["parts"]["options"]["shapes"])
         self.sizes = batch_sizes(least, usual, self.most)
         self.least = least
-        self.copy_ms, self._staging_ms = 0.0, 0.0
-        self._timed, self._copied = [], []
+        self.copy_ms, self.builds = 0.0, 0
         modes = {name: engine.get_tensor_mode(name).name for name in _names(engine)}
         (self.input_name,) = (name for name, mode in modes.items() if mode == "INPUT")
         self.output_names = [name for name, mode in modes.items() if mode == "OUTPUT"]
@@ -195,10 +194,14 @@ class TensorRTSession:
             # TensorRT prepares a shape in its first run, which must not become part of the graph.
             self._enqueue(shape)
             self.cuda.synchronize(self.stream)
+            capturable = getattr(shape.context, "is_stream_capturable", None)  # of tensorrt_rtx
+            if capturable and not capturable(int(self.stream)):
+                raise Unavailable(f"{self.record['engine']}: its work cannot be kept as a CUDA graph")
             graphs = []
             with self.cuda.capture(self.stream, graphs):
                 self._enqueue(shape)
             shape.graph = graphs[0]
+            self.builds += 1
         return shape, size
 
     def _enqueue(self, shape: Shape) -> None:

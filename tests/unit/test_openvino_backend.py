@@ -1,0 +1,129 @@
+"""OpenVINO on the demo models: ONNX Runtime's numbers, float32 asserted, INT8 in eight bits."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from demo_models import DETECTOR, POSE
+from onnx import TensorProto, helper
+
+from posebench import backends, results
+from posebench.errors import PoseBenchError, Unavailable
+from posebench.study import Artifact
+
+FP32, INT8 = Artifact("openvino", "cpu"), Artifact("openvino", "cpu", "int8")
+
+
+def random_batch(network, count: int) -> np.ndarray:
+    width, height = network.input_size
+    return np.random.default_rng(3).standard_normal((count, 3, height, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("network", "counts"), [(DETECTOR, [1]), (POSE, [1, 3, 2])])
+def test_the_outputs_are_those_of_onnx_runtime(network, counts, demo_onnx):
+    network = replace(network, onnx=demo_onnx[network.role])
+    theirs = backends.load(network, Artifact("onnxruntime", "cpu"), 1)
+    ours = backends.load(network, FP32, 1)
+    for count in counts:
+        batch = random_batch(network, count)
+        expected, found = theirs.run(batch), ours.run(batch)
+        assert set(found) == set(expected)
+        for name, values in expected.items():
+            assert found[name].dtype == np.float32
+            # bfloat16 would be off by a hundredth of the values.
+            np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-3 if name == "boxes" else 2e-5)
+    provenance = ours.provenance()
+    assert provenance["sha256"] == results.sha256_file(network.onnx)
+    assert (provenance["inference_precision"], provenance["threads"]) == ("f32", 1)
+    assert set(provenance["layers"]) == {"f32"} and provenance["layers"]["f32"] > 30
+    assert (ours.copy_ms, ours.device_ms) == (0, None)
+
+
+def quantised(path) -> str:
+    """Write a pose network of one INT8 convolution, as precision.convert_int8 leaves them."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    weights = np.random.default_rng(0).standard_normal((16, 3, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["input", "weights"], ["features"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["features"], ["simcc_x"], name="x", axes=[2], keepdims=0),
+        helper.make_node("ReduceMean", ["features"], ["simcc_y"], name="y", axes=[3], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "convolution",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 64, 32])],
+        [
+            helper.make_tensor_value_info("simcc_x", TensorProto.FLOAT, ["n", 16, 32]),
+            helper.make_tensor_value_info("simcc_y", TensorProto.FLOAT, ["n", 16, 64]),
+        ],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    class OneBatch:
+        def __init__(self):
+            self.left = [np.random.default_rng(1).standard_normal((2, 3, 64, 32)).astype(np.float32)]
+
+        def get_next(self):
+            return {"input": self.left.pop()} if self.left else None
+
+    quantize_static(
+        model, str(path), OneBatch(), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"],
+        per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+    )  # fmt: skip
+    return str(path)
+
+
+def test_int8_runs_in_eight_bits(tmp_path):
+    network = replace(POSE, input_size=(32, 64), onnx=quantised(tmp_path / "pose.onnx"))
+    session = backends.load(network, INT8, 1)
+    assert set(session.provenance()["layers"]) <= {"u8", "i8"}
+    batch = random_batch(network, 2)
+    expected = onnxruntime.InferenceSession(network.onnx, providers=["CPUExecutionProvider"])
+    values = expected.run(["simcc_x"], {"input": batch})[0]
+    found = session.run(batch)["simcc_x"]
+    assert np.abs(found - values).max() < 0.05 * np.abs(values).max()
+    with pytest.raises(PoseBenchError, match=r"pose\.onnx: OpenVINO runs layers in [iu]8"):
+        backends.load(network, FP32, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("INFERENCE_PRECISION_HINT", "bf16", "asked OpenVINO for f32, it computes in bf16"),
+        ("INFERENCE_NUM_THREADS", 7, "asked OpenVINO for 1 threads, it runs 7"),
+    ],
+)
+def test_what_was_asked_for_is_asserted(name, value, message, demo_onnx, monkeypatch):
+    import openvino
+
+    real = openvino.CompiledModel.get_property
+
+    def get_property(self, key):
+        if key != name:
+            return real(self, key)
+        return openvino.Type.bf16 if value == "bf16" else value
+
+    monkeypatch.setattr(openvino.CompiledModel, "get_property", get_property)
+    with pytest.raises(PoseBenchError, match=message):
+        backends.load(replace(POSE, onnx=demo_onnx["pose"]), FP32, 1)
+
+
+def test_files_of_another_interface_are_refused(demo_onnx, tmp_path):
+    with pytest.raises(PoseBenchError, match=r"a detector must have the outputs boxes \+ scores"):
+        backends.load(replace(DETECTOR, onnx=demo_onnx["pose"]), FP32, 1)
+    with pytest.raises(PoseBenchError, match=r"expected one input \[N, 3, 128, 96\]"):
+        backends.load(replace(POSE, onnx=demo_onnx["pose"], input_size=(96, 128)), FP32, 1)
+    (tmp_path / "junk.onnx").write_bytes(b"no ONNX")
+    with pytest.raises(PoseBenchError, match=r"junk\.onnx: OpenVINO cannot load this pose"):
+        backends.load(replace(POSE, onnx=str(tmp_path / "junk.onnx")), FP32, 1)
+
+
+def test_without_openvino_the_reason_is_given(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(Unavailable, match="openvino is not installed"):
+        backends.load(POSE, FP32, 1)
