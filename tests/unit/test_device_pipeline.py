@@ -310,6 +310,7 @@ def test_on_a_gpu_the_stages_are_between_events(monkeypatch):
 def test_an_artifact_with_images_on_the_device_gets_it(monkeypatch):
     monkeypatch.setattr(networks.backends, "load", lambda *_: OnDevice(None))
     monkeypatch.setattr(networks, "network", lambda *_: None)
+    monkeypatch.setattr(networks, "backend_options", lambda *_: None)
     size = {"input_size": [320, 320]}
     config = {"models": {"detector": size, "pose": size}, "pipeline": {}}
     onnx = {"detector": None, "pose": None}
