@@ -304,6 +304,14 @@ def test_on_a_gpu_the_stages_are_between_events(monkeypatch):
     assert clock.device_ms == {"detect": 10}
 
 
+def test_the_pipeline_on_the_host_passes_the_networks_time_on_a_gpu_on(host, scenes, monkeypatch):
+    monkeypatch.setattr(host.detector, "device_ms", 2.5, raising=False)
+    monkeypatch.setattr(host.pose, "device_ms", 1.5, raising=False)
+    many = np.tile(np.float32([[40, 30, 160, 300]]), (33, 1))
+    monkeypatch.setattr(host, "always_detect", True)
+    assert host(scenes[0], many).device_ms == {"detect": 2.5, "pose": 3.0}  # two batches of persons
+
+
 # --------------------------------------------------------------------------------------- where it is used
 
 
