@@ -304,12 +304,21 @@ def test_on_a_gpu_the_stages_are_between_events(monkeypatch):
     assert clock.device_ms == {"detect": 10}
 
 
+def test_the_pipeline_on_the_host_passes_the_networks_time_on_a_gpu_on(host, scenes, monkeypatch):
+    monkeypatch.setattr(host.detector, "device_ms", 2.5, raising=False)
+    monkeypatch.setattr(host.pose, "device_ms", 1.5, raising=False)
+    many = np.tile(np.float32([[40, 30, 160, 300]]), (33, 1))
+    monkeypatch.setattr(host, "always_detect", True)
+    assert host(scenes[0], many).device_ms == {"detect": 2.5, "pose": 3.0}  # two batches of persons
+
+
 # --------------------------------------------------------------------------------------- where it is used
 
 
 def test_an_artifact_with_images_on_the_device_gets_it(monkeypatch):
     monkeypatch.setattr(networks.backends, "load", lambda *_: OnDevice(None))
     monkeypatch.setattr(networks, "network", lambda *_: None)
+    monkeypatch.setattr(networks, "backend_options", lambda *_: None)
     size = {"input_size": [320, 320]}
     monkeypatch.setattr(networks, "backend_options", lambda *_: None)
     config = {"models": {"detector": size, "pose": size}, "pipeline": {}}

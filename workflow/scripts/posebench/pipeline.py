@@ -327,7 +327,7 @@ class Pipeline:
         else:
             bbox_scores = np.ones(len(bboxes), np.float32)
         keypoints, keypoint_scores = self.estimate(image, bboxes, clock)
-        return Persons(bboxes, bbox_scores, keypoints, keypoint_scores, clock.ms)
+        return Persons(bboxes, bbox_scores, keypoints, keypoint_scores, clock.ms, clock.device_ms)
 
 
 def detector_work(pipeline: Pipeline, image: np.ndarray) -> dict:
