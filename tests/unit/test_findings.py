@@ -30,9 +30,7 @@ def test_findings_of_a_full_study():
 def test_the_floor_and_the_host_overhead_are_told():
     limits = {"cpu": fake_limits(fp32=1e11, copy=1e12)}
     found = findings([fake_latency(name) for name in STUDY_BENCHMARKS], limits=limits)
-    assert found["floor"].startswith(
-        "Of 2 detect+pose rows with a floor, ONNX Full CPU comes closest to it: "
-    )
+    assert found["floor"].startswith("Of the detect+pose rows ONNX Full CPU comes closest to its floor: ")
     assert "× the 25 ms that" in found["floor"]
     assert (
         found["overhead"].startswith("In TensorRT Full FP16 the networks take")

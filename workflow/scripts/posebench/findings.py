@@ -95,7 +95,7 @@ def _floor(rows: dict) -> str | None:
         return None
     best = min(ran, key=_times_floor)
     return (
-        f"Of {len(ran)} detect+pose rows with a floor, {best['title']} comes closest to it: "
+        f"Of the detect+pose rows {best['title']} comes closest to its floor: "
         f"{best['times_floor']:.1f}× the {best['floor_ms']:.3g} ms that the networks' arithmetic and memory "
         "traffic need at this machine's best measured rates."
     )
