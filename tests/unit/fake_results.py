@@ -59,7 +59,6 @@ def fake_latency(name: str, ran: bool = True, runs: int = 200, **changes) -> dic
         "persons": 3 if ran else None,
         "latency_ms": samples.tolist(),
         "stages_ms": {key: (samples * share).tolist() for key, share in shares.items()} if ran else {},
-        "stages_from": "timed runs",
         "device_ms": _on_device(samples, shares) if ran and row.artifact.device == "cuda" else {},
         "measured_under": [fake_state(row.artifact.device)] if ran else [],
         "provenance": {

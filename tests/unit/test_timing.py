@@ -23,7 +23,7 @@ class FakePipeline:
 
     def __call__(self, image, bboxes=None):
         self.calls += 1
-        stages = dict.fromkeys(STAGES, 2.0 if getattr(self, "split_stages", False) else 1.0)
+        stages = dict.fromkeys(STAGES, 1.0)
         arrays = (np.zeros((2, 4)), np.zeros(2), np.zeros((2, 17, 2)), np.zeros((2, 17)))
         return Persons(*arrays, stages, dict(self.device_ms))
 
@@ -50,15 +50,6 @@ def test_times_on_the_gpu_stand_beside_those_of_the_wall():
     figures = timing.measure(FakePipeline({"detect": 0.5, "pose": 0.25}), IMAGE, None, protocol())
     assert figures["device_ms"] == {"detect": [0.5] * 7, "pose": [0.25] * 7}
     assert len(figures["latency_ms"]) == 7
-
-
-def test_a_pipeline_that_must_wait_to_time_its_stages_is_run_again_for_them():
-    pipeline = FakePipeline()
-    pipeline.split_stages = False
-    figures = timing.measure(pipeline, IMAGE, None, protocol())
-    assert pipeline.calls == 3 + 7 + 7 and pipeline.split_stages is False
-    assert figures["stages_from"] == "separate runs"
-    assert figures["stages_ms"]["pose"] == [2.0] * 7
 
 
 # -------------------------------------------------------------------------------------------------- warm-up

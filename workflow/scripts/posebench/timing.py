@@ -20,8 +20,6 @@ WINDOW = 10
 STABLE_SHARE = 0.03
 # No warm-up goes on for longer, except for the runs that the config asks for at least.
 MAX_WARMUP_S = 60.0
-# Runs of the second pass, see measure.
-SPLIT_RUNS = 100
 
 
 def measure(
@@ -33,10 +31,6 @@ def measure(
 ) -> dict:
     """Warm the pipeline up, then time it on one image.
 
-    A pipeline that must wait for the device between its stages in order to time them would be slower for
-    it. Such a one has the attribute `split_stages`: the timed runs are made with False, then up to SPLIT_RUNS
-    with True, for the stages alone.
-
     Args:
         pipeline: detect+pose, or pose only when `bboxes` is given.
         image: uint8 BGR [H, W, 3].
@@ -46,7 +40,7 @@ def measure(
 
     Returns:
         {"persons": N of the last run, "latency_ms": [runs] wall clock around the whole call,
-        "stages_ms": {stage: [runs]}, "stages_from": "timed runs" or "separate runs",
+        "stages_ms": {stage: [runs]},
         "device_ms": {"detect", "pose": [runs]} of the networks on the GPU, {} on the CPU,
         "measured_under": [{"warm_up", "host", "memory", "gpu"}] as in latency.schema.yaml}.
     """
@@ -71,20 +65,11 @@ def measure(
         )
     if monitor:
         monitor.sample(force=True)
-    of_stages = done
-    separate = hasattr(pipeline, "split_stages")
-    if separate:
-        pipeline.split_stages = True
-        try:
-            of_stages = [run() for _ in range(min(SPLIT_RUNS, protocol["runs"]))]
-        finally:
-            pipeline.split_stages = False
     on_device = dict.fromkeys(name for _, _, device_ms, _ in done for name in device_ms)
     return {
         "persons": done[-1][-1],
         "latency_ms": [latency_ms for latency_ms, *_ in done],
-        "stages_ms": {stage: [stages_ms[stage] for _, stages_ms, *_ in of_stages] for stage in STAGES},
-        "stages_from": "separate runs" if separate else "timed runs",
+        "stages_ms": {stage: [stages_ms[stage] for _, stages_ms, *_ in done] for stage in STAGES},
         "device_ms": {name: [device_ms.get(name, 0.0) for *_, device_ms, _ in done] for name in on_device},
         "measured_under": [
             {
