@@ -8,12 +8,13 @@ import demo_models
 import numpy as np
 import pytest
 import torch
+from demo_models import DETECTOR, POSE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from posebench import backends, device_pipeline, networks, pipeline
 from posebench import device_ops as ops
-from posebench import device_pipeline, networks, pipeline
 from posebench.device_pipeline import DevicePipeline, Timeline
 from posebench.errors import PoseBenchError, Unavailable
 from posebench.pipeline import Settings, StageClock
@@ -250,6 +251,19 @@ def test_many_images_are_one_batch_and_give_what_each_gives_alone(device, scenes
     for image, image_boxes, ours in zip(scenes, boxes, found, strict=True):
         for one, other in zip(ours, device.estimate(image, image_boxes), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_it_runs_on_the_sessions_that_take_tensors(host, scenes):
+    artifact = Artifact("pytorch", "cpu", images="device")
+    sessions = [backends.load(network, artifact, 1) for network in (DETECTOR, POSE)]
+    real = DevicePipeline(*sessions, DETECTOR.input_size, POSE.input_size, host.settings, "cpu")
+    ours, theirs = real(scenes[1]), host(scenes[1])
+    assert len(ours) == len(theirs) > 0
+    np.testing.assert_allclose(ours.bboxes, theirs.bboxes, atol=1e-2)
+    assert abs(ours.keypoints - theirs.keypoints).max() < 0.1
+    boxes = [ours.bboxes, ours.bboxes[:1]]
+    found = real.run_batch([scenes[1], scenes[0]], boxes)
+    np.testing.assert_allclose(found[0][0], ours.keypoints, atol=1e-2)
 
 
 def test_images_of_other_shapes_leave_nothing_behind(device, scenes):
