@@ -152,6 +152,10 @@ def test_an_unsupported_operator_is_named(trt, operator, domain, message, tmp_pa
     with pytest.raises(PoseBenchError, match=message):
         engines.ensure(network, replace(RTX, engines=str(tmp_path)))
     assert not list(tmp_path.glob("*.engine"))
+    # The rule tells it and ends well: the rest of the study goes on.
+    record = engines.role_record(network, replace(RTX, engines=str(tmp_path)))
+    results.write_json(tmp_path / "record.json", record, engines.SCHEMA)
+    assert record["status"] == "not run" and operator in record["reason"]
 
 
 @pytest.mark.parametrize("content", [b"not an ONNX file", b""])

@@ -19,6 +19,7 @@ from posebench.backends import base
 from posebench.coco import filter_person_images
 from posebench.errors import PoseBenchError
 from posebench.parity_tables import PARITY_COLUMNS, parity_markdown, parity_table
+from posebench.study import ARTIFACTS
 
 ON_CPU = "onnxruntime_cpu_fp32"
 ON_GPU = ["onnxruntime_cuda_fp32", "pytorch_cuda_fp32", "tensorrt_cuda_fp16"]
@@ -278,7 +279,7 @@ def test_gates(changes, failed):
 # ---------------------------------------------------------------------------------------------- the table
 
 
-@pytest.mark.parametrize("artifact", [ON_CPU, *ON_GPU])
+@pytest.mark.parametrize("artifact", ARTIFACTS)
 @pytest.mark.parametrize("changes", [{}, {"failed": GATES}, {"reason": "no CUDA device"}])
 def test_fakes_fit_the_schema(artifact, changes, tmp_path):
     write(tmp_path / "fake.json", fake_parity(artifact, **changes))

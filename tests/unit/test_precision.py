@@ -242,6 +242,44 @@ def test_records_fit_the_schema(kind, demo_onnx, demo_fp16, int8, tmp_path):
     assert record["source_sha256"] != record["onnx_sha256"]
 
 
+def test_a_file_of_an_old_operator_set(tmp_path):
+    """As users bring them: there, axes are attributes, and a tensor has one scale."""
+    weights = {"first": np.random.default_rng(0).standard_normal((7, 3, 3, 3)).astype(np.float32)}
+    weights |= {f"same{index}": np.eye(7, dtype=np.float32)[..., None, None] for index in range(5)}
+    nodes, name = [], "input"
+    for index, key in enumerate(weights):
+        nodes.append(
+            helper.make_node("Conv", [name, key], [f"c{index}"], kernel_shape=weights[key].shape[2:])
+        )
+        name = f"c{index}"
+    nodes.append(helper.make_node("Sigmoid", [name], ["scores"]))
+    graph = helper.make_graph(
+        nodes,
+        "old",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 320, 320])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 7, 318, 318])],
+        [numpy_helper.from_array(np.ascontiguousarray(array), key) for key, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
+    source = tmp_path / "old.onnx"
+    onnx.save(model, str(source))
+    batch = np.random.default_rng(1).standard_normal((1, 3, 320, 320)).astype(np.float32)
+
+    class OneBatch:
+        def __init__(self):
+            self.left = [batch]
+
+        def get_next(self):
+            return {"input": self.left.pop()} if self.left else None
+
+    expected = run(str(source), batch)[0]
+    precision.convert_fp16(source, tmp_path / "fp16.onnx")
+    half = onnx_half.rounded(onnx.load(str(tmp_path / "fp16.onnx")))
+    assert 0 < np.abs(run(half, batch)[0] - expected).max() < 0.01
+    precision.convert_int8(source, tmp_path / "int8.onnx", OneBatch())
+    assert 0 < np.abs(run(str(tmp_path / "int8.onnx"), batch)[0] - expected).max() < 0.1
+
+
 def test_bad_files_are_named(tmp_path):
     (tmp_path / "junk.onnx").write_bytes(b"no ONNX")
     with pytest.raises(PoseBenchError, match=r"junk\.onnx: not a valid ONNX file"):

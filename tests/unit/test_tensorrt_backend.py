@@ -325,6 +325,17 @@ def test_another_gpu_or_no_library(options, message, monkeypatch, tmp_path):
         )
 
 
+def test_an_engine_that_cannot_be_built_is_a_reason(monkeypatch):
+    def ensure(network, options):
+        raise PoseBenchError("the operator Frobnicate is not supported")
+
+    monkeypatch.setattr(tensorrt, "require_cuda", lambda: None)
+    monkeypatch.setattr(engines, "gpu", lambda: engines.Gpu("Fake", "8.9"))
+    monkeypatch.setattr(engines, "ensure", ensure)
+    with pytest.raises(Unavailable, match="the operator Frobnicate is not supported"):
+        tensorrt.load(NETWORK, Artifact("tensorrt", "cuda", "fp16"), 1, base.Options())
+
+
 def test_an_engine_that_the_library_refuses(monkeypatch, tmp_path):
     class Runtime:
         def __init__(self, logger):

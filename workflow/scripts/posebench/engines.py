@@ -171,11 +171,19 @@ def ensure(network: Network, options: Options, card: Gpu | None = None) -> dict:
 
 
 def role_record(network: Network, options: Options) -> dict:
-    """Return the record of a run's engine for results/<run>/engines/<role>.json; it says so where none is."""
+    """Return the record of a run's engine for results/<run>/engines/<role>.json; it says why there is none.
+
+    That of a file at fault too: the rows of other runtimes go on.
+    """
     try:
         return ensure(network, options)
-    except Unavailable as error:
-        log.warning("%s: not built: %s", network.role, error)
+    except (PoseBenchError, Unavailable) as error:
+        log.log(
+            logging.WARNING if isinstance(error, Unavailable) else logging.ERROR,
+            "%s: not built: %s",
+            network.role,
+            error,
+        )
         return {
             "schema_version": SCHEMA_VERSION,
             "kind": "engine",
@@ -226,6 +234,11 @@ def parse(trt, builder, logger, network: Network):
         raise PoseBenchError(
             f"{network.onnx}: {trt.__name__} {trt.__version__} cannot read this {network.role}: "
             f"a network with {definition.num_inputs} inputs, expected one"
+        )
+    outputs = {definition.get_output(index).name for index in range(definition.num_outputs)}
+    if "dets" in outputs:
+        raise PoseBenchError(
+            f"{network.onnx}: has NMS inside, which TensorRT does not run: export it with boxes and scores"
         )
     return definition, parser
 

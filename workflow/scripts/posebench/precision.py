@@ -203,6 +203,8 @@ def convert_int8(source, path, batches: Batches) -> dict:
     model = read_onnx(source)
     decoding = decoding_nodes(model)
     kept = [*decoding, *_sensitive_convolutions(model, decoding)]
+    # Operator sets before 13 have one scale per tensor only.
+    old = any(entry.domain in ("", "ai.onnx") and entry.version < 13 for entry in model.opset_import)
     batches.input_name = model.graph.input[0].name
     with atomic_path(path) as temporary:
         try:
@@ -212,7 +214,7 @@ def convert_int8(source, path, batches: Batches) -> dict:
                 batches,
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
-                per_channel=True,
+                per_channel=not old,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=kept,

@@ -27,6 +27,8 @@ def rounded(model):
         for value in inferred.graph.value_info
         if value.type.tensor_type.elem_type == TensorProto.FLOAT16
     }
+    # Since operator set 13 the axes are an input.
+    old = any(entry.domain in ("", "ai.onnx") and entry.version < 13 for entry in model.opset_import)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     nodes = []
@@ -39,8 +41,12 @@ def rounded(model):
                     ("Unsqueeze", f"{name}_exact", f"{name}_moved"),
                     ("Squeeze", f"{name}_moved", name),
                 ):
-                    nodes.append(helper.make_node(kind, [source, "first_axis"], [result]))
+                    if old:
+                        nodes.append(helper.make_node(kind, [source], [result], axes=[0]))
+                    else:
+                        nodes.append(helper.make_node(kind, [source, "first_axis"], [result]))
     del copy.graph.node[:], copy.graph.value_info[:]
     copy.graph.node.extend(nodes)
-    copy.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), "first_axis"))
+    if not old:
+        copy.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), "first_axis"))
     return copy
