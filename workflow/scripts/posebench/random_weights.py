@@ -87,10 +87,11 @@ def write(network: Network, seed: int, images: list[np.ndarray], path) -> None:
 def settle(model, network: Network, images: list[np.ndarray]) -> None:
     """Give the layers the statistics that training would have given them, from some images.
 
-    With PyTorch's first values the signal fades from layer to layer. So each batch norm takes the mean and
-    the variance of what it sees, and the detector's last layers are scaled: about CANDIDATES scores of the
-    first image come out above SCORE, of boxes about 2 x BOX_STRIDES strides wide, which overlap: NMS has its
-    usual work there. On other images it may have none, or much more: such a network answers to colours above all.
+    With PyTorch's first values the signal fades from layer to layer. So each batch norm takes the mean
+    and the variance of what it sees, and the detector's last layers are scaled: about CANDIDATES scores
+    of the first image come out above SCORE, of boxes about 2 x BOX_STRIDES strides wide, which overlap:
+    NMS has its usual work there. On other images it may have none, or much more: such a network answers
+    to colours above all.
     """
     import torch
 
