@@ -18,6 +18,7 @@ CHOSEN = [*STUDY_CONDITIONS, *COCO_C]
 TABLES = [
     "benchmark",
     "machine",
+    "peers",
     "robustness",
     "protocols",
     "accuracy",
@@ -26,7 +27,7 @@ TABLES = [
     "parity",
     "batches",
 ]
-FIGURES = ("latency", "robustness", "loss", "calibration", "coco_c", "batches")
+FIGURES = ("latency", "peers", "robustness", "loss", "calibration", "coco_c", "batches")
 GRIDS = ("conditions", "images", "coco_c")
 ROBUSTNESS_COLUMNS = (
     "condition suite images images_detected detection_rate detection_rate_low detection_rate_high "
@@ -135,6 +136,18 @@ def test_benchmark_table(demo):
         assert table.loc["onnx_full_cpu", "speedup_against"] == "pytorch_full_cpu"
         assert table.loc["onnx_pose_cpu", "speedup_against"] == "pytorch_pose_cpu"
         assert table.loc["pytorch_full_cpu", "speedup"] == pytest.approx(1)
+
+
+def test_the_pipeline_was_timed_beside_other_programs(demo):
+    record = json.loads((demo.run / "peers.json").read_text())
+    ways = {way["way"]: way for way in record["ways"]}
+    assert all(way["status"] == "ok" for way in ways.values()), {
+        name: way["reason"] for name, way in ways.items()
+    }
+    assert all(len(row["latency_ms"]) == record["rounds"] for row in ways["ours"]["rows"])
+    assert {row["persons"] for row in ways["mmpose"]["rows"]} == {1, 2}
+    # The same networks in the same boxes; the study's way gives them another input.
+    assert ways["mmpose"]["agreement"]["px_p95"] < 0.1 < ways["study"]["agreement"]["px_p95"]
 
 
 def test_nothing_runs_beside_a_measurement(demo):

@@ -11,13 +11,12 @@ for ROLE in RANDOM_ROLES:
         name:
             f"make_random_{ROLE}"
         input:
-            lib=[
-                *LIB_SCENES,
-                *expand(
-                    "workflow/scripts/posebench/{name}.py",
-                    name=["random_weights", "models", "openmmlab", "pipeline"],
-                ),
-            ],
+            images=images_dir(),
+            person_images=person_images_file(),
+            lib=expand(
+                "workflow/scripts/posebench/{name}.py",
+                name=["random_weights", "models", "openmmlab", "pipeline"],
+            ),
         output:
             checkpoint=f"{RUN}/models/{ROLE}_random.pth",
         log:
@@ -31,6 +30,7 @@ for ROLE in RANDOM_ROLES:
             role=ROLE,
             model=config["models"][ROLE],
             seed=config["seed"],
+            image=config["benchmark"]["image"],
         message:
             f"Draw random weights for the {ROLE}: timing only"
         script:

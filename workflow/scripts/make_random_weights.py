@@ -1,11 +1,15 @@
 """Draw the random weights of one network: timing only."""
 
 from posebench import logs, random_weights
+from posebench.coco import find_entry, read_entry
 from posebench.networks import network
+from posebench.results import read_json
 
 log = logs.start(snakemake.log[0])
-target = snakemake.output.checkpoint
-random_weights.write(
-    network(snakemake.config["models"], snakemake.params.role), snakemake.params.seed, target
-)
+given, params, target = snakemake.input, snakemake.params, snakemake.output.checkpoint
+entries = read_json(given.person_images)["images"]
+first = find_entry(entries, params.image or entries[0]["file_name"], "benchmark.image")
+others = [entry for entry in entries if entry["id"] != first["id"]][: random_weights.IMAGES - 1]
+images = [read_entry(given.images, entry) for entry in (first, *others)]
+random_weights.write(network(snakemake.config["models"], params.role), params.seed, images, target)
 log.info("%s: written", target)

@@ -8,6 +8,7 @@ import copy
 
 import numpy as np
 
+from posebench import pipeline
 from posebench.backends.base import Network
 from posebench.errors import PoseBenchError
 from posebench.results import atomic_path
@@ -17,14 +18,16 @@ NOTICE = (
     "Random weights, timing only: these numbers say how fast the networks are, not how well they see. "
     "Poses are estimated in annotated boxes."
 )
-# Of a drawn scene so many boxes have a score above SCORE, as of a trained detector in a busy street.
+# Of the measured image so many boxes have a score above SCORE, as of a trained detector in a busy street.
 CANDIDATES, SCORE = 100, 0.1
 # Largest distance of the detector's scores from 0, before sigmoid and bias; the sides of its boxes from their
 # centre in strides, and the largest distance of their logarithm from that (no exponential: of themselves).
 # The largest, not the standard deviation: the tails are long.
 LOGIT_MAX, BOX_STRIDES, BOX_MAX = 4.0, 3.0, 0.7
-# Scenes from which the statistics of the networks' inside are taken.
-SCENES = 8
+# Scale of every batch norm: with 1 the activations bend more, and layer after layer enlarges rounding errors.
+NORM_SCALE = 0.5
+# Images from which the statistics of the networks' inside are taken.
+IMAGES = 8
 
 
 def roles(config: dict) -> list[str]:
@@ -62,10 +65,11 @@ def refusal(what: str, random_roles: list[str]) -> str:
     )
 
 
-def write(network: Network, seed: int, path) -> None:
+def write(network: Network, seed: int, images: list[np.ndarray], path) -> None:
     """Write a PyTorch checkpoint of random weights, {"state_dict", "meta"}; it appears whole or not at all.
 
-    It depends on the network's config and the seed only, and on the versions of the libraries that draw it.
+    images: uint8 BGR [H, W, 3] each, the one that is to be measured first, see settle. The weights depend on
+    the network's config, the seed and the images only, and on the versions of the libraries that draw them.
     """
     import torch
 
@@ -74,19 +78,20 @@ def write(network: Network, seed: int, path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = models.init_model(network)
-        settle(model, network, seed)
+        settle(model, network, images)
     meta = {"weights": "random", "seed": seed, "config": network.config}
     with atomic_path(path) as temporary:
         torch.save({"state_dict": model.state_dict(), "meta": meta}, temporary)
 
 
-def settle(model, network: Network, seed: int) -> None:
-    """Give the layers the statistics that training would have given them, from a few drawn scenes.
+def settle(model, network: Network, images: list[np.ndarray]) -> None:
+    """Give the layers the statistics that training would have given them, from some images.
 
-    With PyTorch's first values the signal fades from layer to layer. So each batch norm takes the mean and
-    the variance of what it sees, and the detector's last layers are scaled: in the mean CANDIDATES of a
-    scene's scores come out above SCORE, of boxes about 2 x BOX_STRIDES strides wide, which overlap: NMS has
-    its usual work.
+    With PyTorch's first values the signal fades from layer to layer. So each batch norm takes the mean
+    and the variance of what it sees, and the detector's last layers are scaled: about CANDIDATES scores
+    of the first image come out above SCORE, of boxes about 2 x BOX_STRIDES strides wide, which overlap:
+    NMS has its usual work there. On other images it may have none, or much more: such a network answers
+    to colours above all.
     """
     import torch
 
@@ -94,7 +99,7 @@ def settle(model, network: Network, seed: int) -> None:
     norms = [layer for layer in model.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)]
     hooks = [layer.register_forward_pre_hook(_take_statistics) for layer in norms]
     with torch.no_grad():
-        features = model.backbone(torch.from_numpy(_inputs(network, seed)))
+        features = model.backbone(torch.from_numpy(_inputs(network, images)))
         if network.role == "detector":
             outputs = _settle_head(model.bbox_head, model.neck(features))
         else:
@@ -106,10 +111,11 @@ def settle(model, network: Network, seed: int) -> None:
 
 
 def _take_statistics(layer, inputs) -> None:
-    """Set mean and variance of a batch norm to those of its input, float32 [N, channels, height, width]."""
+    """Set a batch norm to the mean and variance of its input, float32 [N, channels, height, width]."""
     variance, mean = inputs[0].transpose(0, 1).flatten(1).var(1), inputs[0].mean((0, 2, 3))
     layer.running_mean.copy_(mean)
-    # A channel that is quiet on these scenes would be deafening on another image.
+    layer.weight.fill_(NORM_SCALE)
+    # A channel that is quiet on these images would be deafening on another image.
     layer.running_var.copy_(variance.clamp(min=float(variance.mean())))
 
 
@@ -125,8 +131,8 @@ def _settle_head(head, features) -> tuple:
     sides = torch.cat([(level / stride).flatten() for level, stride in zip(levels[1], strides, strict=True)])
     sides, usual = (sides.log(), np.log(BOX_STRIDES)) if head.exp_on_reg else (sides, BOX_STRIDES)
     gain = LOGIT_MAX / scores.abs().max()
-    count = min(CANDIDATES * len(features[0]), len(scores))
-    least = (gain * scores).topk(count).values[-1]
+    first = torch.cat([level[0].flatten() for level in levels[0]])
+    least = (gain * first).topk(min(CANDIDATES + 1, len(first))).values[-1]
     for layer in head.rtm_cls:
         layer.weight.mul_(gain)
         layer.bias.fill_(float(np.log(SCORE / (1 - SCORE)) - least))
@@ -136,20 +142,14 @@ def _settle_head(head, features) -> tuple:
     return scores, sides
 
 
-def _inputs(network: Network, seed: int) -> np.ndarray:
-    """Return drawn scenes as the network takes them, float32 [N, 3, height, width]."""
-    from posebench import pipeline
-    from posebench.scenes import render_scene
-
+def _inputs(network: Network, images: list[np.ndarray]) -> np.ndarray:
+    """Return whole images as the network takes them, float32 [N, 3, height, width]."""
     inputs = []
-    for index in range(SCENES):
-        image, *_ = render_scene(seed=seed, index=index, persons=1 + index % 5)
+    for image in images:
         if network.role == "detector":
             inputs.append(pipeline.detector_input(image, network.input_size)[0])
             continue
         height, width = image.shape[:2]
-        whole = np.array([[0, 0, width, height]], np.float32)
-        inputs.append(
-            pipeline.pose_input(image, *pipeline.padded_box(whole, network.input_size), network.input_size)
-        )
+        box = pipeline.padded_box(np.array([[0, 0, width, height]], np.float32), network.input_size)
+        inputs.append(pipeline.pose_input(image, *box, network.input_size))
     return np.concatenate(inputs)
