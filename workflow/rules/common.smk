@@ -110,15 +110,6 @@ wildcard_constraints:
     role="|".join(ROLES),
 
 
-# What is compared with PyTorch: each once, whatever number of rows run it, and the FP16 files where one does.
-CHOSEN_ARTIFACTS = {BENCHMARKS[benchmark].artifact: None for benchmark in config["benchmarks"]}
-if any(artifact.onnx_precision == "fp16" for artifact in CHOSEN_ARTIFACTS):
-    CHOSEN_ARTIFACTS[FP16_FILE] = None
-ARTIFACTS = [artifact.name for artifact in CHOSEN_ARTIFACTS if artifact != SOURCE]
-# Devices of the latency table.
-DEVICES = list(dict.fromkeys(artifact.device for artifact in CHOSEN_ARTIFACTS))
-
-
 def measuring_threads():
     """All cores, so that nothing runs beside a measurement; on a cluster, with a node alone, what it uses."""
     # A job on a cluster must ask for as much inside its allocation as it was given.
