@@ -29,9 +29,9 @@ from posebench.pipeline import (
 
 VARIANTS = ("detect+pose", "pose only")
 OURS = "ours"
-WARMUP = 2  # rounds before those that count
-# The threads of ONNX Runtime and PyTorch go on spinning for up to some 50 ms after a call.
-PAUSE_S = 0.05
+WARMUP = 1  # rounds before those that count
+# The threads of ONNX Runtime and PyTorch go on spinning for some milliseconds after a call.
+PAUSE_S = 0.03
 MIN_ROUNDS = 6  # for an interval
 SIDE_BY_SIDE_PX = 1.0  # boxes may lie so far outside of an image
 
