@@ -54,6 +54,7 @@ def test_the_section_has_all_parts_in_order():
             "| table of benchmark |",
             "(pictures/latency.png)",
             "| table of machine |",
+        "| table of batches |",
             "### Two protocols",
             "| table of protocols |",
             "### Robustness",
@@ -88,6 +89,7 @@ def test_long_parts_are_folded_away():
     folded = re.findall(r"<details>\n<summary>.*?</summary>\n\n(.*?)\n\n</details>", text, re.DOTALL)
     assert [part.split("\n")[0] for part in folded] == [
         "| table of machine |",
+        "| table of batches |",
         "| table of accuracy |",
         "| table of loss |",
         f"![{readme.PICTURES['images']}](pictures/images.png)",

@@ -107,6 +107,8 @@ rule write_readme:
         **{f"{FIGURE}_picture": with_trained_weights(f"{RUN}/figures/{FIGURE}.png") for FIGURE in FIGURES},
         latency_picture=rules.plot_latency.output.figure,
         peers_picture=rules.plot_peers.output.figure,
+        batches_md=rules.show_batches.output.md,
+        batches_picture=rules.show_batches.output.figure,
         latency=benchmark_files(),
         parity=parity_files(),
         peers=rules.measure_peers.output.peers,

@@ -16,6 +16,7 @@ from posebench.tables import DASH, cell, machines, markdown, percent, read_recor
 
 PICTURES = {  # name -> alternative text
     "latency": "Latency of every benchmark row: all samples, median and 95th percentile",
+    "batches": "Images per second by persons in an image, and by images in a batch, with 95 % intervals",
     "peers": "Time of other programs against posebench's, by number of persons, with 95 % intervals",
     "robustness": "Detection rate, keypoint AP and mean confidence by image condition, with 95 % intervals",
     "loss": "Keypoint AP by image condition, and what of it the detector and the pose network lost",
@@ -26,7 +27,10 @@ PICTURES = {  # name -> alternative text
     "corruptions": "One scene in every corruption and severity of COCO-C",
 }
 # In the order in which they stand.
-TABLES = ("benchmark", "machine", "peers", "protocols", "robustness", "accuracy", "loss", "suites", "parity")
+TABLES = (
+    "benchmark", "machine", "peers", "batches",
+    "protocols", "robustness", "accuracy", "loss", "suites", "parity",
+)  # fmt: skip
 # Findings that are told in a section of their own; all others are key findings.
 PLACES = {
     "protocols": ("protocols",),
@@ -62,43 +66,46 @@ def section(
     placed = {name for names in PLACES.values() for name in names}
     told = {finding["id"]: cell(finding["text"]) for finding in findings}
     key = [text for name, text in told.items() if name not in placed] or ["Nothing was measured."]
-    here = {place: _listed(told[name] for name in names if name in told) for place, names in PLACES.items()}
+    here = {place: bullets(told[name] for name in names if name in told) for place, names in PLACES.items()}
     parts = [
         f"> **Note:** {notice}" if notice else "",
         f"{mark} Latency",
         tables["benchmark"],
-        _picture("latency", links),
-        _folded("What the rows were measured under", tables["machine"]),
+        picture("latency", links),
+        folded("What the rows were measured under", tables["machine"]),
         f"{mark} Beside other programs",
         tables["peers"],
-        _picture("peers", links),
+        picture("peers", links),
+        f"{mark} Persons and batches",
+        picture("batches", links),
+        folded("Every point of it", tables["batches"]),
         f"{mark} Two protocols",
         protocols_text(pipeline),
         here["protocols"],
         tables["protocols"],
         f"{mark} Robustness",
         tables["robustness"],
-        _picture("robustness", links),
-        _folded("Every score of every condition", tables["accuracy"]),
+        picture("robustness", links),
+        folded("Every score of every condition", tables["accuracy"]),
         f"{mark} Where the loss comes from",
         here["loss"],
-        _picture("loss", links),
-        _folded("The loss of every condition in numbers", tables["loss"]),
+        picture("loss", links),
+        folded("The loss of every condition in numbers", tables["loss"]),
         f"{mark} COCO-C",
         here["coco_c"],
         tables["suites"],
-        _picture("coco_c", links),
+        picture("coco_c", links),
         f"{mark} Calibration",
         here["calibration"],
-        _picture("calibration", links),
+        picture("calibration", links),
         f"{mark} Parity",
         tables["parity"],
         f"{mark} Key findings",
-        _listed(key),
+        bullets(key),
         f"{mark} What the conditions look like",
-        _picture("conditions", links),
-        _folded("More images in every condition", _picture("images", links)),
-        _folded("The corruptions of COCO-C", _picture("corruptions", links)),
+        picture("conditions", links),
+        folded("More images in every condition", picture("images", links)),
+        folded("The corruptions of COCO-C", picture("corruptions", links)),
         f"{mark} Beside the published numbers\n\n{published.strip()}" if published else "",
         f"{mark} How these numbers were made",
         markdown([{"": key, " ": text} for key, text in facts.items()], {"": "left", " ": "left"}),
@@ -153,15 +160,18 @@ def protocols_text(pipeline: dict) -> str:
     )
 
 
-def _listed(texts) -> str:
+def bullets(texts) -> str:
+    """Return a Markdown list."""
     return "\n".join(f"- {text}" for text in texts)
 
 
-def _folded(summary: str, text: str) -> str:
+def folded(summary: str, text: str) -> str:
+    """Return text that is shown at a click on its summary."""
     return f"<details>\n<summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
-def _picture(name: str, links: dict[str, str]) -> str:
+def picture(name: str, links: dict[str, str]) -> str:
+    """Return one of PICTURES."""
     return f"![{PICTURES[name]}]({links[name]})"
 
 

@@ -1,10 +1,10 @@
 """The results as one Markdown section where only times were measured: the models have random weights."""
 
-from posebench.readme import _folded, _listed, _picture, without_repeats
+from posebench.readme import bullets, folded, picture, without_repeats
 from posebench.tables import cell, markdown
 
-TABLES = ("benchmark", "machine", "peers", "parity")  # in order
-PICTURES = ("latency", "peers")
+TABLES = ("benchmark", "machine", "peers", "batches", "parity")  # in order
+PICTURES = ("latency", "peers", "batches")
 
 
 def section(
@@ -22,14 +22,17 @@ def section(
         f"> **Note:** {notice}" if notice else "",
         f"{mark} Latency",
         tables["benchmark"],
-        _picture("latency", links),
-        _folded("What the rows were measured under", tables["machine"]),
+        picture("latency", links),
+        folded("What the rows were measured under", tables["machine"]),
         f"{mark} Beside other programs",
         tables["peers"],
-        _picture("peers", links),
+        picture("peers", links),
+        f"{mark} Persons and batches",
+        picture("batches", links),
+        folded("Every point of it", tables["batches"]),
         f"{mark} In words",
-        _listed(cell(finding["text"]) for finding in findings) or "Nothing was measured.",
-        _folded("Raw outputs of every artifact against PyTorch", tables["parity"]),
+        bullets(cell(finding["text"]) for finding in findings) or "Nothing was measured.",
+        folded("Raw outputs of every artifact against PyTorch", tables["parity"]),
         f"{mark} How these numbers were made",
         markdown([{"": key, " ": text} for key, text in facts.items()], {"": "left", " ": "left"}),
     ]
