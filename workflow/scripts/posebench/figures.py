@@ -39,6 +39,7 @@ RUNTIME_COLOURS = {
 GREY, QUIET, RULE = "#757575", "#555555", "#e4e4e4"
 COLUMNS = (1.12, 1.25, 1.38)  # right edges of the three columns of numbers, in widths of the axes
 LEFT_IN, AXES_IN = 2.15, 5.15
+LABEL_LETTERS = 22  # of a row's title in one line at the left
 LEGEND_IN = 0.95  # height of the label of the axis and the legend
 
 
@@ -186,9 +187,10 @@ def plot_latency(
                 y += 1
                 works = record["status"] == "ok"
                 mark = " †" if works and record["benchmark"] in failing else ""
+                name = textwrap.fill(record["title"] + mark, LABEL_LETTERS)
                 axes.text(
-                    -0.02, y, record["title"] + mark, transform=margin, ha="right", va="center",
-                    color="black" if works else GREY,
+                    -0.02, y, name, transform=margin, ha="right", va="center",
+                    color="black" if works else GREY, fontsize=9 if "\n" in name else None, linespacing=1,
                 )  # fmt: skip
                 if works:
                     _latency_row(axes, y, record)
