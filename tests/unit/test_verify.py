@@ -106,7 +106,17 @@ def test_a_person_more_or_less_counts_unless_it_lies_at_a_threshold(reference, f
 def test_what_is_missing_does_not_agree(reference, found, tmp_path):
     del found["persons"]["clean"], found["figures"]["clean.clean.ap"]
     names = differing(reference, found, tmp_path)
-    assert {"clean.clean.ap", "clean.persons.unmatched_persons", "clean.persons.box_px_p95"} <= set(names)
+    assert {"clean.clean.ap", "clean.persons.unmatched_persons"} == set(names)
+
+
+def test_a_condition_in_which_nobody_is_found_agrees(reference, found, tmp_path):
+    reference = copy.deepcopy(reference)
+    for of in (reference, found):
+        of["persons"]["clean"] = []
+    assert differing(reference, found, tmp_path) == []
+    weak = [1, 0.4, 1, 1, 5, 5, *[0] * 34]
+    found["persons"]["clean"] = [weak]
+    assert differing(reference, found, tmp_path) == []
 
 
 def test_a_difference_of_versions_is_told_and_decides_nothing(reference, found):

@@ -4,10 +4,14 @@ Needs   the tables, the findings and run.json
 Makes   results/<run>/report/*.html, pages that hold all they need; the report shows these, of CSV it has the file
 """
 
+# Table -> category, and its heading; those of summary.smk and one that is made with its figure.
+PAGES = {**TABLES, "batches": "Latency"}
+PAGE_TITLES = {**TABLE_TITLES, "batches": "Speed by persons and by batch"}
+
 
 rule write_report_pages:
     input:
-        **{f"{TABLE}_md": f"{RUN}/tables/{TABLE}.md" for TABLE in TABLES},
+        **{f"{TABLE}_md": f"{RUN}/tables/{TABLE}.md" for TABLE in PAGES},
         findings=f"{RUN}/findings.json",
         run=f"{RUN}/run.json",
         lib=expand(
@@ -19,9 +23,9 @@ rule write_report_pages:
                 f"{RUN}/report/{TABLE}.html",
                 caption=f"../../report/captions/{TABLE}.rst",
                 category=CATEGORY,
-                labels={"what": TABLE_TITLES[TABLE], "as": "table"},
+                labels={"what": PAGE_TITLES[TABLE], "as": "table"},
             )
-            for TABLE, CATEGORY in TABLES.items()
+            for TABLE, CATEGORY in PAGES.items()
         },
         findings=report(
             f"{RUN}/report/findings.html",
@@ -43,7 +47,7 @@ rule write_report_pages:
     threads: 1
     params:
         **SHOWN,
-        tables={TABLE: TABLE_TITLES[TABLE] for TABLE in TABLES},
+        tables={TABLE: PAGE_TITLES[TABLE] for TABLE in PAGES},
     message:
         "Write the pages of the report"
     script:

@@ -194,11 +194,11 @@ def _check(name: str, expected, value, tolerance: float | None) -> dict:
     }
 
 
-def _distances(reference: list, found: list, person_thr: float) -> dict[str, float | None]:
+def _distances(reference: list, found: list, person_thr: float) -> dict[str, float]:
     """Compare the persons of one condition, lists of gather, as pairs of the largest overlap in each image.
 
     Only persons above person_thr in one of the two must have one in the other: down to bbox_thr, so that a
-    score on a threshold decides nothing. Without a pair the distances are None.
+    score on a threshold decides nothing. Without a pair there are no distances.
     """
     ours, theirs = (np.array(persons, np.float64).reshape(-1, 40) for persons in (found, reference))
     unmatched, boxes, scores, keypoints = 0, [], [], []
@@ -213,11 +213,13 @@ def _distances(reference: list, found: list, person_thr: float) -> dict[str, flo
         scores.append(np.abs(one[:, 1] - other[:, 1]))
         keypoints.append(np.linalg.norm((one[:, 6:] - other[:, 6:]).reshape(-1, 17, 2), axis=-1).reshape(-1))
     boxes, scores, keypoints = (np.concatenate(parts or [[]]) for parts in (boxes, scores, keypoints))
+    if not len(boxes):
+        return {"unmatched_persons": unmatched}
     return {
         "unmatched_persons": unmatched,
-        "box_px_p95": float(np.percentile(boxes, 95)) if len(boxes) else None,
-        "box_score_max": float(scores.max()) if len(scores) else None,
-        "keypoint_px_p95": float(np.percentile(keypoints, 95)) if len(keypoints) else None,
+        "box_px_p95": float(np.percentile(boxes, 95)),
+        "box_score_max": float(scores.max()),
+        "keypoint_px_p95": float(np.percentile(keypoints, 95)),
     }
 
 
