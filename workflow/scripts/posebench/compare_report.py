@@ -2,7 +2,7 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from posebench import figures
 from posebench.compare_stats import MINIMUM_EFFECT
@@ -327,13 +327,16 @@ def _draw_ratios(axes, rows: list[dict]) -> None:
         colour = COLOURS.get(row["verdict"], figures.GREY)
         axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2.2)
         axes.plot(row["ratio"], y, "o", color=colour, markersize=6)
-        texts = ["", f"{row['ratio']:.3f}", row["verdict"]]
+        texts = [f"{row['ratio']:.3f}", "", row["verdict"]]
         figures.columns(axes, y, texts, color=colour if row["verdict"] in COLOURS else figures.QUIET)
     _rows(axes, [row["title"] for row in rows])
     ends = [value for row in rows for value in (row["low"], row["high"])]
     axes.set_xscale("log")
     axes.set_xlim(min(0.9, *ends) / 1.02, max(1.1, *ends) * 1.02)
-    axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+    low, high = axes.get_xlim()
+    # Round steps have no tick below 1 on a wide axis.
+    wide = LogLocator(subs=(1, 2, 5), numticks=20)
+    axes.xaxis.set_major_locator(wide if high / low > 4 else MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(_plain))
     axes.xaxis.set_minor_locator(NullLocator())
     band = f"less than {100 * MINIMUM_EFFECT:g} %"
@@ -353,7 +356,7 @@ def _draw_differences(axes, conditions: list[dict]) -> None:
                 axes.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=1.8)
             axes.plot(found["difference"], place, SCORE_MARKS[metric], color=colour, markersize=5)
         ap = row["scores"]["ap"]["difference"]
-        texts = ["", DASH if ap is None else f"{ap:+.3f}", row["verdict"]]
+        texts = [DASH if ap is None else f"{ap:+.3f}", "", row["verdict"]]
         figures.columns(axes, y, texts, color=COLOURS.get(row["verdict"], figures.QUIET))
     _rows(axes, [row["title"] for row in conditions])
     axes.set_xlabel("candidate − baseline: AP (dots, number), detection rate (squares)")
