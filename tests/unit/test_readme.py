@@ -54,7 +54,7 @@ def test_the_section_has_all_parts_in_order():
             "| table of benchmark |",
             "(pictures/latency.png)",
             "| table of machine |",
-        "| table of batches |",
+            "| table of batches |",
             "### Two protocols",
             "| table of protocols |",
             "### Robustness",

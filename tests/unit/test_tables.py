@@ -9,6 +9,7 @@ from fake_results import fake_latency, fake_limits, fake_parity, fake_state
 
 from posebench import machine_tables, results, tables
 from posebench.errors import PoseBenchError
+from posebench.findings import key_findings
 from posebench.study import BENCHMARKS, STAGES, STUDY_BENCHMARKS
 
 ON_CPU = [name for name, row in BENCHMARKS.items() if row.artifact.device == "cpu"]
@@ -267,6 +268,17 @@ def test_what_fails_parity_has_no_speedup(gate):
     assert rows_of(text)["ONNX Full CPU"][-1] == told
     assert rows_of(text)["PyTorch Full CPU"][-1] == "1.00× (baseline)"
     assert "gives other results than PyTorch" in text and "Parity not checked" not in text
+
+
+def test_int8_has_no_speedup_where_parity_was_not_checked():
+    unchecked = fake_parity("openvino_cpu_int8", reason="random weights", status="no accuracy")
+    table = benchmark(ON_CPU, [unchecked, fake_parity("onnxruntime_cpu_int8")])
+    assert pd.isna(table.speedup["openvino_int8_full_cpu"])
+    assert "parity" in table.speedup_against["openvino_int8_full_cpu"]
+    assert table.speedup["onnx_int8_full_cpu"] > 0
+    assert table.speedup["openvino_full_cpu"] > 0, "unchecked FP32 has one, and a note"
+    found = {finding["id"]: finding["text"] for finding in key_findings(table, [])}
+    assert "OpenVINO INT8" not in found["fastest_full"]
 
 
 def test_what_fails_parity_is_no_baseline():

@@ -133,7 +133,7 @@ def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.
     The speed-up is the mean of the PyTorch row divided by the mean of this row, always within one pipeline:
     the GPU row when it ran, else the row of the same device; `speedup_against` names it. An artifact that
     fails parity (`parity`: the records of read_parity) computes something else: it has no speed-up, and is
-    nobody's baseline.
+    nobody's baseline. Nor has an INT8 row one whose parity was not checked.
     """
     parity = {record["artifact"]: record for record in parity}
     verdicts = {record["benchmark"]: _verdict(record["benchmark"], parity) for record in records}
@@ -149,6 +149,8 @@ def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.
             p5, p50, p95, p99 = (float(value) for value in np.percentile(samples, (5, 50, 95, 99)))
             if verdict["parity"] == "fails":
                 against, missing = None, f"fails parity ({verdict['parity_reason']})"
+            elif needs_parity(row):
+                against, missing = None, "INT8 counts where parity was checked"
             else:
                 against = _baseline(record, trusted)
                 missing = None if against else _no_baseline(record, ran, trusted)
@@ -355,6 +357,11 @@ def parity_note(table: pd.DataFrame) -> str:
             "no speed-up."
         )
     return " ".join(notes)
+
+
+def needs_parity(row: dict) -> bool:
+    """Say whether a row counts only with a parity that it lacks: INT8 seldom gives the model's results."""
+    return row["precision"] == "int8" and row["parity"] == "not checked"
 
 
 def speedup_text(row: dict) -> str:
