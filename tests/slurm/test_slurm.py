@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import datetime
 
+import one_node
 import pandas as pd
 import pytest
 
@@ -29,6 +30,26 @@ ON_SLURM = (
 )
 # Polled more often than on a real cluster, whose controller serves many.
 QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "20")
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """A running Slurm of one node.
+
+    SLURM_TESTS says what to do where it is missing: "install" it or fail, "try" to install it, else skip.
+    Without the variable the tests are skipped: a test run must not install system packages unasked.
+    """
+    wish = os.environ.get("SLURM_TESTS", "")
+    if packages := one_node.missing():
+        lacking = f"Slurm is not installed: {', '.join(packages)} missing"
+        if wish not in ("install", "try"):
+            pytest.skip(f"{lacking} (make test-slurm installs it)")
+        if reason := one_node.why_not_installable() or one_node.install():
+            (pytest.fail if wish == "install" else pytest.skip)(f"{lacking}, and {reason}")
+    with one_node.OneNode() as node:
+        yield node
 
 
 def command(*words: str, configs=CONFIGS) -> list[str]:
