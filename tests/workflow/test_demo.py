@@ -155,9 +155,7 @@ def test_nothing_runs_beside_a_measurement(demo):
     for line in demo.output.splitlines():
         if started := re.match(r"Job (\d+): (.*)", line):
             running[started[1]] = started[2]
-            measuring = [
-                what for what in running.values() if re.match("Time|Predict|Measure the limits", what)
-            ]
+            measuring = [what for what in running.values() if re.match("Measure|Predict|Time|Annotate", what)]
             assert not measuring or len(running) == 1, running
             seen += len(measuring)
         elif finished := re.match(r"Finished jobid: (\d+)", line):
