@@ -143,7 +143,7 @@ def test_an_annotation_file_without_persons(workspace):
         "annotations": "mine/a.json",
         "expected_person_images": None,
     }
-    workspace.write("mine.yaml", yaml.safe_dump({"dataset": dataset}))
+    workspace.write("mine.yaml", yaml.safe_dump({"dataset": dataset, "video": {"input": None}}))
     done = workspace.snakemake(configs=("config/demo.yaml", "mine.yaml"), check=False)
     assert done.returncode != 0
     assert "mine/a.json" in done.stdout and "person" in done.stdout
