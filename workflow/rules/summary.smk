@@ -124,7 +124,7 @@ rule write_readme:
             *LIB_TABLES,
             *expand(
                 "workflow/scripts/posebench/{name}.py",
-                name=["readme", "timing_readme", "pipeline", "protocol"],
+                name=["readme", "readme_parts", "timing_readme", "pipeline", "protocol"],
             ),
         ],
         schemas=SCHEMAS,

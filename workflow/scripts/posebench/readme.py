@@ -8,24 +8,14 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from posebench import hardware, results
+from posebench import hardware, readme_parts, results
 from posebench.errors import PoseBenchError
 from posebench.protocol import STUDY, STUDY_BBOX_NMS_THR
+from posebench.readme_parts import bullets, folded, latency_parts, picture, without_repeats
 from posebench.study import BENCHMARKS, STUDY_CONDITIONS
 from posebench.tables import DASH, cell, machines, markdown, percent, read_records, speedup_text
 
-PICTURES = {  # name -> alternative text
-    "latency": "Latency of every benchmark row: all samples, median and 95th percentile",
-    "batches": "Images per second by persons in an image, and by images in a batch, with 95 % intervals",
-    "peers": "Time of other programs against posebench's, by number of persons, with 95 % intervals",
-    "robustness": "Detection rate, keypoint AP and mean confidence by image condition, with 95 % intervals",
-    "loss": "Keypoint AP by image condition, and what of it the detector and the pose network lost",
-    "coco_c": "Keypoint AP by corruption and severity of COCO-C",
-    "calibration": "Mean similarity to the annotations by keypoint score, one panel per image condition",
-    "conditions": "One scene in every image condition, with the persons found",
-    "images": "More images in every image condition, with the persons found",
-    "corruptions": "One scene in every corruption and severity of COCO-C",
-}
+PICTURES = readme_parts.PICTURES  # all of them
 # In the order in which they stand.
 TABLES = (
     "benchmark", "machine", "peers", "batches",
@@ -68,17 +58,7 @@ def section(
     key = [text for name, text in told.items() if name not in placed] or ["Nothing was measured."]
     here = {place: bullets(told[name] for name in names if name in told) for place, names in PLACES.items()}
     parts = [
-        f"> **Note:** {notice}" if notice else "",
-        f"{mark} Latency",
-        tables["benchmark"],
-        picture("latency", links),
-        folded("What the rows were measured under", tables["machine"]),
-        f"{mark} Beside other programs",
-        tables["peers"],
-        picture("peers", links),
-        f"{mark} Persons and batches",
-        picture("batches", links),
-        folded("Every point of it", tables["batches"]),
+        *latency_parts(tables, links, notice, mark),
         f"{mark} Two protocols",
         protocols_text(pipeline),
         here["protocols"],
@@ -111,18 +91,6 @@ def section(
         markdown([{"": key, " ": text} for key, text in facts.items()], {"": "left", " ": "left"}),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def without_repeats(pages: dict[str, str]) -> dict[str, str]:
-    """Return the pages without the notes that an earlier one has; each would explain itself alone."""
-    seen, kept = set(), {}
-    for name, page in pages.items():
-        parts = page.strip().split("\n\n")
-        notes = {part for part in parts if not part.startswith(("|", "<", "**"))}
-        new = [part for part in parts if part not in notes & seen]
-        kept[name] = "\n\n".join(new or parts)
-        seen |= notes
-    return kept
 
 
 def protocols_text(pipeline: dict) -> str:
@@ -158,21 +126,6 @@ def protocols_text(pipeline: dict) -> str:
         f"{markdown(table, dict.fromkeys(columns, 'left'))}\n\n"
         "The study measured no accuracy; AP is added to both. All other sections use the corrected protocol."
     )
-
-
-def bullets(texts) -> str:
-    """Return a Markdown list."""
-    return "\n".join(f"- {text}" for text in texts)
-
-
-def folded(summary: str, text: str) -> str:
-    """Return text that is shown at a click on its summary."""
-    return f"<details>\n<summary>{summary}</summary>\n\n{text}\n\n</details>"
-
-
-def picture(name: str, links: dict[str, str]) -> str:
-    """Return one of PICTURES."""
-    return f"![{PICTURES[name]}]({links[name]})"
 
 
 def _distinct(values) -> list[str]:
@@ -402,13 +355,13 @@ def copy_pictures(pictures: dict, file, block: str) -> dict[str, str]:
     """
     folder = Path("report") / "readme" / block
     links = {}
-    for name, picture in pictures.items():
-        link = folder / Path(picture).name
+    for name, path in pictures.items():
+        link = folder / Path(path).name
         target = Path(file).resolve().parent / link
-        content = Path(picture).read_bytes()
+        content = Path(path).read_bytes()
         if not target.is_file() or target.read_bytes() != content:
             with results.atomic_path(target) as temporary:
-                shutil.copyfile(picture, temporary)
+                shutil.copyfile(path, temporary)
         links[name] = link.as_posix()
     return links
 
@@ -416,4 +369,4 @@ def copy_pictures(pictures: dict, file, block: str) -> dict[str, str]:
 def relative_links(pictures: dict, file) -> dict[str, str]:
     """Return the links (name -> path) from the file `file` to pictures."""
     folder = Path(file).parent
-    return {name: Path(os.path.relpath(picture, folder)).as_posix() for name, picture in pictures.items()}
+    return {name: Path(os.path.relpath(path, folder)).as_posix() for name, path in pictures.items()}

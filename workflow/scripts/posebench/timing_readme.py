@@ -1,6 +1,6 @@
 """The results as one Markdown section where only times were measured: the models have random weights."""
 
-from posebench.readme import bullets, folded, picture, without_repeats
+from posebench.readme_parts import bullets, folded, latency_parts, without_repeats
 from posebench.tables import cell, markdown
 
 TABLES = ("benchmark", "machine", "peers", "batches", "parity")  # in order
@@ -19,17 +19,7 @@ def section(
     mark = "#" * level
     tables = without_repeats({name: tables[name] for name in TABLES})
     parts = [
-        f"> **Note:** {notice}" if notice else "",
-        f"{mark} Latency",
-        tables["benchmark"],
-        picture("latency", links),
-        folded("What the rows were measured under", tables["machine"]),
-        f"{mark} Beside other programs",
-        tables["peers"],
-        picture("peers", links),
-        f"{mark} Persons and batches",
-        picture("batches", links),
-        folded("Every point of it", tables["batches"]),
+        *latency_parts(tables, links, notice, mark),
         f"{mark} In words",
         bullets(cell(finding["text"]) for finding in findings) or "Nothing was measured.",
         folded("Raw outputs of every artifact against PyTorch", tables["parity"]),
