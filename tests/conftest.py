@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-REAL = Path(os.environ.get("POSEBENCH_REAL", ROOT.parent / "shared" / "real")).resolve()
+REAL = Path(os.environ.get("POSEGAUGE_REAL", ROOT.parent / "shared" / "real")).resolve()
 # Of the run that the fixture `demo` makes.
 DEMO_CONFIGS = ("config/demo.yaml", "tests/config/small.yaml", "readme.yaml")
 
@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def real() -> Path:
     """Folder with real photographs and weights; the test is skipped where there is none."""
     if not (REAL / "coco" / "annotations").is_dir():
-        pytest.skip(f"no real photographs and weights at {REAL} (set POSEBENCH_REAL)")
+        pytest.skip(f"no real photographs and weights at {REAL} (set POSEGAUGE_REAL)")
     return REAL
 
 
@@ -92,7 +92,7 @@ def demo_onnx(tmp_path_factory) -> dict:
     """The demo's models as ONNX files: {"detector": path, "pose": path}."""
     from demo_models import DETECTOR, POSE
 
-    from posebench.export import export_onnx
+    from posegauge.models.export import export_onnx
 
     folder = tmp_path_factory.mktemp("models")
     for network in (DETECTOR, POSE):
@@ -103,7 +103,7 @@ def demo_onnx(tmp_path_factory) -> dict:
 @pytest.fixture(scope="session")
 def demo_fp16(demo_onnx, tmp_path_factory) -> dict:
     """The same in FP16."""
-    from posebench.precision import convert_fp16
+    from posegauge.models.precision import convert_fp16
 
     folder = tmp_path_factory.mktemp("fp16")
     for role, path in demo_onnx.items():

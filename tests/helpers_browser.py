@@ -25,8 +25,8 @@ OPTIONS = (
 
 
 def find_browser() -> str | None:
-    """Return the path of Chromium or Chrome (POSEBENCH_BROWSER, or a usual name on PATH), or None."""
-    return os.environ.get("POSEBENCH_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
+    """Return the path of Chromium or Chrome (POSEGAUGE_BROWSER, or a usual name on PATH), or None."""
+    return os.environ.get("POSEGAUGE_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Browser:

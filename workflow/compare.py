@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 
-from posebench import run_folders
-from posebench.errors import PoseBenchError
+from posegauge.errors import PoseGaugeError
+from posegauge.store import runs
 
 FAILED = 3
 
@@ -26,8 +26,8 @@ def main(arguments: list[str]) -> int:
         return FAILED
     names, more = arguments[:2], arguments[2:]
     try:
-        labels = [run_folders.label(run_folders.find(name)) for name in names]
-    except PoseBenchError as error:
+        labels = [runs.label(runs.find(name)) for name in names]
+    except PoseGaugeError as error:
         print(f"Error: {error}", file=sys.stderr)
         return FAILED
     # In quotes, since a name like 2024 would be taken for a number.

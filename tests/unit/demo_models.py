@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from conftest import ROOT
-from posebench import backends
-from posebench.backends.base import Network
-from posebench.pipeline import Pipeline, Settings
-from posebench.study import Artifact
+from posegauge import backends
+from posegauge.models.network import Network
+from posegauge.pipeline.pipeline import Pipeline
+from posegauge.pipeline.steps import Settings
+from posegauge.study import Artifact
 
 DETECTOR = Network(
     role="detector",
@@ -32,7 +33,7 @@ def torch_pipeline(settings: Settings) -> Pipeline:
 
 def onnx_pipeline(folder, settings: Settings) -> Pipeline:
     """Return the demo models, exported into `folder`, in ONNX Runtime, one thread."""
-    from posebench.export import export_onnx
+    from posegauge.models.export import export_onnx
 
     sessions = []
     for network in (DETECTOR, POSE):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from posebench import bootstrap
-from posebench.results import sha256_json, write_json
-from posebench.study import (
+from posegauge.score import bootstrap
+from posegauge.store.files import sha256_json, write_json
+from posegauge.study import (
     ARTIFACTS,
     BENCHMARKS,
     COCO_C_CORRUPTIONS,

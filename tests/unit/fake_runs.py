@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from fake_results import MACHINE, fake_latency, fake_parity, fake_scores, write_scores
 
-from posebench import hardware
-from posebench.results import read_json, sha256_file, sha256_json, write_json
+from posegauge.store.files import read_json, sha256_file, sha256_json, write_json
+from posegauge.store.machine import compare
 
 NAMES = ("pytorch_full_cpu", "onnx_full_cpu", "onnx_pose_cpu")
 CONDITIONS = ("clean", "noise_heavy", "occlusion")
@@ -100,7 +100,7 @@ def close(folder, config=None, **changes) -> None:
         "reproduce": "snakemake --cores all",
         "git_revision": "abc1234",
         "machine": MACHINE,
-        "hardware": hardware.compare([read_json(file) for file in files if file.suffix == ".json"]),
+        "hardware": compare([read_json(file) for file in files if file.suffix == ".json"]),
         "versions": {"numpy": "1.26.4"},
         "models": {"detector": model, "pose": model},
         "dataset": {"name": "invented", "annotations_sha256": "f" * 64, "images": 100},

@@ -9,8 +9,10 @@ import pytest
 from fake_results import fake_scores
 from matplotlib.text import Text
 
-from posebench import accuracy_figures, accuracy_tables, figures
-from posebench.study import COCO_C_CONDITIONS, COCO_C_CORRUPTIONS, CONDITIONS, STUDY_CONDITIONS
+from posegauge.report import calibration, coco_c, robustness, style
+from posegauge.report.loss import loss_table, plot_loss
+from posegauge.report.records import robustness_table
+from posegauge.study import COCO_C_CONDITIONS, COCO_C_CORRUPTIONS, CONDITIONS, STUDY_CONDITIONS
 
 TITLE, NOTICE = (
     "RTMDet-nano (demo, synthetic) + RTMPose-t (demo, synthetic) on fakes",
@@ -45,14 +47,14 @@ def plot(name: str, records: list[dict], path, *text) -> None:
     """Draw a figure as the workflow does."""
     match name:
         case "robustness":
-            accuracy_figures.plot_robustness(accuracy_tables.robustness_table(records), path, *text)
+            robustness.plot_robustness(robustness_table(records), path, *text)
         case "loss":
-            accuracy_figures.plot_loss(accuracy_tables.loss_table(records), path, *text)
+            plot_loss(loss_table(records), path, *text)
         case "calibration":
-            accuracy_figures.plot_calibration(records, path, *text)
+            calibration.plot_calibration(records, path, *text)
         case "coco_c":
-            tables = accuracy_tables.robustness_table(records), accuracy_tables.suites_table(records)
-            accuracy_figures.plot_coco_c(*tables, path, *text)
+            tables = robustness_table(records), coco_c.suites_table(records)
+            coco_c.plot_coco_c(*tables, path, *text)
 
 
 FIGURES = ("robustness", "loss", "calibration", "coco_c")
@@ -62,7 +64,7 @@ FIGURES = ("robustness", "loss", "calibration", "coco_c")
 def drawn(monkeypatch):
     """A function that draws a figure and returns it instead of saving it."""
     kept = []
-    for module in (accuracy_figures, figures):
+    for module in (robustness, style):
         monkeypatch.setattr(module, "save", lambda figure, path: kept.append(figure))
 
     def draw(name, records):
@@ -230,7 +232,7 @@ def test_a_gain_is_hatched_and_leads_back(drawn, detected, clean, spans):
 
 def test_the_whisker_of_a_loss_stands_at_its_end(drawn):
     records = loss_records(0.5, 0.6)
-    row = accuracy_tables.loss_table(records).set_index("condition").loc["occlusion"]
+    row = loss_table(records).set_index("condition").loc["occlusion"]
     (_, low, high), (_, pose_low, pose_high) = whiskers_of(drawn("loss", records))
     assert (low, high) == pytest.approx((0.5 + row.detector_loss_low, 0.5 + row.detector_loss_high))
     assert (pose_low, pose_high) == pytest.approx((0.6 + row.pose_loss_low, 0.6 + row.pose_loss_high))
@@ -279,7 +281,7 @@ def test_a_condition_without_persons_says_so(drawn):
 
 
 def test_the_groups_hold_every_corruption_once():
-    members = [name for group in accuracy_figures.COCO_C_GROUPS.values() for name in group]
+    members = [name for group in coco_c.COCO_C_GROUPS.values() for name in group]
     assert members == list(COCO_C_CORRUPTIONS)
 
 
@@ -290,11 +292,7 @@ def test_the_heat_map_has_a_cell_per_condition(drawn):
     words = words_of(figure)
     places = [words.index(word) for word in ("Noise", "Blur", "Weather", "Digital", "JPEG Compression")]
     assert places == sorted(places)
-    mpc = (
-        accuracy_tables.suites_table(CASES["all"])
-        .set_index(["suite", "box_source"])
-        .loc["coco_c", "detected"]
-    )
+    mpc = coco_c.suites_table(CASES["all"]).set_index(["suite", "box_source"]).loc["coco_c", "detected"]
     assert f"(mPC) {mpc.mpc:.3f} [{mpc.mpc_low:.3f}, {mpc.mpc_high:.3f}]" in words
 
 

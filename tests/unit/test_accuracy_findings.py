@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from fake_results import RESAMPLES, fake_scores
 
-from posebench.accuracy_findings import condition_findings
-from posebench.accuracy_tables import KEYPOINT_METRICS, clean_record
-from posebench.cause_findings import cause_findings
-from posebench.study import BOX_SOURCES, COCO_C_CONDITIONS, CONDITIONS, STUDY_CONDITIONS
+from posegauge.report.findings import cause_findings, condition_findings
+from posegauge.report.records import KEYPOINT_METRICS, clean_record
+from posegauge.study import BOX_SOURCES, COCO_C_CONDITIONS, CONDITIONS, STUDY_CONDITIONS
 
 NOTHING_ANNOTATED = dict.fromkeys((*KEYPOINT_METRICS, "box_ap", "mean_similarity", "ece"))
 

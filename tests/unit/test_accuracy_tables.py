@@ -7,19 +7,22 @@ from fake_results import RESAMPLES, fake_scores, write_scores
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posebench import accuracy_pages as pages
-from posebench import accuracy_tables as tables
-from posebench import results
-from posebench.accuracy_tables import Estimate
-from posebench.errors import PoseBenchError
-from posebench.study import BOX_SOURCES, CONDITIONS, STUDY_CONDITIONS, SUITES
+from posegauge.errors import PoseGaugeError
+from posegauge.report import accuracy, loss, markdown, protocols
+from posegauge.report import robustness as pages
+from posegauge.report.coco_c import suites_markdown, suites_table
+from posegauge.report.records import KEYPOINT_METRICS, ROBUSTNESS_METRICS, read_scores, robustness_table
+from posegauge.score import estimate
+from posegauge.score.estimate import Estimate
+from posegauge.store import files
+from posegauge.study import BOX_SOURCES, CONDITIONS, STUDY_CONDITIONS, SUITES
 
 COCO_C = [f"coco_c_{name}_{severity}" for name in ("gaussian_noise", "fog") for severity in (1, 3, 5)]
 NAMES = [*STUDY_CONDITIONS, *COCO_C]
-NOTHING_ANNOTATED = dict.fromkeys(tables.KEYPOINT_METRICS)
+NOTHING_ANNOTATED = dict.fromkeys(KEYPOINT_METRICS)
 NOBODY_FOUND = {
     "detection_rate": 0.0, "mean_confidence": None, "persons_per_image": 0.0,
-    **dict.fromkeys(tables.KEYPOINT_METRICS, 0.0), "box_ap": 0.0, "person_recall": 0.0,
+    **dict.fromkeys(KEYPOINT_METRICS, 0.0), "box_ap": 0.0, "person_recall": 0.0,
     "false_positives_per_image": 0.0, "missed_person_rate": 1.0, "mean_similarity": None, "ece": None,
 }  # fmt: skip
 
@@ -47,7 +50,7 @@ def shifted(name: str, shift: float) -> dict:
 
 
 def test_records_come_in_the_order_of_the_study_with_their_replicates(tmp_path, records):
-    found = tables.read_scores(write_scores(tmp_path, records[::-1]))
+    found = read_scores(write_scores(tmp_path, records[::-1]))
     assert [record["condition"] for record in found] == NAMES
     for record, given_record in zip(found, records, strict=True):
         assert set(record["replicates"]) == set(given_record["replicates"])
@@ -55,46 +58,46 @@ def test_records_come_in_the_order_of_the_study_with_their_replicates(tmp_path, 
 
 
 def test_with_few_images_there_are_no_replicates(tmp_path):
-    (record,) = tables.read_scores(write_scores(tmp_path, [fake_scores("clean", images=9)]))
+    (record,) = read_scores(write_scores(tmp_path, [fake_scores("clean", images=9)]))
     assert record["replicates"] == {}
 
 
 @pytest.mark.parametrize("changes", [{"kind": "latency"}, {"images": None}, {"severity": 6}, {"scores": {}}])
 def test_a_record_that_does_not_fit_is_refused(tmp_path, changes):
     (path,) = write_scores(tmp_path, [fake_scores("clean")])
-    results.write_json(path, results.read_json(path) | changes)
-    with pytest.raises(PoseBenchError, match=r"clean\.json: does not fit"):
-        tables.read_scores([path])
+    files.write_json(path, files.read_json(path) | changes)
+    with pytest.raises(PoseGaugeError, match=r"clean\.json: does not fit"):
+        read_scores([path])
 
 
 def test_an_unknown_condition_is_named(tmp_path):
     (path,) = write_scores(tmp_path, [fake_scores("clean")])
-    results.write_json(path, results.read_json(path) | {"condition": "coco_c_fogg_3"})
-    with pytest.raises(PoseBenchError, match=r"clean\.json.*coco_c_fogg_3.*did you mean 'coco_c_fog_3'"):
-        tables.read_scores([path])
+    files.write_json(path, files.read_json(path) | {"condition": "coco_c_fogg_3"})
+    with pytest.raises(PoseGaugeError, match=r"clean\.json.*coco_c_fogg_3.*did you mean 'coco_c_fog_3'"):
+        read_scores([path])
 
 
 def test_only_scores_of_the_same_images_are_compared(tmp_path):
     paths = write_scores(tmp_path, [fake_scores("clean"), fake_scores("occlusion", images=99)])
     with pytest.raises(
-        PoseBenchError, match=r"occlusion\.json: was scored on other images than .*clean\.json"
+        PoseGaugeError, match=r"occlusion\.json: was scored on other images than .*clean\.json"
     ):
-        tables.read_scores(paths)
+        read_scores(paths)
 
 
 def test_only_images_in_the_same_order_are_paired(tmp_path):
     paths = write_scores(tmp_path, [fake_scores("clean"), fake_scores("occlusion")])
     replicates = dict(np.load(tmp_path / "occlusion.npz"))
     np.savez(tmp_path / "occlusion.npz", **replicates | {"images": replicates["images"][::-1]})
-    with pytest.raises(PoseBenchError, match=r"occlusion\.json: was scored on other images"):
-        tables.read_scores(paths)
+    with pytest.raises(PoseGaugeError, match=r"occlusion\.json: was scored on other images"):
+        read_scores(paths)
 
 
 def test_only_the_same_resamples_are_paired(tmp_path):
     other = fake_scores("occlusion")
     other["interval"] |= {"seed": 1}
-    with pytest.raises(PoseBenchError, match=r"occlusion\.json: was scored on other resamples"):
-        tables.read_scores(write_scores(tmp_path, [fake_scores("clean"), other]))
+    with pytest.raises(PoseGaugeError, match=r"occlusion\.json: was scored on other resamples"):
+        read_scores(write_scores(tmp_path, [fake_scores("clean"), other]))
 
 
 def _remove(path):
@@ -130,8 +133,8 @@ def _fewer(path):
 def test_bad_replicates_are_named(tmp_path, spoil, message):
     paths = write_scores(tmp_path, [fake_scores("clean")])
     spoil(tmp_path / "clean.npz")
-    with pytest.raises(PoseBenchError, match=rf"clean\.npz: {message}"):
-        tables.read_scores(paths)
+    with pytest.raises(PoseGaugeError, match=rf"clean\.npz: {message}"):
+        read_scores(paths)
 
 
 # ------------------------------------------------------------------------------------------- estimates
@@ -149,14 +152,14 @@ def test_a_difference_by_a_constant_has_no_width(value, shift, replicates):
 
 @given(st.lists(st.tuples(figures, figures, figures), min_size=1, max_size=6))
 def test_the_mean_is_that_of_each_replicate(rows):
-    found = tables.mean(Estimate(row[0], np.array(row)) for row in rows)
+    found = estimate.mean(Estimate(row[0], np.array(row)) for row in rows)
     assert found.value == pytest.approx(np.mean([row[0] for row in rows]), abs=1e-12)
     assert found.replicates == pytest.approx(np.mean(rows, axis=0), abs=1e-12)
 
 
 def test_what_is_computed_from_the_unknown_is_unknown():
     known, unknown = Estimate(0.5, np.full(3, 0.5)), Estimate(None)
-    for figure in (known - unknown, unknown / known, known / Estimate(0.0), tables.mean([known, unknown])):
+    for figure in (known - unknown, unknown / known, known / Estimate(0.0), estimate.mean([known, unknown])):
         assert figure.interval() == {"value": None, "low": None, "high": None}
         assert figure.side() is None
 
@@ -183,17 +186,17 @@ def test_the_side_of_zero(replicates, side):
 
 
 def test_robustness_has_a_row_per_condition(records):
-    table = tables.robustness_table(records)
+    table = robustness_table(records)
     assert list(table.condition) == NAMES
     row, scores = of(table, "noise_heavy"), records[NAMES.index("noise_heavy")]["scores"]["detected"]
-    for metric in tables.ROBUSTNESS_METRICS:
+    for metric in ROBUSTNESS_METRICS:
         assert [row[metric], row[f"{metric}_low"], row[f"{metric}_high"]] == list(scores[metric].values())
     assert row["images_detected"] == 67 and row["unreadable"] == 0
     assert table.severity.isna().tolist() == [True] * 9 + [False] * 6
 
 
 def test_changes_are_against_clean_and_paired():
-    table = tables.robustness_table([fake_scores("clean"), shifted("occlusion", -0.2)])
+    table = robustness_table([fake_scores("clean"), shifted("occlusion", -0.2)])
     row = of(table, "occlusion")
     assert [row[f"ap_change{end}"] for end in ("", "_low", "_high")] == pytest.approx([-0.2] * 3)
     assert row["ap_high"] - row["ap_low"] > 0.03, "the AP itself is not that sure"
@@ -209,7 +212,7 @@ def test_conditions_that_ap_cannot_tell_apart():
         *(fake_scores(name) for name in ("low_light_severe", "occlusion")),
     ]
     records += [fake_scores("coco_c_gaussian_noise_1"), shifted("coco_c_fog_1", 0.0)]
-    table = tables.robustness_table(records)
+    table = robustness_table(records)
     same = dict(zip(table.condition, table.ap_same_as, strict=True))
     assert same["low_light_severe"] == "occlusion" and same["occlusion"] == "low_light_severe"
     assert same["clean"] == "low_light_moderate", "COCO-C is another suite"
@@ -218,7 +221,7 @@ def test_conditions_that_ap_cannot_tell_apart():
 
 
 def test_without_clean_there_are_no_changes():
-    table = tables.robustness_table([fake_scores("occlusion")])
+    table = robustness_table([fake_scores("occlusion")])
     assert table.ap_change.isna().all() and table.ap_distinguishable.tolist() == [None]
 
 
@@ -226,11 +229,13 @@ def test_without_clean_there_are_no_changes():
 
 
 def test_protocols_are_those_of_the_study_and_clean(records):
-    table = tables.protocols_table(records)
+    table = protocols.protocols_table(records)
     assert list(table.condition) == list(STUDY_CONDITIONS)
-    assert list(tables.protocols_table([fake_scores("clean"), fake_scores(COCO_C[0])]).condition) == ["clean"]
+    assert list(protocols.protocols_table([fake_scores("clean"), fake_scores(COCO_C[0])]).condition) == [
+        "clean"
+    ]
     row = of(table, "noise_heavy")
-    for metric in tables.PROTOCOL_METRICS:
+    for metric in protocols.PROTOCOL_METRICS:
         study, corrected = row[f"study_{metric}"], row[f"corrected_{metric}"]
         assert row[f"difference_{metric}"] == pytest.approx(corrected - study)
         assert row[f"difference_{metric}_low"] <= corrected - study <= row[f"difference_{metric}_high"]
@@ -238,7 +243,7 @@ def test_protocols_are_those_of_the_study_and_clean(records):
 
 
 def test_accuracy_has_a_row_per_box_source(records):
-    table = tables.accuracy_table(records)
+    table = accuracy.accuracy_table(records)
     assert len(table) == 3 * len(NAMES)
     rows = table[table.condition == "occlusion"].set_index("box_source")
     assert list(rows.index) == list(BOX_SOURCES)
@@ -247,14 +252,14 @@ def test_accuracy_has_a_row_per_box_source(records):
 
 
 def test_losses_sum_exactly(records):
-    table = tables.loss_table(records)
+    table = loss.loss_table(records)
     assert list(table.condition) == NAMES
     parts, gaps = table.detector_loss + table.pose_loss, table.ap_annotated - table.ap_detected
     assert parts.tolist() == pytest.approx(table.total_loss.tolist(), abs=1e-15)
     assert gaps.tolist() == pytest.approx(table.annotated_gap.tolist(), abs=1e-15)
     clean = of(table, "clean")
-    assert [clean[f"{name}{end}"] for name in tables.LOSSES for end in ("", "_low", "_high")] == [0] * 12
-    means = tables.suite_loss_table(records)
+    assert [clean[f"{name}{end}"] for name in loss.LOSSES for end in ("", "_low", "_high")] == [0] * 12
+    means = loss.suite_loss_table(records)
     assert list(means.condition) == ["mean", "mean"] and list(means.suite) == list(SUITES)
     parts = means.detector_loss + means.pose_loss
     assert parts.tolist() == pytest.approx(means.total_loss.tolist(), abs=1e-15)
@@ -265,21 +270,21 @@ def test_losses_are_told_apart():
     lost = fake_scores("clean")["scores"]["detected"]["ap"]["value"] - 0.3
     blind["scores"]["detected"]["ap"]["value"] = lost
     blind["replicates"]["detected.ap"] = blind["replicates"]["clean.ap"] - 0.3
-    row = of(tables.loss_table([fake_scores("clean"), blind]), "occlusion")
+    row = of(loss.loss_table([fake_scores("clean"), blind]), "occlusion")
     assert [row["detector_loss"], row["detector_loss_low"]] == pytest.approx([0.3, 0.3]), "no box, no pose"
     assert [row["pose_loss"], row["pose_loss_high"]] == pytest.approx([0, 0], abs=1e-12)
 
 
 def test_losses_without_clean_are_unknown():
-    table = tables.loss_table([fake_scores("occlusion")])
+    table = loss.loss_table([fake_scores("occlusion")])
     assert table.total_loss.isna().all() and table.annotated_gap.notna().all()
-    assert tables.suite_loss_table([fake_scores("occlusion")]).empty
+    assert loss.suite_loss_table([fake_scores("occlusion")]).empty
 
 
 def test_mpc_is_the_mean_over_corruptions_of_the_mean_over_severities():
     aps = {"clean": 0.8, "coco_c_fog_1": 0.6, "coco_c_fog_3": 0.2, "coco_c_snow_5": 0.1}
     aps |= {"noise_moderate": 0.5, "noise_heavy": 0.3, "occlusion": 0.0}
-    table = tables.suites_table([fake_scores(name, detected={"ap": ap}) for name, ap in aps.items()])
+    table = suites_table([fake_scores(name, detected={"ap": ap}) for name, ap in aps.items()])
     rows = table[table.box_source == "detected"].set_index("suite")
     assert rows.mpc["coco_c"] == pytest.approx((0.4 + 0.1) / 2)
     assert rows.mpc["study"] == pytest.approx((0.4 + 0.0) / 2)
@@ -289,7 +294,7 @@ def test_mpc_is_the_mean_over_corruptions_of_the_mean_over_severities():
 
 
 def test_rpc_of_nothing_is_unknown():
-    table = tables.suites_table([fake_scores("clean", detected={"ap": 0.0}), fake_scores("occlusion")])
+    table = suites_table([fake_scores("clean", detected={"ap": 0.0}), fake_scores("occlusion")])
     row = table[table.box_source == "detected"].iloc[0]
     assert np.isnan(row.rpc) and row.clean_ap == 0 and row.mpc == 0.5
 
@@ -297,11 +302,11 @@ def test_rpc_of_nothing_is_unknown():
 # --------------------------------------------------------------------------------------------- Markdown
 
 PAGES = {
-    "robustness": (tables.robustness_table, pages.robustness_markdown),
-    "protocols": (tables.protocols_table, pages.protocols_markdown),
-    "accuracy": (tables.accuracy_table, pages.accuracy_markdown),
-    "loss": (tables.loss_table, pages.loss_markdown),
-    "suites": (tables.suites_table, pages.suites_markdown),
+    "robustness": (robustness_table, pages.robustness_markdown),
+    "protocols": (protocols.protocols_table, protocols.protocols_markdown),
+    "accuracy": (accuracy.accuracy_table, accuracy.accuracy_markdown),
+    "loss": (loss.loss_table, loss.loss_markdown),
+    "suites": (suites_table, suites_markdown),
 }
 
 
@@ -391,8 +396,8 @@ def test_protocols_page(records):
 
 
 def test_loss_page_ends_with_the_means(records):
-    table = pd.concat([tables.loss_table(records), tables.suite_loss_table(records)])
-    (rows,) = tables_in(pages.loss_markdown(table, records))
+    table = pd.concat([loss.loss_table(records), loss.suite_loss_table(records)])
+    (rows,) = tables_in(loss.loss_markdown(table, records))
     assert list(rows)[-2:] == ["Mean: The study's conditions", "Mean: COCO-C"]
     row = rows["Motion Blur Light"]
     assert row["Loss"].startswith("0.290 [") and row["Detector's"].startswith("0.174 [")
@@ -420,16 +425,16 @@ def test_unreadable_images_are_named(records):
     [(["a"], "a"), ("ab", "a and b"), ("abcd", "a, b, c and d"), ("abcde", "a, b, c and 2 more")],
 )
 def test_lists(names, told):
-    assert pages.listed(names) == told
+    assert markdown.listed(names) == told
 
 
 def test_what_is_rounded_to_zero_has_no_sign():
-    assert [pages.number(value, signed=True) for value in (-0.0001, 0.0001, 0)] == ["0.000"] * 3
-    assert (pages.number(-0.0001), pages.number(0.001, signed=True)) == ("0.000", "+0.001")
-    assert pages.number(None) == pages.number(np.nan) == "–"
+    assert [markdown.number(value, signed=True) for value in (-0.0001, 0.0001, 0)] == ["0.000"] * 3
+    assert (markdown.number(-0.0001), markdown.number(0.001, signed=True)) == ("0.000", "+0.001")
+    assert markdown.number(None) == markdown.number(np.nan) == "–"
 
 
 def test_every_condition_can_be_told():
-    titles = {pages.condition_title(name) for name in CONDITIONS}
+    titles = {markdown.condition_title(name) for name in CONDITIONS}
     assert len(titles) == len(CONDITIONS)
-    assert pages.condition_title("coco_c_fog_3", "coco_c") == "Fog 3"
+    assert markdown.condition_title("coco_c_fog_3", "coco_c") == "Fog 3"

@@ -7,11 +7,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from posebench import backends, export, pipeline
-from posebench.backends import base
-from posebench.backends.base import Network
-from posebench.errors import PoseBenchError, Unavailable
-from posebench.study import Artifact
+from posegauge import backends
+from posegauge.backends import base
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.models import export
+from posegauge.models.network import Network
+from posegauge.pipeline import steps
+from posegauge.study import Artifact
 
 POSE = Network(role="pose", name="Tiny", input_size=(32, 64))
 
@@ -63,7 +65,7 @@ def test_without_a_gpu_the_reason_is_given(runtime, execution, tmp_path):
 def test_gpu_build_is_asked_for_where_it_is_missing(execution, provider, tmp_path, monkeypatch):
     import onnxruntime
 
-    from posebench.backends import onnxruntime as backend
+    from posegauge.backends import onnxruntime as backend
 
     monkeypatch.setattr(backend, "require_cuda", lambda: None)
     monkeypatch.setattr(backend, "require_torch_cuda", lambda use: None)
@@ -75,7 +77,7 @@ def test_gpu_build_is_asked_for_where_it_is_missing(execution, provider, tmp_pat
 
 
 def test_two_onnx_runtimes_in_one_environment_are_refused(tmp_path, monkeypatch):
-    from posebench.backends import onnxruntime as backend
+    from posegauge.backends import onnxruntime as backend
 
     monkeypatch.setattr(backend, "require_cuda", lambda: None)
     monkeypatch.setattr(backend, "version_of", lambda package: "1.0")
@@ -86,7 +88,7 @@ def test_two_onnx_runtimes_in_one_environment_are_refused(tmp_path, monkeypatch)
 def test_a_silent_fall_back_to_the_cpu_is_refused(tmp_path, monkeypatch):
     import onnxruntime
 
-    from posebench.backends import onnxruntime as backend
+    from posegauge.backends import onnxruntime as backend
 
     # ONNX Runtime's CPU build takes the CPU provider with no more than a warning.
     with pytest.warns(UserWarning), pytest.raises(Unavailable, match=r"asked for CUDA.*took CPU"):
@@ -104,7 +106,7 @@ def _out_of_memory(*_args):
 def test_a_cpu_build_of_torch_says_so(monkeypatch):
     import torch
 
-    from posebench.backends import device
+    from posegauge.backends import device
 
     monkeypatch.setattr(device, "require_cuda", lambda: None)
     monkeypatch.setattr(torch.version, "cuda", None)
@@ -133,7 +135,7 @@ class FakeDriver:
 def test_an_old_driver_is_named_with_both_versions(monkeypatch):
     import torch
 
-    from posebench.backends import device
+    from posegauge.backends import device
 
     monkeypatch.setattr(base, "_driver", lambda: FakeDriver(12040))
     monkeypatch.setattr(torch.version, "cuda", "13.0")
@@ -153,11 +155,11 @@ def test_a_batch_is_padded_to_the_next_size(count, size):
 
 
 def test_the_pipeline_never_asks_for_more_than_the_largest_size():
-    assert base.bucket(pipeline.MAX_POSE_BATCH) == pipeline.MAX_POSE_BATCH
+    assert base.bucket(steps.MAX_POSE_BATCH) == steps.MAX_POSE_BATCH
 
 
 def test_a_batch_past_the_largest_size_has_no_bucket():
-    with pytest.raises(PoseBenchError, match=r"a batch of 33 is larger than .* \[1, 2, 4, 8, 16, 32\]"):
+    with pytest.raises(PoseGaugeError, match=r"a batch of 33 is larger than .* \[1, 2, 4, 8, 16, 32\]"):
         base.bucket(33)
 
 
@@ -197,7 +199,7 @@ def test_onnx_only_models_have_no_pytorch_row(tmp_path):
     ],
 )
 def test_another_interface_is_refused(tmp_path, changes, message):
-    with pytest.raises(PoseBenchError, match=message):
+    with pytest.raises(PoseGaugeError, match=message):
         backends.load(make_onnx(tmp_path / "pose.onnx", **changes), Artifact("onnxruntime", "cpu"), 1)
 
 
@@ -205,14 +207,14 @@ def test_a_damaged_onnx_file_is_named(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not an ONNX file")
     network = replace(POSE, onnx=str(path))
-    with pytest.raises(PoseBenchError, match=r"broken\.onnx: ONNX Runtime cannot load this pose"):
+    with pytest.raises(PoseGaugeError, match=r"broken\.onnx: ONNX Runtime cannot load this pose"):
         backends.load(network, Artifact("onnxruntime", "cpu"), 1)
-    with pytest.raises(PoseBenchError, match=r"broken\.onnx: not a valid ONNX file"):
+    with pytest.raises(PoseGaugeError, match=r"broken\.onnx: not a valid ONNX file"):
         export.copy_onnx(network, tmp_path / "copy.onnx")
     assert not (tmp_path / "copy.onnx").exists()
 
 
 def test_a_missing_onnx_file_is_named(tmp_path):
     network = replace(POSE, onnx=str(tmp_path / "none.onnx"))
-    with pytest.raises(PoseBenchError, match=r"none\.onnx"):
+    with pytest.raises(PoseGaugeError, match=r"none\.onnx"):
         export.copy_onnx(network, tmp_path / "copy.onnx")

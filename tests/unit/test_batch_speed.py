@@ -13,15 +13,17 @@ from fake_results import MACHINE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posebench import batch_figure, batch_pages, batch_speed
-from posebench.batch_speed import Picture, Point, boxes_of, measure, run_batch
-from posebench.errors import PoseBenchError, Unavailable
-from posebench.pipeline import Settings
-from posebench.results import write_json
-from posebench.study import ARTIFACTS
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.measure import batches
+from posegauge.measure.batches import Picture, Point, boxes_of, measure, run_batch
+from posegauge.pipeline.steps import Settings
+from posegauge.report import batches as report_batches
+from posegauge.score import intervals
+from posegauge.store.files import write_json
+from posegauge.study import ARTIFACTS
 
 PROTOCOL = {"persons": [1, 3], "images": [1, 2, 4], "persons_per_image": 2, "runs": 4}
-POINTS = batch_speed.points(PROTOCOL)
+POINTS = batches.points(PROTOCOL)
 BOX = np.float32([[20, 10, 60, 110]])
 
 
@@ -60,7 +62,7 @@ def host():
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_batch_of_images_gives_what_each_image_gives_alone(host, flip, monkeypatch):
-    from posebench.scenes import render_scene
+    from posegauge.data.scenes.scenes import render_scene
 
     monkeypatch.setattr(host, "settings", replace(host.settings, flip_test=flip))
     images = [render_scene(seed=5, index=index, persons=2)[0] for index in range(2)]
@@ -100,7 +102,7 @@ def test_every_point_has_the_work_it_names(pictures):
 
 
 def test_too_few_pictures_are_used_again(pictures):
-    ((images, _),) = batch_speed.turn(pictures[:1], Point("images", 4, 2), 0, 4)
+    ((images, _),) = batches.turn(pictures[:1], Point("images", 4, 2), 0, 4)
     assert len(images) == 4
 
 
@@ -111,7 +113,7 @@ def test_the_turns_of_all_artifacts_are_mixed_in_every_round(pictures):
         lambda pipeline, images, boxes: done.append((pipeline, len(images), len(boxes[0]))),
     )  # fmt: skip
     per_round = 1 + 1 + 4 + 2 + 1
-    warm = per_round * (batch_speed.WARMUP_ROUNDS["cpu"] + batch_speed.WARMUP_ROUNDS["cuda"])
+    warm = per_round * (batches.WARMUP_ROUNDS["cpu"] + batches.WARMUP_ROUNDS["cuda"])
     rounds = np.array([name for name, _, _ in done[warm:]]).reshape(PROTOCOL["runs"], -1)
     for names in rounds:
         assert (names == "A").sum() == (names == "B").sum() == per_round
@@ -137,7 +139,7 @@ def test_what_a_network_does_not_take_has_its_reason(pictures):
     assert [len(point["turn_ms"]) for point in measured] == [4, 4, 4, 0, 0]
 
 
-@pytest.mark.parametrize("error", [ValueError("a fault of ours"), PoseBenchError("a fault of the user's")])
+@pytest.mark.parametrize("error", [ValueError("a fault of ours"), PoseGaugeError("a fault of the user's")])
 def test_a_fault_with_one_image_is_no_reason(pictures, error):
     def run(pipeline, images, boxes):
         raise error
@@ -164,7 +166,7 @@ def fake_record(names=("pytorch_cpu_fp32", "onnxruntime_cpu_fp32"), runs: int = 
                 "images_per_turn": 4 if point.sweep == "images" else 1,
                 "turn_ms": [(100.0 - number) * (1 + 0.01 * turn) * point.persons for turn in range(runs)],
             }
-            for point in batch_speed.points(PROTOCOL)
+            for point in batches.points(PROTOCOL)
         ]
         ran = name != "tensorrt_cuda_fp16"
         entries.append(
@@ -197,8 +199,8 @@ def fake_record(names=("pytorch_cpu_fp32", "onnxruntime_cpu_fp32"), runs: int = 
 def test_the_table_has_speeds_with_intervals_and_reasons():
     record = fake_record()
     record["artifacts"][1]["points"][4] |= {"status": "not run", "reason": "one at a time", "turn_ms": []}
-    table = batch_pages.batches_table(record, {"onnxruntime_cpu_fp32"})
-    assert list(table.columns) == list(batch_pages.BATCH_COLUMNS)
+    table = report_batches.batches_table(record, {"onnxruntime_cpu_fp32"})
+    assert list(table.columns) == list(report_batches.BATCH_COLUMNS)
     assert len(table) == 5 + 5 + 1
     first = table.iloc[1]
     assert (first.sweep, first.images, first.persons, first.runs) == ("persons", 1, 3, 8)
@@ -212,7 +214,7 @@ def test_the_table_has_speeds_with_intervals_and_reasons():
     batch = table[(table.sweep == "images") & (table.images == 4)].iloc[0]
     assert batch.images_per_s == pytest.approx(4e3 / 207, rel=1e-3)
     assert table.iloc[-1].reason == "no CUDA device" and pd.isna(table.iloc[-1].images_per_s)
-    text = batch_pages.batches_markdown(table, record, "Two models", "Invented.")
+    text = report_batches.batches_markdown(table, record, "Two models", "Invented.")
     for part in (
         "ONNX Runtime, CPU, FP32 †",
         "TensorRT, GPU, FP16: *not run: no CUDA device*",
@@ -230,7 +232,7 @@ def test_the_table_has_speeds_with_intervals_and_reasons():
 @given(st.integers(1, 40))
 @settings(deadline=None)
 def test_the_interval_of_a_median_has_the_coverage_it_promises(count):
-    low, high = batch_pages.median_interval(np.random.default_rng(count).permutation(count))
+    low, high = intervals.median_interval(np.random.default_rng(count).permutation(count))
 
     def coverage(beyond):
         return 1 - 2 * sum(math.comb(count, k) for k in range(beyond + 1)) / 2**count
@@ -245,18 +247,18 @@ def test_the_interval_of_a_median_has_the_coverage_it_promises(count):
 def test_a_file_of_another_shape_is_refused(tmp_path):
     record = fake_record()
     write_json(tmp_path / "good.json", record, "batches.schema.yaml")
-    assert batch_pages.read_batches(tmp_path / "good.json")["runs"] == 8
+    assert report_batches.read_batches(tmp_path / "good.json")["runs"] == 8
     wrong = copy.deepcopy(record)
     wrong["artifacts"][0]["device"] = "tpu"
     write_json(tmp_path / "bad.json", wrong)
-    with pytest.raises(PoseBenchError, match=r"bad\.json: does not fit its schema at artifacts/0/device"):
-        batch_pages.read_batches(tmp_path / "bad.json")
+    with pytest.raises(PoseGaugeError, match=r"bad\.json: does not fit its schema at artifacts/0/device"):
+        report_batches.read_batches(tmp_path / "bad.json")
 
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=8))
 @settings(deadline=None)
 def test_labels_keep_their_distance_and_their_order(places):
-    moved = batch_figure.spread(places, 0.33)
+    moved = report_batches.spread(places, 0.33)
     order = np.argsort(places, kind="stable")
     gaps = np.diff(np.array(moved)[order])
     assert (gaps >= 0.33 - 1e-9).all()
@@ -266,16 +268,16 @@ def test_labels_keep_their_distance_and_their_order(places):
 
 def test_the_figure_names_every_artifact_beside_its_line(tmp_path, monkeypatch):
     drawn = []
-    annotate = batch_figure.plt.Axes.annotate
+    annotate = report_batches.plt.Axes.annotate
     monkeypatch.setattr(
-        batch_figure.plt.Axes,
+        report_batches.plt.Axes,
         "annotate",
         lambda self, text, **how: drawn.append(text) or annotate(self, text, **how),
     )
     names = ("pytorch_cpu_fp32", "onnxruntime_cpu_fp32", "onnxruntime_cuda_fp16_graph_device")
     record = fake_record(names)
-    table = batch_pages.batches_table(record, {"onnxruntime_cpu_fp32"})
-    batch_figure.plot_batches(table, record, tmp_path / "batches.png", "Two models", "Invented.")
+    table = report_batches.batches_table(record, {"onnxruntime_cpu_fp32"})
+    report_batches.plot_batches(table, record, tmp_path / "batches.png", "Two models", "Invented.")
     image = cv2.imread(str(tmp_path / "batches.png"))
     assert image.shape[1] == 1440 and image.shape[0] > 800
     shown = [text.replace("\n", " ") for text in drawn]
@@ -289,7 +291,7 @@ def test_the_figure_names_every_artifact_beside_its_line(tmp_path, monkeypatch):
 
 def test_a_figure_without_a_run_says_why(tmp_path):
     record = fake_record(names=())
-    table = batch_pages.batches_table(record)
-    batch_figure.plot_batches(table, record, tmp_path / "batches.png")
+    table = report_batches.batches_table(record)
+    report_batches.plot_batches(table, record, tmp_path / "batches.png")
     assert cv2.imread(str(tmp_path / "batches.png")) is not None
-    assert "not run: no CUDA device" in batch_pages.batches_markdown(table, record)
+    assert "not run: no CUDA device" in report_batches.batches_markdown(table, record)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posebench import bootstrap
-from posebench.errors import PoseBenchError
+from posegauge.errors import PoseGaugeError
+from posegauge.score import bootstrap
 
 
 @settings(deadline=None, max_examples=30)
@@ -91,5 +91,5 @@ def test_a_difference_without_replicates_is_a_value_alone():
 
 
 def test_replicates_of_other_resamples_cannot_be_paired():
-    with pytest.raises(PoseBenchError, match=r"3 and 2 bootstrap replicates .* bootstrap\.resamples"):
+    with pytest.raises(PoseGaugeError, match=r"3 and 2 bootstrap replicates .* bootstrap\.resamples"):
         bootstrap.difference(1.0, 0.5, [1.0] * 3, [0.5] * 2)

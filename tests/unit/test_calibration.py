@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools.cocoeval import COCOeval
 
-from posebench import calibration
-from posebench.calibration import BINS, Samples
+from posegauge.score import calibration
+from posegauge.score.calibration import BINS, Samples
 
 SCORES = st.lists(st.sampled_from([0.1, 0.2, 0.25, 0.5, 0.9, 1.3]) | st.floats(0, 1), max_size=60)
 

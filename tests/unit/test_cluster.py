@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posebench import cluster, hardware
-from posebench.errors import PoseBenchError
+from posegauge.errors import PoseGaugeError
+from posegauge.settings import cluster
+from posegauge.store.machine import compare, difference
 
 NOTHING = {"partition": None, "gpus": True, "gpu_partition": None, "gpu_model": None}
 SINFO = """\
@@ -85,7 +86,7 @@ def check(*jobs, command="squeue", **options) -> str:
     """What the check finds, or an empty text."""
     try:
         cluster.check_slurm(jobs, command, **options)
-    except PoseBenchError as error:
+    except PoseGaugeError as error:
         return str(error)
     return ""
 
@@ -141,8 +142,8 @@ def test_the_end_of_jobs_must_be_seen(answers, kept, age, command, message):
 
 def test_only_jobs_of_this_folder_and_project_are_cancelled(answers, tmp_path):
     answers["squeue"] = (
-        f"1|posebench_1-2|{tmp_path}\n2|posebench_1-2|{tmp_path}/other\n3|mine|{tmp_path}\n"
-        f"4_[1-3]|posebench_5|{tmp_path}\n"
+        f"1|posegauge_1-2|{tmp_path}\n2|posegauge_1-2|{tmp_path}/other\n3|mine|{tmp_path}\n"
+        f"4_[1-3]|posegauge_5|{tmp_path}\n"
     )
     assert cluster.cancel_left_jobs(tmp_path) == ["1", "4_[1-3]"]
     assert answers["calls"][-1] == ("scancel", "1", "4_[1-3]")
@@ -173,11 +174,11 @@ def test_slurm_that_fails_or_hangs(monkeypatch, tmp_path):
 def test_what_the_config_must_say():
     said = {"run": "mine", "threads": 4, "robustness": {"device": "cpu"}}
     cluster.check_config(said)
-    with pytest.raises(PoseBenchError) as caught:
+    with pytest.raises(PoseGaugeError) as caught:
         cluster.check_config({"run": "auto", "threads": "auto", "robustness": {"device": "auto"}})
     for key in ("run: auto", "threads: auto", "robustness.device: auto"):
         assert key in str(caught.value)
-    with pytest.raises(PoseBenchError) as caught:
+    with pytest.raises(PoseGaugeError) as caught:
         cluster.check_config({**said, "threads": "auto"})
     assert "run: auto" not in str(caught.value)
 
@@ -198,8 +199,8 @@ def test_the_same_hardware_in_another_state_is_the_same():
     records = [measured("a"), measured("clean", kind="condition")]
     records[0]["provenance"]["machine"] |= {"load_average": [9, 9, 9], "memory_bytes": 64 * 2**30 + 4096}
     records[0]["provenance"]["machine"]["cpu"] |= {"frequency_mhz": 800, "usable_cores": 1}
-    found = hardware.compare(records)
-    assert found["same"] and hardware.difference(found) is None
+    found = compare(records)
+    assert found["same"] and difference(found) is None
     assert found["processors"] == [
         {"hardware": "Xeon, 8 cores (8 physical), 64 GiB", "jobs": ["measure_a", "predict_clean"]}
     ]
@@ -207,22 +208,22 @@ def test_the_same_hardware_in_another_state_is_the_same():
 
 def test_jobs_on_another_processor_are_named():
     records = [measured("a"), measured("b"), measured("x", model="EPYC", kind="artifact")]
-    found = hardware.compare(records)
+    found = compare(records)
     assert not found["same"]
-    text = hardware.difference(found)
+    text = difference(found)
     assert "EPYC, 8 cores (8 physical), 64 GiB: check_parity_x" in text and "measure_a" not in text
 
 
 def test_a_gpu_counts_for_those_that_ran_on_it():
     """On a cluster a job without a GPU may see none, or one that it does not use."""
     on_gpu = [measured(name, device="cuda", gpus=["A100"]) for name in "ab"]
-    assert hardware.compare([*on_gpu, measured("c"), measured("d", gpus=["T4"])])["same"]
-    found = hardware.compare([*on_gpu, measured("c", device="cuda", gpus=["T4"])])
-    assert not found["same"] and "T4 (40960 MiB, driver 570.1): measure_c" in hardware.difference(found)
+    assert compare([*on_gpu, measured("c"), measured("d", gpus=["T4"])])["same"]
+    found = compare([*on_gpu, measured("c", device="cuda", gpus=["T4"])])
+    assert not found["same"] and "T4 (40960 MiB, driver 570.1): measure_c" in difference(found)
 
 
 def test_rows_that_did_not_run_do_not_count_and_shards_do():
     away = {**measured("a", model="EPYC"), "status": "not run"}
-    assert hardware.compare([away, measured("b")])["same"]
+    assert compare([away, measured("b")])["same"]
     machines = [measured("x", model=model)["provenance"]["machine"] for model in ("Xeon", "EPYC")]
-    assert not hardware.compare([measured("clean", kind="condition", machines=machines)])["same"]
+    assert not compare([measured("clean", kind="condition", machines=machines)])["same"]

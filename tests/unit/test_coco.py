@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from posebench import coco
-from posebench.errors import PoseBenchError
-from posebench.results import write_json
+from posegauge.data import coco
+from posegauge.errors import PoseGaugeError
+from posegauge.store.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
-REAL = Path(os.environ.get("POSEBENCH_REAL", ROOT.parent / "shared" / "real")) / "coco"
+REAL = Path(os.environ.get("POSEGAUGE_REAL", ROOT.parent / "shared" / "real")) / "coco"
 REAL_ANNOTATIONS = REAL / "annotations" / "person_keypoints_val2017.json"
 needs_real = pytest.mark.skipif(not REAL_ANNOTATIONS.is_file(), reason=f"no real photographs at {REAL}")
 
@@ -74,18 +74,18 @@ def test_max_images_is_taken_after_the_count(data, write):
     record = coco.filter_person_images(write(data), "toy", expected=3, max_images=2)
     assert names(record) == ["001.jpg", "003.jpg"] and record["person_images"] == 3
     assert len(coco.filter_person_images(write(data), "toy", max_images=99)["images"]) == 3
-    with pytest.raises(PoseBenchError, match="max_images is 0"):
+    with pytest.raises(PoseGaugeError, match="max_images is 0"):
         coco.filter_person_images(write(data), "toy", max_images=0)
 
 
 def test_unexpected_count(data, write):
-    with pytest.raises(PoseBenchError, match=r"annotations.json: 3 person images, but .* is 2693.* to null"):
+    with pytest.raises(PoseGaugeError, match=r"annotations.json: 3 person images, but .* is 2693.* to null"):
         coco.filter_person_images(write(data), "toy", expected=2693)
 
 
 def test_no_person_at_all(data, write):
     data["annotations"] = data["annotations"][-1:]
-    with pytest.raises(PoseBenchError, match="none of its 5 images has a person"):
+    with pytest.raises(PoseGaugeError, match="none of its 5 images has a person"):
         coco.filter_person_images(write(data), "toy")
 
 
@@ -138,20 +138,20 @@ def spoil_person(data):
 )
 def test_bad_annotations(data, write, spoil, told):
     spoil(data)
-    with pytest.raises(PoseBenchError) as caught:
+    with pytest.raises(PoseGaugeError) as caught:
         coco.read_annotations(write(data))
     assert "annotations.json" in str(caught.value) and told in str(caught.value)
 
 
 def test_unreadable_annotations(tmp_path):
     path = tmp_path / "annotations.json"
-    with pytest.raises(PoseBenchError, match="no such file"):
+    with pytest.raises(PoseGaugeError, match="no such file"):
         coco.read_annotations(path)
     path.write_text('{"images": [')
-    with pytest.raises(PoseBenchError, match="not valid JSON"):
+    with pytest.raises(PoseGaugeError, match="not valid JSON"):
         coco.read_annotations(path)
     path.write_text("[]")
-    with pytest.raises(PoseBenchError, match="JSON object"):
+    with pytest.raises(PoseGaugeError, match="JSON object"):
         coco.read_annotations(path)
 
 
@@ -176,11 +176,11 @@ def test_extract_images(archive, tmp_path):
 
 
 def test_archive_without_some_images(archive, tmp_path):
-    with pytest.raises(PoseBenchError) as caught:
+    with pytest.raises(PoseGaugeError) as caught:
         coco.extract_images(archive, IMAGES[9:], tmp_path / "images")
     message = str(caught.value)
     assert "val2017.zip: lacks 10 of the 21 images" in message and "020.jpg, 021.jpg" in message
-    with pytest.raises(PoseBenchError) as caught:
+    with pytest.raises(PoseGaugeError) as caught:
         coco.extract_images(archive, [{"file_name": f"{i}.png"} for i in range(12)], tmp_path / "images")
     assert "lacks 12 of the 12" in str(caught.value) and str(caught.value).endswith("9.png, ...")
     assert not (tmp_path / "images").exists()
@@ -190,16 +190,16 @@ def test_folder_without_some_images(tmp_path):
     for image in IMAGES[:25]:
         (tmp_path / image["file_name"]).touch()
     coco.check_images_exist(tmp_path, IMAGES[:25])
-    with pytest.raises(PoseBenchError, match=r"lacks 5 of the 30 images .*: 025.jpg, .*029.jpg$"):
+    with pytest.raises(PoseGaugeError, match=r"lacks 5 of the 30 images .*: 025.jpg, .*029.jpg$"):
         coco.check_images_exist(tmp_path, IMAGES)
-    with pytest.raises(PoseBenchError, match="no such image folder"):
+    with pytest.raises(PoseGaugeError, match="no such image folder"):
         coco.check_images_exist(tmp_path / "typo", IMAGES)
 
 
 def test_extract_member(archive, tmp_path):
     coco.extract_member(archive, "val2017/001.jpg", tmp_path / "out" / "annotations.json")
     assert (tmp_path / "out" / "annotations.json").read_text() == "001.jpg" * 100
-    with pytest.raises(PoseBenchError, match=r"holds no 'val2017/01.jpg' \(did you mean"):
+    with pytest.raises(PoseGaugeError, match=r"holds no 'val2017/01.jpg' \(did you mean"):
         coco.extract_member(archive, "val2017/01.jpg", tmp_path / "out" / "other")
     assert not (tmp_path / "out" / "other").exists()
 
@@ -208,13 +208,13 @@ def test_damaged_archive(archive, tmp_path):
     content = archive.read_bytes()
     archive.write_bytes(content.replace(b"001.jpg001.jpg", b"001.jpg001.jpX", 1))
     with pytest.raises(
-        PoseBenchError, match=r"val2017.zip: 'val2017/001.jpg' in it is damaged .*delete the zip"
+        PoseGaugeError, match=r"val2017.zip: 'val2017/001.jpg' in it is damaged .*delete the zip"
     ):
         coco.extract_images(archive, IMAGES[:5], tmp_path / "images")
     archive.write_bytes(content[: len(content) // 2])
-    with pytest.raises(PoseBenchError, match=r"val2017.zip: not a readable zip file"):
+    with pytest.raises(PoseGaugeError, match=r"val2017.zip: not a readable zip file"):
         coco.extract_images(archive, IMAGES[:5], tmp_path / "images")
-    with pytest.raises(PoseBenchError, match="no such file"):
+    with pytest.raises(PoseGaugeError, match="no such file"):
         coco.extract_member(tmp_path / "none.zip", "a", tmp_path / "b")
 
 
@@ -251,7 +251,7 @@ def test_whole_and_truncated_jpegs(tmp_path, name):
     size = len(JPEGS[name])
     for kept in (2, 3, 100, size // 2, size - 40, size - 2, size - 1):
         path.write_bytes(JPEGS[name][:kept])
-        with pytest.raises(PoseBenchError, match=r"image.jpg: the JPEG is truncated"):
+        with pytest.raises(PoseGaugeError, match=r"image.jpg: the JPEG is truncated"):
             coco.read_image(path)
 
 
@@ -261,7 +261,7 @@ def test_other_formats(tmp_path, kind):
     path.write_bytes(encoded(kind))
     assert coco.read_image(path, 64, 48).shape == (48, 64, 3)
     path.write_bytes(encoded(kind)[:-200])
-    with pytest.raises(PoseBenchError, match="cannot be decoded"):
+    with pytest.raises(PoseGaugeError, match="cannot be decoded"):
         coco.read_image(path)
 
 
@@ -273,22 +273,22 @@ def test_grey_and_transparent_images_become_bgr(tmp_path):
 
 def test_unreadable_images(tmp_path):
     path = tmp_path / "image.jpg"
-    with pytest.raises(PoseBenchError, match=r"image.jpg: cannot read the image \(No such file"):
+    with pytest.raises(PoseGaugeError, match=r"image.jpg: cannot read the image \(No such file"):
         coco.read_image(path)
     path.touch()
-    with pytest.raises(PoseBenchError, match="is empty"):
+    with pytest.raises(PoseGaugeError, match="is empty"):
         coco.read_image(path)
     path.write_text("<html>")
-    with pytest.raises(PoseBenchError, match="cannot be decoded"):
+    with pytest.raises(PoseGaugeError, match="cannot be decoded"):
         coco.read_image(path)
-    with pytest.raises(PoseBenchError, match="Is a directory"):
+    with pytest.raises(PoseGaugeError, match="Is a directory"):
         coco.read_image(tmp_path)
 
 
 def test_size_other_than_in_the_annotations(tmp_path):
     path = tmp_path / "image.jpg"
     path.write_bytes(encoded())
-    with pytest.raises(PoseBenchError, match="has 64x48 pixels, the annotations say 48x64"):
+    with pytest.raises(PoseGaugeError, match="has 64x48 pixels, the annotations say 48x64"):
         coco.read_image(path, 48, 64)
 
 

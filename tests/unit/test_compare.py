@@ -12,20 +12,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from posebench import (
-    accuracy_tables,
-    compare,
-    compare_report,
-    published,
-    readme,
-    results,
-    run_folders,
-    tables,
-)
-from posebench import compare_stats as cs
-from posebench.errors import PoseBenchError
-from posebench.results import read_json, sha256_file, write_json
-from posebench.study import BENCHMARKS, STUDY_CONDITIONS
+from posegauge.compare import compare, published, report
+from posegauge.errors import PoseGaugeError
+from posegauge.report.records import read_latency, read_scores
+from posegauge.score import intervals as cs
+from posegauge.store import runs as store_runs
+from posegauge.store.files import read_json, sha256_file, sha256_json, write_json
+from posegauge.store.runs import PUBLISHED
+from posegauge.study import BENCHMARKS, STUDY_CONDITIONS
 
 ROOT = Path(__file__).parents[2]
 MEDIANS = (64.0, 23.0, 15.0)
@@ -44,8 +38,8 @@ def compared(baseline, candidate) -> dict:
     found = compare.compare(compare.read_run(baseline), compare.read_run(candidate))
     write_json(Path(candidate) / "compare.json", found, "compare.schema.yaml")
     (Path(candidate) / "compare.json").unlink()
-    text, table = compare_report.report(found), compare_report.table(found)
-    assert found["verdict"] in text.lower() and found["verdict"] in compare_report.summary(found)
+    text, table = report.report(found), report.table(found)
+    assert found["verdict"] in text.lower() and found["verdict"] in report.summary(found)
     assert len(table) >= len(found["rows"])
     return found
 
@@ -345,7 +339,7 @@ def test_what_differs_is_listed(base, tmp_path):
     assert told[("config", "pipeline.keypoint_thr")] == ("0.2", "0.3")
     assert told[("revision", "git_revision")] == ("abc1234", "def")
     assert ("config", "run") not in told
-    assert "Other 1" in compare_report.report(found)
+    assert "Other 1" in report.report(found)
 
 
 # ------------------------------------------------------------------------------------- the published run
@@ -354,8 +348,8 @@ def test_what_differs_is_listed(base, tmp_path):
 @pytest.fixture
 def told(tmp_path):
     """The published run's folder, as the rule writes it."""
-    facts = readme.read_published(ROOT / "config/published_t4.yaml")
-    folder = tmp_path / run_folders.PUBLISHED
+    facts = published.read_published(ROOT / "config/published_t4.yaml")
+    folder = tmp_path / PUBLISHED
     records = published.make_records(facts)
     for name, record in records.items():
         write_json(folder / name, record, published.SCHEMA)
@@ -380,7 +374,7 @@ def test_the_published_run_stands_beside_a_run_without_a_verdict(told, tmp_path)
     rate = clean["scores"]["detection_rate"]
     assert (rate["baseline"], rate["candidate"]) == (0.952, mine_rate)
     assert "counts as detected" in clean["reasons"][0]
-    text = compare_report.report(found)
+    text = report.report(found)
     assert "**published, not measured here**" in text and "875.5" in text and "No row is comparable" in text
     assert compared(mine, told)["exit_code"] == 2
 
@@ -391,10 +385,10 @@ def test_published_files_are_never_taken_for_measured_ones(told):
         assert (record["kind"], record["status"]) == ("published", "published")
     assert len(list(told.glob("latency/*.json"))) == 8
     assert {file.stem for file in told.glob("robustness/*.json")} == set(STUDY_CONDITIONS)
-    with pytest.raises(PoseBenchError, match=r"does not fit latency\.schema\.yaml"):
-        tables.read_latency(told.glob("latency/*.json"))
-    with pytest.raises(PoseBenchError, match=r"does not fit robustness\.schema\.yaml"):
-        accuracy_tables.read_scores(told.glob("robustness/*.json"))
+    with pytest.raises(PoseGaugeError, match=r"does not fit latency\.schema\.yaml"):
+        read_latency(told.glob("latency/*.json"))
+    with pytest.raises(PoseGaugeError, match=r"does not fit robustness\.schema\.yaml"):
+        read_scores(told.glob("robustness/*.json"))
 
 
 def test_a_measured_record_in_the_published_run_is_refused(told):
@@ -402,7 +396,7 @@ def test_a_measured_record_in_the_published_run_is_refused(told):
     record = read_json(told / "run.json")
     record["files"]["latency/onnx_full_cpu.json"] = sha256_file(told / "latency" / "onnx_full_cpu.json")
     write_json(told / "run.json", record)
-    with pytest.raises(PoseBenchError, match=r"onnx_full_cpu\.json: does not fit published\.schema\.yaml"):
+    with pytest.raises(PoseGaugeError, match=r"onnx_full_cpu\.json: does not fit published\.schema\.yaml"):
         compare.read_run(told)
 
 
@@ -410,7 +404,7 @@ def test_a_measured_record_in_the_published_run_is_refused(told):
 
 
 def refused(folder) -> str:
-    with pytest.raises(PoseBenchError) as caught:
+    with pytest.raises(PoseGaugeError) as caught:
         compare.read_run(folder)
     return str(caught.value)
 
@@ -443,7 +437,7 @@ def test_an_edited_config_is_named(base):
     record = read_json(base / "run.json")
     record["config"]["pipeline"]["bbox_thr"] = 0.5
     write_json(base / "run.json", record)
-    with pytest.raises(PoseBenchError, match="config changed after the run ended"):
+    with pytest.raises(PoseGaugeError, match="config changed after the run ended"):
         compare.read_run(base)
 
 
@@ -475,14 +469,14 @@ def test_a_damaged_run_json_is_named(base):
 def test_runs_without_a_common_row_are_refused(tmp_path):
     one, other = (write_run(tmp_path / name, [latency(name)]) for name in NAMES[:2])
     with pytest.raises(
-        PoseBenchError, match="no benchmark row in common: pytorch_full_cpu has pytorch_full_cpu;"
+        PoseGaugeError, match="no benchmark row in common: pytorch_full_cpu has pytorch_full_cpu;"
     ):
         compared(one, other)
 
 
 def test_samples_must_divide_among_their_processes(tmp_path):
     bad = write_run(tmp_path / "bad", [latency(NAMES[0], samples(64, runs=7), processes=2)])
-    with pytest.raises(PoseBenchError, match="7 samples are not the same number from each of 2 processes"):
+    with pytest.raises(PoseGaugeError, match="7 samples are not the same number from each of 2 processes"):
         compared(bad, bad)
 
 
@@ -490,20 +484,20 @@ def test_runs_are_found_by_name_or_path(base, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     shutil.copytree(base, tmp_path / "results" / "laptop")
-    assert run_folders.find("laptop") == Path("results/laptop")
-    assert run_folders.find(str(base)) == base
-    assert run_folders.find("results/laptop") == Path("results/laptop")
-    assert run_folders.find(run_folders.PUBLISHED) == Path("results") / run_folders.PUBLISHED
-    with pytest.raises(PoseBenchError, match=r"no run 'labtop'.*\(did you mean 'laptop'\?\).*published-t4"):
-        run_folders.find("labtop")
-    before = run_folders.state(base)
+    assert store_runs.find("laptop") == Path("results/laptop")
+    assert store_runs.find(str(base)) == base
+    assert store_runs.find("results/laptop") == Path("results/laptop")
+    assert store_runs.find(store_runs.PUBLISHED) == Path("results") / store_runs.PUBLISHED
+    with pytest.raises(PoseGaugeError, match=r"no run 'labtop'.*\(did you mean 'laptop'\?\).*published-t4"):
+        store_runs.find("labtop")
+    before = store_runs.state(base)
     (base / "latency" / "onnx_full_cpu.json").write_text("{}")
-    assert run_folders.state(base) != before
+    assert store_runs.state(base) != before
 
 
 @given(st.text(min_size=1, max_size=40).filter(lambda text: "\0" not in text))
 def test_a_label_is_always_a_plain_file_name(text):
-    label = run_folders.label(f"results/{text}")
+    label = store_runs.label(f"results/{text}")
     assert label and Path(label).name == label and not label.startswith(".")
 
 
@@ -512,7 +506,7 @@ def test_a_label_is_always_a_plain_file_name(text):
 
 def test_the_table_has_every_number_and_the_mean_last(base, tmp_path):
     found = compared(base, write_run(tmp_path / "other", rows(1.5, seed=3)))
-    table = compare_report.table(found)
+    table = report.table(found)
     assert list(table["kind"].unique()) == ["latency", "score", "geometric mean"]
     assert table.iloc[-1]["ratio"] == found["geometric_mean"]["ratio"]
     first, row = table.iloc[0], found["rows"][0]
@@ -523,25 +517,25 @@ def test_the_table_has_every_number_and_the_mean_last(base, tmp_path):
 
 def test_the_figure_is_drawn_also_when_nothing_is_comparable(base, told, tmp_path):
     paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
-    compare_report.plot(compared(base, base), paths[0])
-    compare_report.plot(compared(told, base), paths[1])
-    compare_report.plot(compared(base, base), paths[2])
+    report.plot(compared(base, base), paths[0])
+    report.plot(compared(told, base), paths[1])
+    report.plot(compared(base, base), paths[2])
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     assert paths[0].read_bytes() == paths[2].read_bytes() != paths[1].read_bytes()
 
 
 def test_foreign_text_cannot_break_the_tables(base, tmp_path):
     machine = {"cpu": {"model": "a | b\n<script>", "usable_cores": 2}, "memory_bytes": 2**30, "gpus": []}
-    text = compare_report.report(compared(base, write_run(tmp_path / "other", rows(machine=machine))))
+    text = report.report(compared(base, write_run(tmp_path / "other", rows(machine=machine))))
     assert "<script>" not in text and "a \\| b" in text
 
 
 def test_the_study_covers_what_was_published():
-    facts = readme.read_published(ROOT / "config/published_t4.yaml")
+    facts = published.read_published(ROOT / "config/published_t4.yaml")
     records = published.make_records(facts)
     assert {record["of"] for record in records.values()} == {"latency", "robustness"}
     for record in records.values():
         name = record.get("benchmark") or record["condition"]
         assert name in BENCHMARKS or name in STUDY_CONDITIONS
         json.dumps(record)
-    assert results.sha256_json(records) == results.sha256_json(published.make_records(facts))
+    assert sha256_json(records) == sha256_json(published.make_records(facts))

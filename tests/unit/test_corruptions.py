@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from posebench import corruptions
-from posebench.errors import PoseBenchError
-from posebench.study import CONDITIONS
+from posegauge.data import corruptions
+from posegauge.errors import PoseGaugeError
+from posegauge.study import CONDITIONS
 
 images = arrays(np.uint8, st.tuples(st.integers(32, 80), st.integers(32, 80), st.just(3)))
 
@@ -82,5 +82,5 @@ def test_occlusion_covers_about_a_quarter():
 
 
 def test_unknown_condition_names_the_nearest(image):
-    with pytest.raises(PoseBenchError, match=r"no condition 'noise_hevy'.*did you mean 'noise_heavy'"):
+    with pytest.raises(PoseGaugeError, match=r"no condition 'noise_hevy'.*did you mean 'noise_heavy'"):
         corruptions.apply("noise_hevy", image, 0, 1)

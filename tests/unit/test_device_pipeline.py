@@ -13,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from posebench import backends, device_pipeline, networks, pipeline
-from posebench import device_ops as ops
-from posebench.device_pipeline import DevicePipeline, Timeline
-from posebench.errors import PoseBenchError, Unavailable
-from posebench.pipeline import Settings, StageClock
-from posebench.study import STAGES, Artifact
+from posegauge import backends
+from posegauge.backends import assemble
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.pipeline import device_pipeline, pipeline, steps
+from posegauge.pipeline import device_steps as ops
+from posegauge.pipeline.device_pipeline import DevicePipeline, Timeline
+from posegauge.pipeline.pipeline import StageClock
+from posegauge.pipeline.steps import Settings
+from posegauge.study import STAGES, Artifact
 
 CONSTANTS = ops.Constants.on("cpu")
 POSE_SIZE = (192, 256)
@@ -58,7 +61,7 @@ def device(host):
 @pytest.fixture(scope="module")
 def scenes():
     """Scenes with persons of two sizes, uint8 BGR."""
-    from posebench.scenes import render_scene
+    from posegauge.data.scenes.scenes import render_scene
 
     images = [
         render_scene(seed=77, index=index, persons=persons)[0] for index, persons in enumerate((1, 3, 5))
@@ -79,7 +82,7 @@ def picture(seed: int, height: int, width: int, smooth: bool = False) -> np.ndar
 @settings(deadline=None, max_examples=40)
 def test_the_detectors_input_has_the_same_bits(height, width, input_size, seed):
     image = picture(seed, height, width)
-    expected, scale = pipeline.detector_input(image, input_size)
+    expected, scale = steps.detector_input(image, input_size)
     how = ops.Letterbox.of((height, width), input_size, "cpu")
     batch = ops.blank_input(1, input_size, CONSTANTS)
     ops.detector_input(torch.from_numpy(image), how, CONSTANTS, batch[0])
@@ -98,13 +101,13 @@ numbers = st.floats(-50, 250, width=32)
 def test_crops_are_those_of_opencv(corners, sizes):
     image = picture(1, 150, 200, smooth=True)
     boxes = np.hstack([corners, corners + sizes])
-    center, size = pipeline.padded_box(boxes, POSE_SIZE)
+    center, size = steps.padded_box(boxes, POSE_SIZE)
     ours = ops.padded_box(torch.from_numpy(boxes), POSE_SIZE)
     for one, other in zip(ours, (center, size), strict=True):
         np.testing.assert_array_equal(one.numpy(), other)
-    expected = pipeline.pose_input(image, center, size, POSE_SIZE)
+    expected = steps.pose_input(image, center, size, POSE_SIZE)
     crops = ops.pose_input(torch.from_numpy(image), *ours, POSE_SIZE, CONSTANTS).numpy()
-    deviation = np.array(pipeline.POSE_STD)[:, None, None]
+    deviation = np.array(steps.POSE_STD)[:, None, None]
     # Lines on the limit between two roundings lie 1/32 px elsewhere: a grey level or two in a smooth picture.
     difference = (abs(crops - expected) * deviation).round()
     assert difference.max() <= 3
@@ -115,7 +118,7 @@ def test_crops_of_ordinary_boxes_have_the_same_bits():
     image, generator = picture(2, 427, 640), np.random.default_rng(5)
     center, size = generator.uniform(0, 600, (40, 2)), generator.uniform(20, 400, (40, 2))
     boxes = np.hstack([center - size / 2, center + size / 2]).astype(np.float32)
-    expected = pipeline.pose_input(image, *pipeline.padded_box(boxes, POSE_SIZE), POSE_SIZE)
+    expected = steps.pose_input(image, *steps.padded_box(boxes, POSE_SIZE), POSE_SIZE)
     ours = ops.padded_box(torch.from_numpy(boxes), POSE_SIZE)
     crops = ops.pose_input(torch.from_numpy(image), *ours, POSE_SIZE, CONSTANTS).numpy()
     same = (crops == expected).all(axis=(1, 2, 3))
@@ -145,7 +148,7 @@ def test_boxes_are_selected_as_with_opencv(boxes, seed, nms_thr, max_persons):
     scores = (generator.integers(0, 12, len(boxes)) / 11).astype(np.float32)
     chosen = Settings(nms_thr=nms_thr, max_persons=max_persons)
     outputs = {"boxes": boxes[None], "scores": scores[None, :, None]}
-    expected = pipeline.select_boxes(outputs, np.array([0.5, 0.5], np.float32), (320, 320), chosen)
+    expected = steps.select_boxes(outputs, np.array([0.5, 0.5], np.float32), (320, 320), chosen)
     for ours, theirs in zip(select(boxes, scores, (0.5, 0.5), chosen), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -163,12 +166,12 @@ def test_nms_is_exact_where_the_first_rounds_do_not_settle_it(count, step, max_p
     good = torch.ones(count, dtype=torch.bool)
     keep = ops.greedy_nms(torch.from_numpy(boxes), good, 0.3, max_persons)
     scores = np.linspace(1, 0.5, count, dtype=np.float32)
-    expected = pipeline.nms(boxes, scores, 0.3)[:max_persons]
+    expected = steps.nms(boxes, scores, 0.3)[:max_persons]
     np.testing.assert_array_equal(np.flatnonzero(keep.numpy()), expected)
     # And by way of the pipeline, in image pixels of a detector input that is as large as these boxes.
     chosen = Settings(nms_thr=0.3, max_persons=max_persons)
     outputs = {"boxes": boxes[None], "scores": scores[None, :, None]}
-    wanted = pipeline.select_boxes(outputs, np.ones(2, np.float32), (320, 320), chosen)
+    wanted = steps.select_boxes(outputs, np.ones(2, np.float32), (320, 320), chosen)
     for ours, theirs in zip(select(boxes, scores, (1, 1), chosen), wanted, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -186,7 +189,7 @@ def test_boxes_of_a_network_with_nms_inside(host):
     inside = DevicePipeline(None, None, (320, 320), POSE_SIZE, Settings(), "cpu")
     inside.detector = OnDevice(None)
     inside.detector.run_device = lambda batch: {"dets": torch.from_numpy(dets)}
-    expected = pipeline.select_boxes({"dets": dets}, np.array([0.5, 0.5]), (320, 320), Settings())
+    expected = steps.select_boxes({"dets": dets}, np.array([0.5, 0.5]), (320, 320), Settings())
     for ours, theirs in zip(inside.detect(np.zeros((640, 640, 3), np.uint8)), expected, strict=True):
         np.testing.assert_allclose(ours, theirs)
 
@@ -195,10 +198,10 @@ def test_boxes_of_a_network_with_nms_inside(host):
 @settings(deadline=None, max_examples=30)
 def test_simcc_and_the_flip_test_have_the_same_bits(x, y, mirrored_x, mirrored_y):
     tensors = [torch.from_numpy(array) for array in (x, y, mirrored_x, mirrored_y)]
-    expected = pipeline.mean_of_mirrored((x, y), (mirrored_x, mirrored_y))
+    expected = steps.mean_of_mirrored((x, y), (mirrored_x, mirrored_y))
     mean = ops.mean_of_mirrored(tensors[:2], tensors[2:], CONSTANTS)
     for simcc, wanted in (((tensors[0], tensors[1]), (x, y)), (mean, expected)):
-        for ours, theirs in zip(ops.decode_simcc(*simcc), pipeline.decode_simcc(*wanted), strict=True):
+        for ours, theirs in zip(ops.decode_simcc(*simcc), steps.decode_simcc(*wanted), strict=True):
             np.testing.assert_array_equal(ours.numpy(), theirs)
 
 
@@ -235,7 +238,7 @@ def test_the_methods_are_those_of_the_pipeline_on_the_host(host, device, scenes)
     given_boxes = device(image, boxes[:1])
     np.testing.assert_array_equal(given_boxes.bbox_scores, [1.0])
     np.testing.assert_array_equal(given_boxes.keypoints, device.estimate(image, boxes[:1])[0])
-    with pytest.raises(PoseBenchError, match="no detector"):
+    with pytest.raises(PoseGaugeError, match="no detector"):
         DevicePipeline(None, device.pose, None, POSE_SIZE, LOW, "cpu")(image)
 
 
@@ -330,16 +333,16 @@ def test_the_pipeline_on_the_host_passes_the_networks_time_on_a_gpu_on(host, sce
 
 
 def test_an_artifact_with_images_on_the_device_gets_it(monkeypatch):
-    monkeypatch.setattr(networks.backends, "load", lambda *_: OnDevice(None))
-    monkeypatch.setattr(networks, "network", lambda *_: None)
-    monkeypatch.setattr(networks, "backend_options", lambda *_: None)
+    monkeypatch.setattr(assemble.backends, "load", lambda *_: OnDevice(None))
+    monkeypatch.setattr(assemble, "network", lambda *_: None)
+    monkeypatch.setattr(assemble, "backend_options", lambda *_: None)
     size = {"input_size": [320, 320]}
-    monkeypatch.setattr(networks, "backend_options", lambda *_: None)
+    monkeypatch.setattr(assemble, "backend_options", lambda *_: None)
     config = {"models": {"detector": size, "pose": size}, "pipeline": {}}
     onnx = {"detector": None, "pose": None}
     for images, kind in (("host", pipeline.Pipeline), ("device", DevicePipeline)):
         artifact = Artifact("pytorch", "cpu", images=images)
-        assert type(networks.build_pipeline(config, artifact, 1, onnx)) is kind
+        assert type(assemble.build_pipeline(config, artifact, 1, onnx)) is kind
 
 
 def test_what_it_cannot_use_is_said(host, monkeypatch):

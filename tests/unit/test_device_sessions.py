@@ -9,12 +9,14 @@ import torch
 from fake_cuda import FakeTorch
 from torch import nn
 
-from posebench import backends, models
-from posebench.backends import torch as torch_backend
-from posebench.backends.base import BATCH_SIZES, Network
-from posebench.backends.device import DeviceSession
-from posebench.errors import PoseBenchError, Unavailable
-from posebench.study import Artifact
+from posegauge import backends
+from posegauge.backends import torch as torch_backend
+from posegauge.backends.base import BATCH_SIZES
+from posegauge.backends.device import DeviceSession
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.models import build
+from posegauge.models.network import Network
+from posegauge.study import Artifact
 
 POSE = Network(role="pose", name="Tiny", input_size=(32, 64), config="tiny.py")
 EAGER = Artifact("pytorch", "cpu", images="device")
@@ -69,7 +71,7 @@ class Replays:
 
 @pytest.fixture
 def network(tmp_path, monkeypatch) -> Network:
-    monkeypatch.setattr(models, "build_network", lambda network: Means())
+    monkeypatch.setattr(build, "build_network", lambda network: Means())
     checkpoint = tmp_path / "tiny.pth"
     checkpoint.write_bytes(b"weights")
     return replace(POSE, checkpoint=str(checkpoint))
@@ -147,7 +149,7 @@ def test_a_network_on_another_device_is_refused(network):
     session = backends.load(network, EAGER, 1)
     assert session.provenance()["execution"] == {"mode": "eager"}
     session.device = "cuda"
-    with pytest.raises(PoseBenchError, match="asked for cuda, its weights are on cpu"):
+    with pytest.raises(PoseGaugeError, match="asked for cuda, its weights are on cpu"):
         session.provenance()
 
 
@@ -155,7 +157,7 @@ def test_tf32_that_cannot_be_turned_off_is_refused(network, monkeypatch):
     monkeypatch.setattr(
         torch_backend, "numerics", lambda _torch: {"tf32": {"matmul": True, "convolution": False}}
     )
-    with pytest.raises(PoseBenchError, match="TF32 cannot be turned off"):
+    with pytest.raises(PoseGaugeError, match="TF32 cannot be turned off"):
         backends.load(network, EAGER, 1)
 
 

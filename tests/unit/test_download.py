@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from helpers_http import FileServer
-from posebench import download as module
-from posebench.download import download, read_table, verify, verify_listed
-from posebench.errors import PoseBenchError
+from posegauge.data import download as module
+from posegauge.data.download import download, read_table, verify, verify_listed
+from posegauge.errors import PoseGaugeError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -49,7 +49,7 @@ def row_of(url, content=CONTENT, **changes):
 
 def fails(row, target, **options):
     """Return the message with which the download fails; it must name the file and every way out."""
-    with pytest.raises(PoseBenchError) as caught:
+    with pytest.raises(PoseGaugeError) as caught:
         download(row, target, **{**FAST, **options})
     message = str(caught.value)
     assert not target.exists()
@@ -226,7 +226,7 @@ def test_passwords_are_not_printed(target):
 
 
 def test_progress_lines(target, caplog):
-    caplog.set_level("INFO", "posebench")
+    caplog.set_level("INFO", "posegauge")
     with FileServer({"asset.bin": CONTENT}, delay_s=0.01) as server:
         download(row_of(server.url), target, **FAST, every_s=0.05)
     assert any("of 0.3 MB (" in line and "MB/s" in line and "s left" in line for line in caplog.messages)
@@ -234,7 +234,7 @@ def test_progress_lines(target, caplog):
 
 def test_unwritable_place(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(PoseBenchError, match="cannot write"):
+    with pytest.raises(PoseGaugeError, match="cannot write"):
         download(row_of("http://127.0.0.1:9"), tmp_path / "file" / "asset.bin", **FAST)
 
 
@@ -242,7 +242,7 @@ def test_killed_download_is_resumed(target):
     """SIGKILL leaves the part; the next process asks for the rest only."""
     program = textwrap.dedent("""
         import json, sys
-        from posebench.download import download
+        from posegauge.data.download import download
         download(json.loads(sys.argv[1]), sys.argv[2])
     """)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "scripts")}
@@ -300,7 +300,7 @@ def test_mirror_with_the_wrong_file(target, tmp_path):
 
 
 def test_mirror_of_an_unknown_kind(target):
-    with pytest.raises(PoseBenchError, match="asset_mirror: 's3://bucket'"):
+    with pytest.raises(PoseGaugeError, match="asset_mirror: 's3://bucket'"):
         download(row_of("http://x"), target, mirror="s3://bucket")
 
 
@@ -309,19 +309,19 @@ def test_file_put_there_by_hand(target):
     target.write_bytes(CONTENT)
     download(row_of("http://127.0.0.1:9"), target, **FAST)
     target.write_bytes(b"<html>")
-    with pytest.raises(PoseBenchError, match=r"asset.bin: wrong size: .* looks like a web page.* Delete it"):
+    with pytest.raises(PoseGaugeError, match=r"asset.bin: wrong size: .* looks like a web page.* Delete it"):
         download(row_of("http://127.0.0.1:9"), target, **FAST)
     assert target.exists()
-    with pytest.raises(PoseBenchError, match="no such file"):
+    with pytest.raises(PoseGaugeError, match="no such file"):
         verify(target.with_name("other"), row_of("http://x"))
 
 
 def test_listed_files_are_verified_and_others_left_alone(tmp_path, caplog):
-    caplog.set_level("INFO", "posebench")
+    caplog.set_level("INFO", "posegauge")
     table = read_table(ROOT / "config" / "downloads.tsv")
     for name in ("val2017.zip", "my_own.pth"):
         (tmp_path / name).write_bytes(b"?")
-    with pytest.raises(PoseBenchError, match=r"val2017.zip: wrong size"):
+    with pytest.raises(PoseGaugeError, match=r"val2017.zip: wrong size"):
         verify_listed(tmp_path / "val2017.zip", table)
     verify_listed(tmp_path / "my_own.pth", table)
     assert "my_own.pth: not in the table" in caplog.text
@@ -360,7 +360,7 @@ def test_bad_lines_of_a_table(tmp_path, change, told):
     path = tmp_path / "t.tsv"
     bad = [change.get(i, value) for i, value in enumerate(GOOD)]
     path.write_text("name\tfile\turl\tsha256\tbytes\tnote\n" + "\t".join(bad) + "\n")
-    with pytest.raises(PoseBenchError) as caught:
+    with pytest.raises(PoseGaugeError) as caught:
         read_table(path)
     assert "t.tsv, line 2" in str(caught.value) and told in str(caught.value)
 
@@ -369,18 +369,18 @@ def test_bad_tables(tmp_path):
     path = tmp_path / "t.tsv"
     header, good = "name\tfile\turl\tsha256\tbytes\tnote\n", "\t".join(GOOD) + "\n"
     path.write_text(header + good + "\n" + good.replace("a\t", "b\t", 1))
-    with pytest.raises(PoseBenchError, match=r"line 4: file 'a.zip' stands in line 2"):
+    with pytest.raises(PoseGaugeError, match=r"line 4: file 'a.zip' stands in line 2"):
         read_table(path)
     path.write_text(header.replace("\tbytes", "") + good)
-    with pytest.raises(PoseBenchError, match="missing: bytes"):
+    with pytest.raises(PoseGaugeError, match="missing: bytes"):
         read_table(path)
     path.write_text(header.replace("bytes", "size") + good)
-    with pytest.raises(PoseBenchError, match="missing: bytes; unknown: size"):
+    with pytest.raises(PoseGaugeError, match="missing: bytes; unknown: size"):
         read_table(path)
     path.write_text("")
-    with pytest.raises(PoseBenchError, match="missing: name, file"):
+    with pytest.raises(PoseGaugeError, match="missing: name, file"):
         read_table(path)
-    with pytest.raises(PoseBenchError, match="cannot read"):
+    with pytest.raises(PoseGaugeError, match="cannot read"):
         read_table(tmp_path / "none.tsv")
 
 

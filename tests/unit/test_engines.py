@@ -9,10 +9,10 @@ import pytest
 from demo_models import DETECTOR, POSE
 from onnx import TensorProto, helper
 
-from posebench import engines, results
-from posebench.backends import base
-from posebench.backends.base import Options
-from posebench.errors import PoseBenchError, Unavailable
+from posegauge.backends import base, tensorrt_engines
+from posegauge.backends.base import Options
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.store import files
 
 RTX = Options(library="tensorrt_rtx", compute_capability="8.9")
 LAYERS = "convolution", "activation"
@@ -28,7 +28,10 @@ def built(trt, demo_fp16, tmp_path_factory) -> dict:
     """{role: record} of the demo models' engines."""
     options = replace(RTX, engines=str(tmp_path_factory.mktemp("engines")))
     return {
-        network.role: (engines.ensure(replace(network, onnx=demo_fp16[network.role]), options), options)
+        network.role: (
+            tensorrt_engines.ensure(replace(network, onnx=demo_fp16[network.role]), options),
+            options,
+        )
         for network in (DETECTOR, POSE)
     }
 
@@ -54,11 +57,11 @@ def small(path, operator: str = "ReduceMean", domain: str = "", shape=("n", 3, 2
 @pytest.mark.parametrize("role", ["detector", "pose"])
 def test_engines_of_the_demo_models(role, built, demo_fp16):
     record, options = built[role]
-    assert record["status"] == "ok" and record["parts"]["onnx_sha256"] == results.sha256_file(demo_fp16[role])
+    assert record["status"] == "ok" and record["parts"]["onnx_sha256"] == files.sha256_file(demo_fp16[role])
     for part in (role, "sm89", "tensorrt_rtx-1."):
         assert part in record["engine"]
     path = f"{options.engines}/{record['engine']}"
-    assert results.sha256_file(path) == record["engine_sha256"]
+    assert files.sha256_file(path) == record["engine_sha256"]
     shapes = record["parts"]["options"]["shapes"]
     if role == "detector":
         assert shapes == [[1, 3, 320, 320]] * 3
@@ -78,9 +81,9 @@ def test_layers_compute_in_the_types_of_the_file(built):
 
 def test_a_float32_file_makes_a_float32_engine(trt, demo_onnx):
     network = replace(POSE, onnx=demo_onnx["pose"])
-    logger = engines.make_logger(trt)
-    definition, _parser = engines.parse(trt, trt.Builder(logger), logger, network)
-    assert set(engines.layers(definition)) == {"fp32"}
+    logger = tensorrt_engines.make_logger(trt)
+    definition, _parser = tensorrt_engines.parse(trt, trt.Builder(logger), logger, network)
+    assert set(tensorrt_engines.layers(definition)) == {"fp32"}
     assert definition.get_input(0).shape[0] == -1
 
 
@@ -88,32 +91,32 @@ def test_a_sound_engine_is_used_again_a_damaged_one_never(built, demo_fp16, monk
     record, options = built["pose"]
     network = replace(POSE, onnx=demo_fp16["pose"])
     rebuilt = []
-    monkeypatch.setattr(engines, "build", lambda network, parts, path: rebuilt.append(path))
-    assert engines.ensure(network, options) == record and not rebuilt
-    path = engines.engine_path(record["parts"], options.engines)
+    monkeypatch.setattr(tensorrt_engines, "build", lambda network, parts, path: rebuilt.append(path))
+    assert tensorrt_engines.ensure(network, options) == record and not rebuilt
+    path = tensorrt_engines.engine_path(record["parts"], options.engines)
     whole = path.read_bytes()
     try:
         path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        assert engines.fault(path, record["parts"]) == "damaged"
-        engines.ensure(network, options)
+        assert tensorrt_engines.fault(path, record["parts"]) == "damaged"
+        tensorrt_engines.ensure(network, options)
         assert rebuilt == [path] and not path.exists(), "nobody can load what was found damaged"
     finally:
         path.write_bytes(whole)
 
 
 def test_every_part_of_the_key_makes_another_engine(trt, demo_fp16, demo_onnx, tmp_path, monkeypatch):
-    card = engines.Gpu("NVIDIA L4", "8.9")
+    card = tensorrt_engines.Gpu("NVIDIA L4", "8.9")
     options = replace(RTX, engines=str(tmp_path))
     pose = replace(POSE, onnx=demo_fp16["pose"])
 
     def name(network=pose, card=card, options=options):
-        return engines.engine_path(engines.key_parts(network, card, options), tmp_path).name
+        return tensorrt_engines.engine_path(tensorrt_engines.key_parts(network, card, options), tmp_path).name
 
     names = [
         name(),
         name(network=replace(POSE, onnx=demo_onnx["pose"])),
-        name(card=engines.Gpu("NVIDIA L40S", "8.9")),
-        name(card=engines.Gpu("NVIDIA L4", "9.0")),
+        name(card=tensorrt_engines.Gpu("NVIDIA L40S", "8.9")),
+        name(card=tensorrt_engines.Gpu("NVIDIA L4", "9.0")),
         name(options=replace(options, pose_batches=(1, 8, 16))),
         name(options=replace(options, optimization_level=5)),
     ]
@@ -126,15 +129,15 @@ def test_every_part_of_the_key_makes_another_engine(trt, demo_fp16, demo_onnx, t
 def test_an_engine_of_something_else_under_the_right_name_is_refused(tmp_path):
     parts = {"role": "pose", "gpu": "NVIDIA L4"}
     path = tmp_path / "pose.engine"
-    assert engines.fault(path, parts) == "not built yet"
+    assert tensorrt_engines.fault(path, parts) == "not built yet"
     path.write_bytes(b"engine")
-    assert "without a record" in engines.fault(path, parts)
+    assert "without a record" in tensorrt_engines.fault(path, parts)
     record = path.with_suffix(".json")
-    results.write_json(record, {"parts": parts, "engine_sha256": results.sha256_file(path)})
-    assert engines.fault(path, parts) is None
-    assert engines.fault(path, parts | {"gpu": "NVIDIA T4"}) == "built from something else"
+    files.write_json(record, {"parts": parts, "engine_sha256": files.sha256_file(path)})
+    assert tensorrt_engines.fault(path, parts) is None
+    assert tensorrt_engines.fault(path, parts | {"gpu": "NVIDIA T4"}) == "built from something else"
     record.write_text("{")
-    assert "without a record" in engines.fault(path, parts)
+    assert "without a record" in tensorrt_engines.fault(path, parts)
 
 
 # ----------------------------------------------------------------------------------------------- bad input
@@ -149,12 +152,12 @@ def test_an_engine_of_something_else_under_the_right_name_is_refused(tmp_path):
 )
 def test_an_unsupported_operator_is_named(trt, operator, domain, message, tmp_path):
     network = small(tmp_path / "odd.onnx", operator, domain)
-    with pytest.raises(PoseBenchError, match=message):
-        engines.ensure(network, replace(RTX, engines=str(tmp_path)))
+    with pytest.raises(PoseGaugeError, match=message):
+        tensorrt_engines.ensure(network, replace(RTX, engines=str(tmp_path)))
     assert not list(tmp_path.glob("*.engine"))
     # The rule tells it and ends well: the rest of the study goes on.
-    record = engines.role_record(network, replace(RTX, engines=str(tmp_path)))
-    results.write_json(tmp_path / "record.json", record, engines.SCHEMA)
+    record = tensorrt_engines.role_record(network, replace(RTX, engines=str(tmp_path)))
+    files.write_json(tmp_path / "record.json", record, tensorrt_engines.SCHEMA)
     assert record["status"] == "not run" and operator in record["reason"]
 
 
@@ -162,8 +165,8 @@ def test_an_unsupported_operator_is_named(trt, operator, domain, message, tmp_pa
 def test_a_damaged_onnx_file_is_named(trt, content, tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(content)
-    with pytest.raises(PoseBenchError, match=r"broken\.onnx: tensorrt_rtx .* cannot read this pose"):
-        engines.ensure(replace(POSE, onnx=str(path)), replace(RTX, engines=str(tmp_path)))
+    with pytest.raises(PoseGaugeError, match=r"broken\.onnx: tensorrt_rtx .* cannot read this pose"):
+        tensorrt_engines.ensure(replace(POSE, onnx=str(path)), replace(RTX, engines=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -176,17 +179,17 @@ def test_a_damaged_onnx_file_is_named(trt, content, tmp_path):
 )
 def test_a_wrong_profile_is_told(trt, shape, batches, message, tmp_path):
     network = small(tmp_path / "pose.onnx", shape=shape)
-    with pytest.raises(PoseBenchError, match=message):
-        engines.ensure(network, replace(RTX, engines=str(tmp_path), pose_batches=batches))
+    with pytest.raises(PoseGaugeError, match=message):
+        tensorrt_engines.ensure(network, replace(RTX, engines=str(tmp_path), pose_batches=batches))
 
 
 def test_a_compute_capability_that_the_library_lacks(trt, tmp_path):
     network = small(tmp_path / "pose.onnx")
     options = replace(RTX, engines=str(tmp_path), compute_capability="9.0")
-    with pytest.raises(PoseBenchError, match=r"engine\.compute_capability: .* knows 7\.5, .*, not 9\.0"):
-        engines.ensure(network, options)
-    with pytest.raises(PoseBenchError, match="tensorrt builds for the GPU at hand only"):
-        engines.target(replace(options, library="tensorrt"))
+    with pytest.raises(PoseGaugeError, match=r"engine\.compute_capability: .* knows 7\.5, .*, not 9\.0"):
+        tensorrt_engines.ensure(network, options)
+    with pytest.raises(PoseGaugeError, match="tensorrt builds for the GPU at hand only"):
+        tensorrt_engines.target(replace(options, library="tensorrt"))
 
 
 def test_too_little_memory_is_a_reason_and_no_fault(trt, tmp_path, monkeypatch):
@@ -202,10 +205,10 @@ def test_too_little_memory_is_a_reason_and_no_fault(trt, tmp_path, monkeypatch):
 
     names = {name: getattr(trt, name) for name in dir(trt)}
     fake = types.SimpleNamespace(**names | {"Builder": NoMemory})
-    monkeypatch.setattr(engines, "load_library", lambda name: fake)
+    monkeypatch.setattr(tensorrt_engines, "load_library", lambda name: fake)
     network = small(tmp_path / "pose.onnx")
-    record = engines.role_record(network, replace(RTX, engines=str(tmp_path)))
-    results.write_json(tmp_path / "record.json", record, engines.SCHEMA)
+    record = tensorrt_engines.role_record(network, replace(RTX, engines=str(tmp_path)))
+    files.write_json(tmp_path / "record.json", record, tensorrt_engines.SCHEMA)
     assert record["status"] == "not run" and "out of GPU memory: make room" in record["reason"]
     assert not list(tmp_path.glob("*.engine"))
 
@@ -216,22 +219,22 @@ def test_too_little_memory_is_a_reason_and_no_fault(trt, tmp_path, monkeypatch):
 @pytest.mark.skipif(base.cuda_devices() > 0, reason="this machine has a CUDA device")
 @pytest.mark.parametrize("library", ["tensorrt", "tensorrt_rtx"])
 def test_without_a_gpu_the_record_says_so(library, tmp_path):
-    record = engines.role_record(small(tmp_path / "pose.onnx"), Options(library=library))
-    results.write_json(tmp_path / "record.json", record, engines.SCHEMA)
+    record = tensorrt_engines.role_record(small(tmp_path / "pose.onnx"), Options(library=library))
+    files.write_json(tmp_path / "record.json", record, tensorrt_engines.SCHEMA)
     assert (record["status"], record["reason"], record["engine"]) == ("not run", "no CUDA device", None)
 
 
 def test_a_library_that_is_not_there_is_a_reason():
     with pytest.raises(Unavailable, match="no_such_trt is not installed: make setup-cuda"):
-        engines.load_library("no_such_trt")
+        tensorrt_engines.load_library("no_such_trt")
 
 
 def test_an_old_driver_is_a_reason(trt, monkeypatch):
     monkeypatch.setattr(base, "driver_cuda_version", lambda: (12, 8))
     with pytest.raises(Unavailable, match=r"driver is too old: it knows CUDA 12\.8, tensorrt_rtx 1\..*13\.0"):
-        engines.require_driver("tensorrt_rtx")
+        tensorrt_engines.require_driver("tensorrt_rtx")
     monkeypatch.setattr(base, "driver_cuda_version", lambda: (13, 1))
-    engines.require_driver("tensorrt_rtx")
+    tensorrt_engines.require_driver("tensorrt_rtx")
 
 
 def test_the_timing_cache_of_a_gpu_is_kept_and_a_foreign_one_dropped(tmp_path):
@@ -256,11 +259,11 @@ def test_the_timing_cache_of_a_gpu_is_kept_and_a_foreign_one_dropped(tmp_path):
         if content:
             kept.write_bytes(content)
         config = Config()
-        assert engines._timing_cache(config, path) == kept
+        assert tensorrt_engines._timing_cache(config, path) == kept
         assert config.cache == expected
 
 
 def test_precisions_have_names_for_what_the_library_calls_them(trt):
     names = set(trt.DataType.__members__)
-    assert {"FLOAT", "HALF", "INT8"} <= names & set(engines.PRECISIONS)
+    assert {"FLOAT", "HALF", "INT8"} <= names & set(tensorrt_engines.PRECISIONS)
     assert np.dtype(np.float16) == np.dtype(trt.nptype(trt.DataType.HALF))

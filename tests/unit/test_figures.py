@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from fake_results import fake_latency
 
-from posebench import draw, figures, grids
-from posebench.errors import PoseBenchError
-from posebench.study import COCO_C_CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
+from posegauge.errors import PoseGaugeError
+from posegauge.predict import draw
+from posegauge.report import grids, latency, style
+from posegauge.study import COCO_C_CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 LATENCY = {
     "all": [fake_latency(name) for name in STUDY_BENCHMARKS],
@@ -33,27 +34,27 @@ def check_png(path):
 
 @pytest.mark.parametrize("case", LATENCY)
 def test_latency_figure(tmp_path, case):
-    figures.plot_latency(LATENCY[case], tmp_path / "a.png", "Fake-m on fakes", "An invented notice. " * 12)
+    latency.plot_latency(LATENCY[case], tmp_path / "a.png", "Fake-m on fakes", "An invented notice. " * 12)
     check_png(tmp_path / "a.png")
 
 
 def test_rows_that_fail_parity_are_marked(monkeypatch):
     kept = []
-    monkeypatch.setattr(figures, "save", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(style, "save", lambda figure, path: kept.append(figure))
     for failing in ({"onnx_full_cpu", "onnx_full_gpu"}, {"onnx_full_gpu"}):
-        figures.plot_latency(LATENCY["cpu"], None, failing=failing)
+        latency.plot_latency(LATENCY["cpu"], None, failing=failing)
     marked, unmarked = (
         [text.get_text() for text in (*figure.texts, *figure.axes[0].texts)] for figure in kept
     )
     assert "ONNX Full CPU †" in marked and any("†: fails parity" in text for text in marked)
     # What did not run has nothing to mark.
     assert "ONNX Full GPU" in marked and not any("†" in text for text in unmarked)
-    figures.plt.close("all")
+    style.plt.close("all")
 
 
 def test_the_same_data_give_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
-        figures.plot_latency(LATENCY["one"], tmp_path / name)
+        latency.plot_latency(LATENCY["one"], tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -196,9 +197,9 @@ def test_unreadable_images_are_not_chosen(dataset):
 def test_an_unknown_image_is_named_with_the_nearest_one(dataset):
     folder, images, annotations = dataset
     message = r"grids\.scene: 00000000000\.jpg is not a person image \(did you mean '0000000000"
-    with pytest.raises(PoseBenchError, match=message):
+    with pytest.raises(PoseGaugeError, match=message):
         grids.choose_scene(images, annotations, folder, "00000000000.jpg")
-    with pytest.raises(PoseBenchError, match=r"grids\.images: nothing"):
+    with pytest.raises(PoseGaugeError, match=r"grids\.images: nothing"):
         grids.choose_images(images, annotations, folder, images[0], ["nothing"])
 
 
@@ -213,7 +214,7 @@ def test_only_persons_above_the_threshold_are_counted_and_drawn(dataset):
 
 
 def test_a_folder_that_is_no_condition_is_named(tmp_path):
-    with pytest.raises(PoseBenchError, match=r"'noise_hevy' is no condition.*did you mean 'noise_heavy'"):
+    with pytest.raises(PoseGaugeError, match=r"'noise_hevy' is no condition.*did you mean 'noise_heavy'"):
         grids.read_predictions([tmp_path / "noise_hevy" / "detected.json"], {1})
 
 

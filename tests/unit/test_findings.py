@@ -3,15 +3,15 @@
 import pytest
 from fake_results import CENTRES_MS, fake_latency, fake_limits, fake_parity, fake_scores
 
-from posebench import tables
-from posebench.findings import key_findings
-from posebench.study import STUDY_BENCHMARKS
+from posegauge.report.findings import key_findings
+from posegauge.report.latency import benchmark_table
+from posegauge.study import STUDY_BENCHMARKS
 
 ON_CPU = [name for name, row in STUDY_BENCHMARKS.items() if row.artifact.device == "cpu"]
 
 
 def findings(latency, parity=(), scores=(), sweep=None, limits=None) -> dict[str, str]:
-    benchmark = tables.benchmark_table(latency, parity, limits)
+    benchmark = benchmark_table(latency, parity, limits)
     found = key_findings(benchmark, list(scores), parity, sweep)
     return {finding["id"]: finding["text"] for finding in found}
 

@@ -6,12 +6,13 @@ import demo_models
 import numpy as np
 import pytest
 
-from posebench import backends
-from posebench.device_pipeline import DevicePipeline
-from posebench.export import export_onnx
-from posebench.pipeline import Pipeline, Settings
-from posebench.scenes import render_scene
-from posebench.study import Artifact
+from posegauge import backends
+from posegauge.data.scenes.scenes import render_scene
+from posegauge.models.export import export_onnx
+from posegauge.pipeline.device_pipeline import DevicePipeline
+from posegauge.pipeline.pipeline import Pipeline
+from posegauge.pipeline.steps import Settings
+from posegauge.study import Artifact
 
 SETTINGS = Settings(score_thr=0.05)
 NETWORKS = (demo_models.DETECTOR, demo_models.POSE)

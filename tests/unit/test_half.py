@@ -6,8 +6,8 @@ import demo_models
 import pytest
 import torch
 
-from posebench import models
-from posebench.backends.half import HalfNetwork
+from posegauge.backends.torch_fp16 import HalfNetwork
+from posegauge.models import build
 
 
 def images(network, count: int = 2) -> torch.Tensor:
@@ -17,7 +17,7 @@ def images(network, count: int = 2) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def pose():
-    return models.build_network(demo_models.POSE)
+    return build.build_network(demo_models.POSE)
 
 
 def in_half(network, role: str) -> HalfNetwork:
@@ -26,7 +26,7 @@ def in_half(network, role: str) -> HalfNetwork:
 
 @torch.no_grad()
 def test_boxes_stay_within_half_a_pixel():
-    detector = models.build_network(demo_models.DETECTOR)
+    detector = build.build_network(demo_models.DETECTOR)
     half, batch = in_half(detector, "detector"), images(demo_models.DETECTOR)
     (boxes, scores), (own_boxes, own_scores) = detector(batch), half(batch)
     assert own_boxes.dtype == own_scores.dtype == torch.float32

@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from posebench import hardware
+from posegauge.store import machine as store_machine
+from posegauge.store.machine import fingerprint
 
 
 def machine(model="Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz", cores=2, gpus=()):
@@ -22,7 +23,7 @@ def machine(model="Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz", cores=2, gpus
 
 
 def test_fingerprint_is_complete_json():
-    found = hardware.fingerprint()
+    found = fingerprint()
     assert json.loads(json.dumps(found)) == found
     assert found["cpu"]["model"] and found["cpu"]["usable_cores"] >= 1
     assert found["memory_bytes"] > 2**28
@@ -34,7 +35,7 @@ def test_fingerprint_is_complete_json():
 def test_fingerprint_names_no_host_and_no_user(monkeypatch):
     for module, name in ((platform, "node"), (socket, "gethostname"), (getpass, "getuser"), (os, "getlogin")):
         monkeypatch.setattr(module, name, lambda: pytest.fail("asked for a name"))
-    found = hardware.fingerprint()
+    found = fingerprint()
     assert set(found) == {
         "cpu", "memory_bytes", "load_average", "os", "kernel", "python",
         "container", "virtual_machine", "gpus",
@@ -60,19 +61,19 @@ def test_fingerprint_names_no_host_and_no_user(monkeypatch):
     ],
 )
 def test_slug(model, cores, gpus, slug):
-    assert hardware.slug(machine(model, cores, gpus)) == slug
+    assert store_machine.slug(machine(model, cores, gpus)) == slug
 
 
 def test_describe():
-    assert hardware.describe(machine()) == "Intel Xeon Platinum 8481C, 2 cores, 24 GiB, no GPU"
-    assert hardware.describe(machine(cores=1, gpus=["Tesla T4"])).endswith(", 1 core, 24 GiB, Tesla T4")
-    assert hardware.describe(machine(gpus=["A", "A"])).endswith(", 2 x A")
+    assert store_machine.describe(machine()) == "Intel Xeon Platinum 8481C, 2 cores, 24 GiB, no GPU"
+    assert store_machine.describe(machine(cores=1, gpus=["Tesla T4"])).endswith(", 1 core, 24 GiB, Tesla T4")
+    assert store_machine.describe(machine(gpus=["A", "A"])).endswith(", 2 x A")
 
 
 def test_this_machine_has_short_names():
-    found = hardware.fingerprint()
-    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", hardware.slug(found))
-    assert "\n" not in hardware.describe(found)
+    found = store_machine.fingerprint()
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", store_machine.slug(found))
+    assert "\n" not in store_machine.describe(found)
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def nvidia_smi(tmp_path, monkeypatch):
 
 
 def test_gpus(nvidia_smi):
-    first, second = hardware.fingerprint()["gpus"]
+    first, second = store_machine.fingerprint()["gpus"]
     assert first == {
         "index": 0, "name": "Tesla T4", "driver_version": "535.104.05", "memory_mib": 15360,
         "sm_clock_mhz": 300, "temperature_c": 38, "power_w": 9.36,
@@ -104,18 +105,18 @@ def test_gpus(nvidia_smi):
 )
 def test_hidden_gpus(nvidia_smi, monkeypatch, visible, indexes):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert [gpu["index"] for gpu in hardware.fingerprint()["gpus"]] == indexes
+    assert [gpu["index"] for gpu in store_machine.fingerprint()["gpus"]] == indexes
 
 
 def test_broken_nvidia_smi_is_no_gpu(nvidia_smi):
     nvidia_smi.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'; exit 9\n")
-    assert hardware.fingerprint()["gpus"] == []
+    assert store_machine.fingerprint()["gpus"] == []
 
 
 def test_versions():
-    found = hardware.versions("numpy", "no-such-package")
+    found = store_machine.versions("numpy", "no-such-package")
     assert list(found) == ["numpy"] and re.match(r"\d+\.\d+", found["numpy"])
-    assert hardware.versions() == {}
+    assert store_machine.versions() == {}
 
 
 def test_git_revision(tmp_path):
@@ -125,19 +126,19 @@ def test_git_revision(tmp_path):
             check=True, capture_output=True,
         )  # fmt: skip
 
-    assert hardware.git_revision(tmp_path) is None
+    assert store_machine.git_revision(tmp_path) is None
     git("init")
-    assert hardware.git_revision(tmp_path) is None  # no commit yet
+    assert store_machine.git_revision(tmp_path) is None  # no commit yet
     for name in ("code.py", "README.md"):
         (tmp_path / name).write_text("a")
     git("add", ".")
     git("commit", "-m", "first")
-    clean = hardware.git_revision(tmp_path)
+    clean = store_machine.git_revision(tmp_path)
     assert re.fullmatch(r"[0-9a-f]{40}", clean)
     (tmp_path / "README.md").write_text("results")
     (tmp_path / "untracked").write_text("a")
-    assert hardware.git_revision(tmp_path) == clean
+    assert store_machine.git_revision(tmp_path) == clean
     (tmp_path / "code.py").write_text("b")
-    assert hardware.git_revision(tmp_path) == f"{clean}-dirty"
+    assert store_machine.git_revision(tmp_path) == f"{clean}-dirty"
     (tmp_path / "inner").mkdir()
-    assert hardware.git_revision(tmp_path / "inner") is None
+    assert store_machine.git_revision(tmp_path / "inner") is None

@@ -9,9 +9,11 @@ from demo_models import DETECTOR, POSE
 from fake_results import fake_limits
 from onnx import TensorProto, helper, numpy_helper
 
-from posebench import limits, machine_rates, results, tables
-from posebench.backends.base import cuda_devices
-from posebench.errors import PoseBenchError, Unavailable
+from posegauge.backends.base import cuda_devices
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.measure import machine_rates, roofline
+from posegauge.report import records
+from posegauge.store import files
 
 FLOAT = TensorProto.FLOAT
 
@@ -87,7 +89,7 @@ IMAGE = 3 * 8 * 8  # numbers of one input
     ids=lambda value: value[-1].op_type if isinstance(value, list) else "",
 )
 def test_known_counts(tmp_path, nodes, weights, macs, flops, weights_and_outputs):
-    counted = limits.count(write(tmp_path / "m.onnx", nodes, weights), (8, 8), (1, 4))
+    counted = roofline.count(write(tmp_path / "m.onnx", nodes, weights), (8, 8), (1, 4))
     one, four = counted["batches"]
     assert (one["batch"], one["macs"], one["flops"]) == (1, macs, flops)
     assert one["numbers_minimum"] == weights_and_outputs + IMAGE
@@ -107,10 +109,10 @@ def test_what_every_node_reads_and_writes_is_counted(tmp_path):
     model = onnx.load(path)
     model.graph.initializer.append(numpy_helper.from_array(np.array([-1, 3, 8, 8]), "shape"))
     onnx.save(model, path)
-    counted = limits.count(path, (8, 8), (1, 2))
+    counted = roofline.count(path, (8, 8), (1, 2))
     assert counted["batches"][0]["numbers_moved"] == (IMAGE + IMAGE) + (2 * IMAGE + 8) + (2 * IMAGE + 8)
     assert (counted["weights"], counted["weights_read"]) == (8, 16), "a shared weight is read twice"
-    assert limits.at_batch(counted, 2) == counted["batches"][1]
+    assert roofline.at_batch(counted, 2) == counted["batches"][1]
 
 
 def test_other_nodes_are_named_and_hidden_shapes_refused(tmp_path):
@@ -118,17 +120,17 @@ def test_other_nodes_are_named_and_hidden_shapes_refused(tmp_path):
     model = onnx.load(path)
     model.graph.initializer.append(numpy_helper.from_array(np.array(1), "axis"))
     onnx.save(model, path)
-    assert limits.count(path, (8, 8), (1,))["not_counted"] == ["CumSum"]
+    assert roofline.count(path, (8, 8), (1,))["not_counted"] == ["CumSum"]
     nodes = [node("NonZero", "x", out="i"), node("Cast", "i", to=FLOAT)]
-    with pytest.raises(PoseBenchError, match=r"the shape of .* cannot be told"):
-        limits.count(write(tmp_path / "m.onnx", nodes), (8, 8), (1,))
+    with pytest.raises(PoseGaugeError, match=r"the shape of .* cannot be told"):
+        roofline.count(write(tmp_path / "m.onnx", nodes), (8, 8), (1,))
 
 
 def test_a_fixed_batch_is_counted_as_it_is(tmp_path):
     path = write(tmp_path / "m.onnx", [node("MatMul", "x", "w")], {"w": (8, 5)}, shape=(2, 3, 8, 8))
-    counted = limits.count(path, (8, 8), (1, 4))
+    counted = roofline.count(path, (8, 8), (1, 4))
     assert [work["batch"] for work in counted["batches"]] == [2]
-    assert limits.at_batch(counted, 3)["macs"] == 3 * 960
+    assert roofline.at_batch(counted, 3)["macs"] == 3 * 960
 
 
 @pytest.mark.parametrize(
@@ -137,10 +139,10 @@ def test_a_fixed_batch_is_counted_as_it_is(tmp_path):
     [(DETECTOR, 0.31), (POSE, 0.36)],
 )
 def test_the_models_have_the_published_counts(tmp_path, network, published_gflops):
-    from posebench.export import export_onnx
+    from posegauge.models.export import export_onnx
 
     export_onnx(network, tmp_path / "m.onnx", 17)
-    counted = limits.count(tmp_path / "m.onnx", network.input_size, (1, 8))
+    counted = roofline.count(tmp_path / "m.onnx", network.input_size, (1, 8))
     assert counted["batches"][0]["macs"] / 1e9 == pytest.approx(published_gflops, rel=0.03)
     assert counted["not_counted"] == []
 
@@ -163,8 +165,8 @@ def test_rates_of_the_cpu(small, tmp_path):
         assert rate["best_per_s"] == pytest.approx(work * rate["repeats"] / min(rate["rounds_ms"]) * 1e3)
         assert rate["best_per_s"] >= rate["median_per_s"] > 0
     path = tmp_path / "cpu.json"
-    results.write_json(path, fake_limits() | {"rates": rates}, "limits.schema.yaml")
-    assert set(tables.read_limits([path])) == {"cpu"}
+    files.write_json(path, fake_limits() | {"rates": rates}, "limits.schema.yaml")
+    assert set(records.read_limits([path])) == {"cpu"}
 
 
 def test_the_way_on_cuda_with_tensors_of_the_cpu(small, monkeypatch):
@@ -214,16 +216,16 @@ def test_without_cuda_there_are_no_rates():
 
 def test_the_floor_is_the_longer_of_arithmetic_and_traffic():
     arithmetic = fake_limits(fp32=1e11, copy=1e12)  # 10 ms of detector, 5 ms for each person
-    assert limits.floor_ms(arithmetic, ("detector", "pose"), 3, "fp32") == pytest.approx(10 + 3 * 5)
-    assert limits.floor_ms(arithmetic, ("pose",), 3, "fp32") == pytest.approx(15)
-    assert limits.floor_ms(arithmetic, ("detector", "pose"), 0, "fp32") == pytest.approx(10)
+    assert roofline.floor_ms(arithmetic, ("detector", "pose"), 3, "fp32") == pytest.approx(10 + 3 * 5)
+    assert roofline.floor_ms(arithmetic, ("pose",), 3, "fp32") == pytest.approx(15)
+    assert roofline.floor_ms(arithmetic, ("detector", "pose"), 0, "fp32") == pytest.approx(10)
     traffic = fake_limits("cuda", fp32=1e15, fp16=1e15, copy=1e9)
     # 2 million weights once, and 1000 numbers for each person
-    assert limits.floor_ms(traffic, ("pose",), 3, "fp32") == pytest.approx(4 * 2.003)
-    assert limits.floor_ms(traffic, ("pose",), 3, "fp16") == pytest.approx(2 * 2.003)
+    assert roofline.floor_ms(traffic, ("pose",), 3, "fp32") == pytest.approx(4 * 2.003)
+    assert roofline.floor_ms(traffic, ("pose",), 3, "fp16") == pytest.approx(2 * 2.003)
     # A second call of the network reads the weights again, and so does the mirrored crop.
-    assert limits.floor_ms(traffic, ("pose",), 33, "fp16") == pytest.approx(2 * 4.033)
-    assert limits.floor_ms(traffic | {"pose_calls": 2}, ("pose",), 3, "fp16") == pytest.approx(4 * 2.003)
+    assert roofline.floor_ms(traffic, ("pose",), 33, "fp16") == pytest.approx(2 * 4.033)
+    assert roofline.floor_ms(traffic | {"pose_calls": 2}, ("pose",), 3, "fp16") == pytest.approx(4 * 2.003)
 
 
 @pytest.mark.parametrize(
@@ -235,17 +237,17 @@ def test_the_floor_is_the_longer_of_arithmetic_and_traffic():
     ],
 )
 def test_without_a_rate_there_is_no_floor(record, precision, reason):
-    assert limits.reason_without(record, precision) == reason
-    assert limits.floor_ms(record, ("pose",), 3, precision) is None
+    assert roofline.reason_without(record, precision) == reason
+    assert roofline.floor_ms(record, ("pose",), 3, precision) is None
 
 
 def test_without_a_count_there_is_no_floor():
     record = fake_limits()
     record["networks"]["pose"] = {"name": "P", "sha256": "", "status": "not counted", "reason": "odd"}
-    assert limits.reason_without(record, "fp32") == "odd"
+    assert roofline.reason_without(record, "fp32") == "odd"
 
 
 @pytest.mark.parametrize("reason", [None, "no CUDA device"])
 def test_limits_fit_the_schema(tmp_path, reason):
-    results.write_json(tmp_path / "cuda.json", fake_limits("cuda", reason), "limits.schema.yaml")
-    assert tables.read_limits([tmp_path / "cuda.json"])["cuda"]["reason"] == reason
+    files.write_json(tmp_path / "cuda.json", fake_limits("cuda", reason), "limits.schema.yaml")
+    assert records.read_limits([tmp_path / "cuda.json"])["cuda"]["reason"] == reason

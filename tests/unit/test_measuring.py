@@ -3,8 +3,9 @@
 import cv2
 import pytest
 
-from posebench import networks, predictions
-from posebench.errors import PoseBenchError
+from posegauge.backends import assemble
+from posegauge.errors import PoseGaugeError
+from posegauge.predict import predictions
 
 
 def test_fps_is_the_inverse_of_the_mean_latency():
@@ -15,8 +16,8 @@ def test_fps_is_the_inverse_of_the_mean_latency():
 
 
 def test_threads_are_all_or_as_asked_and_never_more_than_there_are():
-    assert networks.thread_count("auto", 2) == 2
-    assert networks.thread_count(1, 2) == 1
+    assert assemble.thread_count("auto", 2) == 2
+    assert assemble.thread_count(1, 2) == 1
     assert cv2.getNumThreads() == 1
-    with pytest.raises(PoseBenchError, match="threads: 4 asked for, the job has 2; give --cores 4"):
-        networks.thread_count(4, 2)
+    with pytest.raises(PoseGaugeError, match="threads: 4 asked for, the job has 2; give --cores 4"):
+        assemble.thread_count(4, 2)

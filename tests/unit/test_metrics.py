@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from posebench import bootstrap, logs, metrics, results
-from posebench.errors import PoseBenchError
-from posebench.study import PREDICTION_SETS
+from posegauge import logs
+from posegauge.errors import PoseGaugeError
+from posegauge.score import bootstrap, metrics
+from posegauge.store.files import SCHEMAS, read_json, sha256_file, sha256_json, write_json
+from posegauge.study import PREDICTION_SETS
 
 CATEGORIES = [{"id": 1, "name": "person", "keypoints": ["k"] * 17, "skeleton": []}]
 
@@ -380,7 +382,7 @@ def test_more_rows_than_fit_into_one_chunk_are_all_scored():
 
 def test_predictions_of_another_image_set_are_refused():
     with pytest.raises(
-        PoseBenchError, match=r"a\.json: holds 1 images that the data set lacks, the first is 2"
+        PoseGaugeError, match=r"a\.json: holds 1 images that the data set lacks, the first is 2"
     ):
         metrics.read_predictions(perfect(), [1], "a.json")
 
@@ -390,13 +392,13 @@ def test_predictions_of_another_image_set_are_refused():
 def test_what_is_no_number_is_refused(key, value):
     results = perfect()
     results[1][key] = value if "score" in key else [*results[1][key][:-1], value]
-    with pytest.raises(PoseBenchError, match=f"a.json: image 2: '{key}' holds .* in 1 of 2 results"):
+    with pytest.raises(PoseGaugeError, match=f"a.json: image 2: '{key}' holds .* in 1 of 2 results"):
         metrics.read_predictions(results, [1, 2], "a.json")
 
 
 def test_results_with_too_few_keypoints_are_refused():
     results = [{**entry, "keypoints": entry["keypoints"][:48]} for entry in perfect()]
-    with pytest.raises(PoseBenchError, match=r"image 1: expected 51 numbers under 'keypoints' .* found 48"):
+    with pytest.raises(PoseGaugeError, match=r"image 1: expected 51 numbers under 'keypoints' .* found 48"):
         metrics.read_predictions(results, [1, 2], "a.json")
 
 
@@ -409,7 +411,7 @@ def test_results_with_too_few_keypoints_are_refused():
     ],
 )
 def test_images_that_do_not_fit_the_annotations_are_refused(image_ids, message):
-    with pytest.raises(PoseBenchError, match=rf"record\.json: {message}"):
+    with pytest.raises(PoseGaugeError, match=rf"record\.json: {message}"):
         metrics.check_images(coco(TWO), image_ids, "record.json")
 
 
@@ -421,10 +423,10 @@ class Job:
 
     def __init__(self, folder, monkeypatch, images):
         self.folder = folder
-        monkeypatch.setattr(logs, "start", lambda path: logging.getLogger("posebench"))
+        monkeypatch.setattr(logs, "start", lambda path: logging.getLogger("posegauge"))
         image_ids = list(range(100 + images, 100, -1))  # an order of its own
         self.data = dataset([annotate(image_id) for image_id in image_ids], image_ids)
-        results.write_json(folder / "annotations.json", self.data)
+        write_json(folder / "annotations.json", self.data)
         for number, name in enumerate(PREDICTION_SETS):
             persons = self.data["annotations"][number:]  # each set misses one person more
             self.write(name, [predict(person, person["id"] % 5, source=name) for person in persons])
@@ -439,7 +441,7 @@ class Job:
             "schema_version": 2,
             "kind": "predictions",
             "condition": "noise_heavy",
-            "annotations_sha256": results.sha256_file(folder / "annotations.json"),
+            "annotations_sha256": sha256_file(folder / "annotations.json"),
             "settings": {"person_thr": 0.5, "score_thr": 0.1, "nms_thr": 0.6},
             "images": [{"image_id": image_id, **measured} for image_id in image_ids],
             "unreadable": ["broken.jpg"],
@@ -449,7 +451,7 @@ class Job:
         }
 
     def write(self, name, entries):
-        results.write_json(self.folder / f"{name}.json", entries)
+        write_json(self.folder / f"{name}.json", entries)
 
     def run(self) -> tuple[dict, dict]:
         """(the record of scores, the arrays of the replicates)"""
@@ -464,10 +466,10 @@ class Job:
             wildcards=SimpleNamespace(condition="noise_heavy"),
             log=["none"],
         )
-        script = results.SCHEMAS.parent / "scripts" / "score_condition.py"
+        script = SCHEMAS.parent / "scripts" / "score_condition.py"
         runpy.run_path(str(script), init_globals={"snakemake": job})
         with np.load(outputs["replicates"]) as arrays:
-            return results.read_json(outputs["scores"]), dict(arrays)
+            return read_json(outputs["scores"]), dict(arrays)
 
 
 class Files(dict):
@@ -481,7 +483,7 @@ def test_a_job_writes_scores_with_intervals_and_replicates(tmp_path, monkeypatch
     record, arrays = job.run()
     image_ids = [entry["image_id"] for entry in job.record["images"]]
     assert arrays.pop("images").tolist() == image_ids
-    assert record["images_sha256"] == results.sha256_json(sorted(image_ids))
+    assert record["images_sha256"] == sha256_json(sorted(image_ids))
     assert record["interval"] == {"level": 0.95, "resamples": 40, "seed": 3, "note": None}
     assert (record["suite"], record["corruption"], record["severity"]) == ("study", "noise", None)
     assert (record["inference_share"], record["corruption_ms_mean"], record["fps"]) == (0.75, 3, 50)
@@ -512,21 +514,21 @@ def test_few_images_get_scores_but_no_intervals(tmp_path, monkeypatch):
 
 def test_predictions_of_other_annotations_are_refused(tmp_path, monkeypatch):
     job = Job(tmp_path, monkeypatch, images=3)
-    results.write_json(tmp_path / "annotations.json", dataset([], [1]))
-    with pytest.raises(PoseBenchError, match=r"record\.json: annotations_sha256 .*annotations\.json has"):
+    write_json(tmp_path / "annotations.json", dataset([], [1]))
+    with pytest.raises(PoseGaugeError, match=r"record\.json: annotations_sha256 .*annotations\.json has"):
         job.run()
 
 
 def test_predictions_of_another_condition_are_refused(tmp_path, monkeypatch):
     job = Job(tmp_path, monkeypatch, images=3)
     job.record["condition"] = "clean"
-    with pytest.raises(PoseBenchError, match=r"record\.json: is of clean, expected noise_heavy"):
+    with pytest.raises(PoseGaugeError, match=r"record\.json: is of clean, expected noise_heavy"):
         job.run()
 
 
 def test_a_set_of_other_images_is_refused(tmp_path, monkeypatch):
     job = Job(tmp_path, monkeypatch, images=3)
     job.record["images"] = job.record["images"][:2]
-    with pytest.raises(PoseBenchError, match=r"detected\.json: holds 1 images .* the first is 101"):
+    with pytest.raises(PoseGaugeError, match=r"detected\.json: holds 1 images .* the first is 101"):
         job.run()
     assert not (tmp_path / "out.json").exists()

@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from posebench.backends import onnx_checks
-from posebench.backends.base import Network
-from posebench.backends.onnx_checks import CPU, CUDA, TENSORRT
-from posebench.errors import Unavailable
+from posegauge.backends import onnx_checks
+from posegauge.backends.onnx_checks import CPU, CUDA, TENSORRT
+from posegauge.errors import Unavailable
+from posegauge.models.network import Network
 
 POSE = Network(role="pose", name="Tiny", input_size=(32, 64))
 # Cuts a batch's size out of its shape and reshapes with it, as exported networks do.

@@ -8,12 +8,13 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from posebench import backends
-from posebench.backends import onnxruntime as backend
-from posebench.backends.base import Network, Options
-from posebench.backends.onnx_checks import CPU, CUDA, TENSORRT
-from posebench.errors import Unavailable
-from posebench.study import Artifact
+from posegauge import backends
+from posegauge.backends import onnxruntime as backend
+from posegauge.backends.base import Options
+from posegauge.backends.onnx_checks import CPU, CUDA, TENSORRT
+from posegauge.errors import Unavailable
+from posegauge.models.network import Network
+from posegauge.study import Artifact
 
 POSE = Network(role="pose", name="Tiny", input_size=(32, 64))
 GRAPH = Artifact("onnxruntime", "cpu", execution="graph")

@@ -10,9 +10,10 @@ import pytest
 from demo_models import DETECTOR, POSE
 from onnx import TensorProto, helper
 
-from posebench import backends, results
-from posebench.errors import PoseBenchError, Unavailable
-from posebench.study import Artifact
+from posegauge import backends
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.store import files
+from posegauge.study import Artifact
 
 FP32, INT8 = Artifact("openvino", "cpu"), Artifact("openvino", "cpu", "int8")
 
@@ -36,7 +37,7 @@ def test_the_outputs_are_those_of_onnx_runtime(network, counts, demo_onnx):
             # bfloat16 would be off by a hundredth of the values.
             np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-3 if name == "boxes" else 2e-5)
     provenance = ours.provenance()
-    assert provenance["sha256"] == results.sha256_file(network.onnx)
+    assert provenance["sha256"] == files.sha256_file(network.onnx)
     assert (provenance["inference_precision"], provenance["threads"]) == ("f32", 1)
     assert set(provenance["layers"]) == {"f32"} and provenance["layers"]["f32"] > 30
     assert (ours.copy_ms, ours.device_ms) == (0, None)
@@ -87,7 +88,7 @@ def test_int8_runs_in_eight_bits(tmp_path):
     values = expected.run(["simcc_x"], {"input": batch})[0]
     found = session.run(batch)["simcc_x"]
     assert np.abs(found - values).max() < 0.05 * np.abs(values).max()
-    with pytest.raises(PoseBenchError, match=r"pose\.onnx: OpenVINO runs layers in [iu]8"):
+    with pytest.raises(PoseGaugeError, match=r"pose\.onnx: OpenVINO runs layers in [iu]8"):
         backends.load(network, FP32, 1)
 
 
@@ -109,17 +110,17 @@ def test_what_was_asked_for_is_asserted(name, value, message, demo_onnx, monkeyp
         return openvino.Type.bf16 if value == "bf16" else value
 
     monkeypatch.setattr(openvino.CompiledModel, "get_property", get_property)
-    with pytest.raises(PoseBenchError, match=message):
+    with pytest.raises(PoseGaugeError, match=message):
         backends.load(replace(POSE, onnx=demo_onnx["pose"]), FP32, 1)
 
 
 def test_files_of_another_interface_are_refused(demo_onnx, tmp_path):
-    with pytest.raises(PoseBenchError, match=r"a detector must have the outputs boxes \+ scores"):
+    with pytest.raises(PoseGaugeError, match=r"a detector must have the outputs boxes \+ scores"):
         backends.load(replace(DETECTOR, onnx=demo_onnx["pose"]), FP32, 1)
-    with pytest.raises(PoseBenchError, match=r"expected one input \[N, 3, 128, 96\]"):
+    with pytest.raises(PoseGaugeError, match=r"expected one input \[N, 3, 128, 96\]"):
         backends.load(replace(POSE, onnx=demo_onnx["pose"], input_size=(96, 128)), FP32, 1)
     (tmp_path / "junk.onnx").write_bytes(b"no ONNX")
-    with pytest.raises(PoseBenchError, match=r"junk\.onnx: OpenVINO cannot load this pose"):
+    with pytest.raises(PoseGaugeError, match=r"junk\.onnx: OpenVINO cannot load this pose"):
         backends.load(replace(POSE, onnx=str(tmp_path / "junk.onnx")), FP32, 1)
 
 

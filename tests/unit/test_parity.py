@@ -14,12 +14,17 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from conftest import ROOT
-from posebench import parity, results, tables
-from posebench.backends import base
-from posebench.coco import filter_person_images
-from posebench.errors import PoseBenchError
-from posebench.parity_tables import PARITY_COLUMNS, parity_markdown, parity_table
-from posebench.study import ARTIFACTS
+from posegauge.backends import base
+from posegauge.data import coco
+from posegauge.data.coco import filter_person_images
+from posegauge.errors import PoseGaugeError
+from posegauge.measure import parity
+from posegauge.report.latency import benchmark_markdown, benchmark_table
+from posegauge.report.parity import PARITY_COLUMNS, parity_markdown, parity_table
+from posegauge.report.records import read_parity
+from posegauge.score import metrics
+from posegauge.store import files
+from posegauge.study import ARTIFACTS
 
 ON_CPU = "onnxruntime_cpu_fp32"
 ON_GPU = ["onnxruntime_cuda_fp32", "pytorch_cuda_fp32", "tensorrt_cuda_fp16"]
@@ -51,7 +56,7 @@ def config() -> dict:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> dict:
     """Synthetic scenes, all with persons."""
-    from posebench.scenes import write_scenes
+    from posegauge.data.scenes.scenes import write_scenes
 
     folder = tmp_path_factory.mktemp("scenes")
     write_scenes(folder / "images", folder / "annotations.json", IMAGES, 0, 31)
@@ -70,7 +75,7 @@ def good(config, data, exported) -> dict:
 
 
 def write(path, record) -> str:
-    results.write_json(path, record, "parity.schema.yaml")
+    files.write_json(path, record, "parity.schema.yaml")
     return str(path)
 
 
@@ -105,8 +110,8 @@ def test_an_export_passes(good, exported, tmp_path):
     for network in (DETECTOR, POSE):
         provenance = good["provenance"]
         file = provenance["artifacts"][network.role]
-        assert file["sha256"] == results.sha256_file(exported[network.role])
-        assert provenance["source"][network.role]["sha256"] == results.sha256_file(network.checkpoint)
+        assert file["sha256"] == files.sha256_file(exported[network.role])
+        assert provenance["source"][network.role]["sha256"] == files.sha256_file(network.checkpoint)
 
 
 def test_a_damaged_pose_network_fails_and_its_rows_say_so(config, data, exported, good, tmp_path):
@@ -127,13 +132,13 @@ def test_a_damaged_pose_network_fails_and_its_rows_say_so(config, data, exported
     assert record["box_px_p95"] == good["box_px_p95"], "the detector is the same"
 
     latency = [fake_latency(name) for name in ("pytorch_full_cpu", "onnx_full_cpu", "onnx_pose_cpu")]
-    table = tables.benchmark_table(latency, tables.read_parity([path]))
+    table = benchmark_table(latency, read_parity([path]))
     csv = table.to_csv(index=False).splitlines()
     reason = f"(AP {record['ap_diff']['value']:+.4f}".rstrip("0")
     told = [line for line in csv if f"fails parity {reason}" in line]
     assert len(told) == 2, "detect+pose and pose only run the same artifact"
     assert table.set_index("benchmark").speedup[["onnx_full_cpu", "onnx_pose_cpu"]].isna().all()
-    text = tables.benchmark_markdown(table, latency)
+    text = benchmark_markdown(table, latency)
     assert text.count(f"| fails parity {reason}, keypoints P95 ") == 2
     assert "fails: AP -" in parity_markdown(parity_table([record]), [record])
 
@@ -207,11 +212,11 @@ def test_models_given_as_onnx_have_no_source(artifact, config, data, exported, t
 
 def test_an_unreadable_image_is_an_error_or_left_out(data, tmp_path):
     entries = [{"id": 7, "file_name": "none.jpg", "width": 1, "height": 1}, data["entries"][0]]
-    with pytest.raises(PoseBenchError, match=r"none\.jpg.*dataset\.unreadable: skip"):
+    with pytest.raises(PoseGaugeError, match=r"none\.jpg.*dataset\.unreadable: skip"):
         list(parity.read_images(data["images"], entries, "error"))
     found = list(parity.read_images(data["images"], entries, "skip"))
     assert [image_id for image_id, _ in found] == [data["entries"][0]["id"]]
-    with pytest.raises(PoseBenchError, match="none of the 1 images"):
+    with pytest.raises(PoseGaugeError, match="none of the 1 images"):
         list(parity.read_images(data["images"], entries[:1], "skip"))
 
 
@@ -220,7 +225,7 @@ def test_an_unreadable_image_is_an_error_or_left_out(data, tmp_path):
 
 @given(length=st.integers(1, 3000), count=st.integers(1, 400))
 def test_images_are_spread_evenly(length, count):
-    chosen = parity.spread(list(range(length)), count)
+    chosen = coco.spread(list(range(length)), count)
     assert len(chosen) == min(count, length)
     gaps = np.diff([-0.5, *(np.array(chosen) + 0.0), length - 0.5])
     step = length / len(chosen)
@@ -236,26 +241,26 @@ BOXES = st.lists(
 @given(boxes=BOXES, seed=st.integers(0, 9))
 def test_a_box_is_paired_with_itself_in_any_order(boxes, seed):
     order = np.random.default_rng(seed).permutation(len(boxes))
-    pairs = parity.match_boxes(boxes, boxes[order])
+    pairs = metrics.match_boxes(boxes, boxes[order])
     assert len(pairs) == len(boxes)
     np.testing.assert_array_equal(boxes[pairs[:, 0]], boxes[order][pairs[:, 1]])
 
 
 @given(ours=BOXES, theirs=BOXES)
 def test_each_box_is_paired_once_and_only_with_one_it_overlaps(ours, theirs):
-    pairs = parity.match_boxes(ours, theirs)
+    pairs = metrics.match_boxes(ours, theirs)
     assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)
     for one, other in pairs:
         corner = np.maximum(ours[one, :2], theirs[other, :2])
         inside = np.prod(np.maximum(np.minimum(ours[one, 2:], theirs[other, 2:]) - corner, 0))
         areas = [np.prod(box[2:] - box[:2]) for box in (ours[one], theirs[other])]
-        assert inside / (sum(areas) - inside) >= parity.MATCH_IOU - 1e-6
+        assert inside / (sum(areas) - inside) >= metrics.MATCH_IOU - 1e-6
 
 
 def test_the_best_pair_comes_first():
     ours = np.array([[0, 0, 100, 100], [10, 0, 110, 100]], np.float32)
     theirs = np.array([[11, 0, 111, 100], [300, 300, 400, 400]], np.float32)
-    assert parity.match_boxes(ours, theirs).tolist() == [[1, 0]]
+    assert metrics.match_boxes(ours, theirs).tolist() == [[1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -303,22 +308,22 @@ def test_fakes_fit_the_schema(artifact, changes, tmp_path):
 )
 def test_wrong_records_are_refused_and_named(changes, tmp_path):
     path = tmp_path / "bad.json"
-    with pytest.raises(PoseBenchError, match=r"bad\.json: result does not fit parity\.schema\.yaml"):
+    with pytest.raises(PoseGaugeError, match=r"bad\.json: result does not fit parity\.schema\.yaml"):
         write(path, fake_parity(ON_CPU) | changes)
     path.write_text(json.dumps(fake_parity(ON_CPU) | changes))
-    with pytest.raises(PoseBenchError, match=r"bad\.json: does not fit .* delete it and run again"):
-        tables.read_parity([path])
+    with pytest.raises(PoseGaugeError, match=r"bad\.json: does not fit .* delete it and run again"):
+        read_parity([path])
 
 
 def test_bad_files_are_named(tmp_path):
     broken = tmp_path / "broken.json"
     broken.write_text("{")
-    with pytest.raises(PoseBenchError, match=r"broken\.json: not valid JSON.*delete it and run again"):
-        tables.read_parity([broken])
+    with pytest.raises(PoseGaugeError, match=r"broken\.json: not valid JSON.*delete it and run again"):
+        read_parity([broken])
     for name in ("onnxruntime_cpu_fp23", "pytorch_cpu_fp32"):
         path = write(tmp_path / "other.json", fake_parity(ON_CPU) | {"artifact": name})
-        with pytest.raises(PoseBenchError, match=rf"other\.json: unknown artifact '{name}'"):
-            tables.read_parity([path])
+        with pytest.raises(PoseGaugeError, match=rf"other\.json: unknown artifact '{name}'"):
+            read_parity([path])
 
 
 def test_table_and_markdown(tmp_path):
@@ -328,7 +333,7 @@ def test_table_and_markdown(tmp_path):
         fake_parity("tensorrt_cuda_fp16", GATES),
     ]
     paths = [write(tmp_path / f"{record['artifact']}.json", record) for record in records]
-    read = tables.read_parity(paths)
+    read = read_parity(paths)
     assert [record["artifact"] for record in read] == ["pytorch_cuda_fp32", ON_CPU, "tensorrt_cuda_fp16"]
     table = parity_table(read)
     assert list(table.columns) == list(PARITY_COLUMNS)

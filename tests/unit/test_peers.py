@@ -7,10 +7,13 @@ import pytest
 from demo_models import DETECTOR, POSE
 from fake_results import MACHINE
 
-from posebench import peers, peers_figure, peers_tables, results
-from posebench.errors import PoseBenchError
-from posebench.pipeline import Settings
-from posebench.scenes import render_scene
+from posegauge.data.scenes.scenes import render_scene
+from posegauge.errors import PoseGaugeError
+from posegauge.measure import peers
+from posegauge.pipeline.steps import Settings
+from posegauge.report import peers as report_peers
+from posegauge.score import intervals
+from posegauge.store.files import write_json
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +116,7 @@ def test_further_boxes_come_from_other_images_and_fit():
     boxes = peers.given_boxes(ANNOTATIONS, ENTRIES, ENTRIES[0], 3)
     np.testing.assert_array_equal(boxes[:, 2:], [[10, 10], [50, 50], [25, 25]])
     assert len(peers.given_boxes(ANNOTATIONS, ENTRIES, ENTRIES[0], 1)) == 1
-    with pytest.raises(PoseBenchError, match=r"peers\.persons: 4 boxes asked for, the images have 3"):
+    with pytest.raises(PoseGaugeError, match=r"peers\.persons: 4 boxes asked for, the images have 3"):
         peers.given_boxes(ANNOTATIONS, ENTRIES, ENTRIES[0], 4)
 
 
@@ -147,9 +150,9 @@ def test_ways_take_turns_and_change_places(monkeypatch):
 def test_ratio_is_paired_by_rounds():
     drift = np.linspace(1, 3, 40)  # a machine that slows down
     noise = np.random.default_rng(0).normal(1, 0.01, 40)
-    found = peers.ratio(drift * 10, drift * 20 * noise, 500, 1)
+    found = intervals.paired_ratio(drift * 10, drift * 20 * noise, 500, 1)
     assert found["low"] < 0.5 < found["high"] and found["high"] - found["low"] < 0.05
-    few = peers.ratio([1.0] * 5, [2.0] * 5, 500, 1)
+    few = intervals.paired_ratio([1.0] * 5, [2.0] * 5, 500, 1)
     assert few == {"value": 0.5, "low": None, "high": None}
 
 
@@ -191,16 +194,16 @@ def fake_peers(**changes) -> dict:
 
 def test_the_table_shows_times_ratios_and_reasons(tmp_path):
     path = tmp_path / "peers.json"
-    results.write_json(path, fake_peers(), "peers.schema.yaml")
-    record = peers_tables.read_peers(path)
-    table = peers_tables.peers_table(record)
-    assert list(table.columns) == list(peers_tables.PEERS_COLUMNS)
+    write_json(path, fake_peers(), "peers.schema.yaml")
+    record = report_peers.read_peers(path)
+    table = report_peers.peers_table(record)
+    assert list(table.columns) == list(report_peers.PEERS_COLUMNS)
     assert len(table) == 5 * 4 + 2 + 1
-    text = peers_tables.peers_markdown(table, record, "A + B on fakes", "Invented.")
+    text = report_peers.peers_markdown(table, record, "A + B on fakes", "Invented.")
     assert "| 21.0 ms, 0.50× [0.45, 0.55] |" in text and "*not run: rtmlib is not installed*" in text
     assert "0.10 / 2.25" in text and "4 persons" in text and text.endswith("*Invented.*\n")
     assert "random weights" not in text.lower()
-    told = peers_tables.peers_finding(record)
+    told = report_peers.peers_finding(record)
     assert "MMPose functions 0.50× [0.45, 0.55] (1), 0.50× [0.45, 0.55] (4)" in told and "rtmlib" not in told
 
 
@@ -208,7 +211,7 @@ def test_nothing_ran_says_nothing():
     record = fake_peers()
     for way in record["ways"]:
         way |= {"status": "not run", "reason": "none", "rows": []}
-    assert peers_tables.peers_finding(record) is None
+    assert report_peers.peers_finding(record) is None
 
 
 def test_the_figure_can_be_drawn_with_and_without_rows(tmp_path):
@@ -221,5 +224,5 @@ def test_the_figure_can_be_drawn_with_and_without_rows(tmp_path):
         ),
     ):
         path = tmp_path / f"{name}.png"
-        peers_figure.plot_peers(shown, path, "A + B on fakes", "Invented.")
+        report_peers.plot_peers(shown, path, "A + B on fakes", "Invented.")
         assert cv2.imread(str(path)).std() > 0

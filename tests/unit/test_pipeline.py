@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from posebench import pipeline
-from posebench.errors import PoseBenchError
-from posebench.pipeline import Persons, Pipeline, Settings
+from posegauge import study
+from posegauge.errors import PoseGaugeError
+from posegauge.pipeline import pipeline, steps
+from posegauge.pipeline.pipeline import Persons, Pipeline
+from posegauge.pipeline.steps import Settings
 
 # RTMDet-nano's own test settings.
 MMDET = Settings(score_thr=0.05, bbox_thr=0.05, nms_thr=0.6, max_persons=100)
@@ -22,7 +24,7 @@ MMDET = Settings(score_thr=0.05, bbox_thr=0.05, nms_thr=0.6, max_persons=100)
 @pytest.fixture(scope="module")
 def scenes():
     """Three synthetic scenes with persons, uint8 BGR."""
-    from posebench.scenes import render_scene
+    from posegauge.data.scenes.scenes import render_scene
 
     return [render_scene(seed=77, index=index, persons=persons)[0] for index, persons in enumerate((1, 3, 5))]
 
@@ -41,9 +43,9 @@ def test_boxes_are_those_of_mmdetection(torch_pipeline, scenes):
     from mmdet.apis import inference_detector
     from mmengine.registry import init_default_scope
 
-    from posebench import models
+    from posegauge.models import build
 
-    model = models.load_model(DETECTOR)
+    model = build.load_model(DETECTOR)
     for image in scenes:
         init_default_scope("mmdet")
         theirs = inference_detector(model, image).pred_instances
@@ -57,9 +59,9 @@ def test_boxes_are_those_of_mmdetection(torch_pipeline, scenes):
 def test_keypoints_are_those_of_mmpose(torch_pipeline, scenes, flip):
     from mmpose.apis import inference_topdown
 
-    from posebench import models
+    from posegauge.models import build
 
-    model = models.load_model(POSE)
+    model = build.load_model(POSE)
     model.test_cfg["flip_test"] = flip
     for image in scenes:
         bboxes, _ = torch_pipeline.detect(image)
@@ -107,7 +109,7 @@ def test_with_the_flip_test_a_mirrored_image_has_mirrored_keypoints(torch_pipeli
     mirrored = np.ascontiguousarray(image[:, ::-1])
     # Boxes whose crops are cut without scaling, at whole pixels: mirrored crops have the same greys.
     centers = np.array([[200, 250], [320, 240], [431, 260]], np.float32)
-    half = np.array(POSE.input_size, np.float32) / pipeline.BBOX_PADDING / 2
+    half = np.array(POSE.input_size, np.float32) / steps.BBOX_PADDING / 2
     # Crop pixel i shows image pixel center - 96 + i; pixel 191 - i of the other crop must show the same.
     flipped_centers = np.stack([len(image[0]) - centers[:, 0], centers[:, 1]], 1)
     there, back = (np.hstack([middle - half, middle + half]) for middle in (centers, flipped_centers))
@@ -115,7 +117,7 @@ def test_with_the_flip_test_a_mirrored_image_has_mirrored_keypoints(torch_pipeli
     for flip in (True, False):
         keypoints, scores = torch_pipeline.estimate(image, there, flip=flip)
         others, other_scores = torch_pipeline.estimate(mirrored, back, flip=flip)
-        others, other_scores = others[:, pipeline.FLIP_INDICES], other_scores[:, pipeline.FLIP_INDICES]
+        others, other_scores = others[:, steps.FLIP_INDICES], other_scores[:, steps.FLIP_INDICES]
         # SimCC bin b of 384 becomes bin 383 - b, half a pixel off the mirrored pixel.
         others[..., 0] = len(image[0]) - 0.5 - others[..., 0]
         distances[flip] = np.linalg.norm(keypoints - others, axis=-1).max()
@@ -127,13 +129,13 @@ def test_with_the_flip_test_a_mirrored_image_has_mirrored_keypoints(torch_pipeli
 def test_no_person_gives_empty_arrays(onnx_pipeline):
     persons = onnx_pipeline(np.full((200, 300, 3), 114, np.uint8))
     assert persons.keypoints.shape == (len(persons), 17, 2)
-    assert set(persons.stages_ms) == set(pipeline.STAGES)
+    assert set(persons.stages_ms) == set(study.STAGES)
 
 
 def test_pose_only_pipeline_asks_for_boxes(onnx_pipeline, scenes):
     pose_only = Pipeline(None, onnx_pipeline.pose, None, POSE.input_size, MMDET)
     assert len(pose_only(scenes[0], np.array([[10, 10, 100, 200]], np.float32))) == 1
-    with pytest.raises(PoseBenchError, match="no detector"):
+    with pytest.raises(PoseGaugeError, match="no detector"):
         pose_only(scenes[0])
 
 
@@ -146,7 +148,7 @@ def test_letterbox_fits_and_is_mmcvs(height, width, input_size):
     import mmcv
 
     image = np.full((height, width, 3), 7, np.uint8)
-    canvas, scale = pipeline.letterbox(image, input_size)
+    canvas, scale = steps.letterbox(image, input_size)
     assert canvas.shape == (input_size[1], input_size[0], 3)
     new_width, new_height = round(scale[0] * width), round(scale[1] * height)
     assert new_width == input_size[0] or new_height == input_size[1]
@@ -159,8 +161,8 @@ def test_letterbox_fits_and_is_mmcvs(height, width, input_size):
 
 def test_normalisation_has_the_bits_of_float32_arithmetic():
     image = np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8)
-    batch, _ = pipeline.detector_input(image, (320, 320))
-    mean, std = np.float32(pipeline.DETECTOR_MEAN), np.float32(pipeline.DETECTOR_STD)
+    batch, _ = steps.detector_input(image, (320, 320))
+    mean, std = np.float32(steps.DETECTOR_MEAN), np.float32(steps.DETECTOR_STD)
     expected = (image.astype(np.float32) - mean) / std
     np.testing.assert_array_equal(batch[0], expected.transpose(2, 0, 1))
 
@@ -173,11 +175,11 @@ boxes = arrays(np.float32, st.tuples(st.integers(0, 30), st.just(4)), elements=s
 def test_nms_is_that_of_mmcvs_definition(corners, seed):
     import torch
 
-    from posebench.openmmlab import _nms
+    from posegauge.models.openmmlab import _nms
 
     corners[:, 2:] = corners[:, :2] + np.abs(corners[:, 2:] - corners[:, :2]) + 1
     scores = np.random.default_rng(seed).permutation(len(corners)).astype(np.float32) + 1
-    ours = pipeline.nms(corners, scores, 0.6)
+    ours = steps.nms(corners, scores, 0.6)
     theirs = _nms(torch.from_numpy(corners), torch.from_numpy(scores), 0.6).numpy()
     np.testing.assert_array_equal(ours, theirs)
 
@@ -185,20 +187,20 @@ def test_nms_is_that_of_mmcvs_definition(corners, seed):
 def test_neighbours_do_not_suppress_each_other():
     # The original gave x1, y1, x2, y2 to a function that reads x, y, width, height.
     bboxes = np.array([[300, 100, 360, 300], [370, 100, 430, 300]], np.float32)
-    assert len(pipeline.nms(bboxes, np.array([0.9, 0.8], np.float32), 0.3)) == 2
+    assert len(steps.nms(bboxes, np.array([0.9, 0.8], np.float32), 0.3)) == 2
 
 
 @given(arrays(np.float32, (2, 17, 384), elements=st.floats(-1, 1, width=32)))
 @settings(deadline=None, max_examples=20)
 def test_simcc_decoding_is_mmposes(simcc_x):
-    from posebench import openmmlab
+    from posegauge.models import openmmlab
 
     openmmlab.install()
     from mmpose.codecs.utils import get_simcc_maximum
 
     simcc_y = np.ascontiguousarray(np.pad(simcc_x, ((0, 0), (0, 0), (0, 128)))[..., ::-1])
     locations, scores = get_simcc_maximum(simcc_x.copy(), simcc_y.copy())
-    points, ours = pipeline.decode_simcc(simcc_x, simcc_y)
+    points, ours = steps.decode_simcc(simcc_x, simcc_y)
     np.testing.assert_array_equal(points, locations / 2)
     np.testing.assert_array_equal(ours, scores)
 
@@ -211,16 +213,16 @@ simcc = arrays(np.float32, (2, 17, 8), elements=st.floats(-1, 1, width=32))
 def test_the_mean_of_the_flip_test_is_that_of_mmposes_head(simcc_x, mirrored_x):
     import torch
 
-    from posebench import models
+    from posegauge.models import build
 
-    coco = models.config_path("mmpose::configs/_base_/datasets/coco.py")
+    coco = build.config_path("mmpose::configs/_base_/datasets/coco.py")
     from mmpose.datasets.datasets.utils import parse_pose_metainfo
     from mmpose.models.utils.tta import flip_vectors
 
     indices = parse_pose_metainfo({"from_file": str(coco)})["flip_indices"]
     straight, mirrored = (simcc_x, simcc_x[..., 2:].copy()), (mirrored_x, mirrored_x[..., 2:].copy())
     back = flip_vectors(*(torch.from_numpy(axis) for axis in mirrored), indices)
-    ours = pipeline.mean_of_mirrored(straight, mirrored)
+    ours = steps.mean_of_mirrored(straight, mirrored)
     for one, other, mean in zip(straight, back, ours, strict=True):
         np.testing.assert_array_equal(mean, (one + other.numpy()) * np.float32(0.5))
 
@@ -228,7 +230,7 @@ def test_the_mean_of_the_flip_test_is_that_of_mmposes_head(simcc_x, mirrored_x):
 @given(st.tuples(*[st.floats(0, 400, width=32)] * 2), st.tuples(*[st.floats(4, 300, width=32)] * 2))
 @settings(deadline=None, max_examples=60)
 def test_crop_is_that_of_mmpose(corner, size):
-    from posebench import openmmlab
+    from posegauge.models import openmmlab
 
     openmmlab.install()
     from mmpose.datasets.transforms import GetBBoxCenterScale, TopdownAffine
@@ -237,10 +239,10 @@ def test_crop_is_that_of_mmpose(corner, size):
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     theirs = GetBBoxCenterScale(padding=1.25)({"img": image, "bbox": box})
     theirs = TopdownAffine(input_size=(192, 256))(theirs)
-    center, scale = pipeline.padded_box(box, (192, 256))
+    center, scale = steps.padded_box(box, (192, 256))
     np.testing.assert_allclose(center[0], theirs["input_center"], rtol=1e-6)
     np.testing.assert_allclose(scale[0], theirs["input_scale"], rtol=1e-6)
-    matrix = pipeline.crop_matrix(center[0], scale[0], (192, 256))
+    matrix = steps.crop_matrix(center[0], scale[0], (192, 256))
     assert abs(cv2.warpAffine(image, matrix, (192, 256)).astype(int) - theirs["img"]).max() <= 1
 
 
@@ -251,7 +253,7 @@ def test_nms_inside_the_graph_gives_the_same_boxes():
     inside = {"dets": np.concatenate([bboxes, scores[:, None]], 1)[None]}
     scale = np.array([0.5, 0.5], np.float32)
     for outputs in (raw, inside):
-        kept, kept_scores = pipeline.select_boxes(outputs, scale, (320, 320), Settings())
+        kept, kept_scores = steps.select_boxes(outputs, scale, (320, 320), Settings())
         np.testing.assert_allclose(kept, [[200, 200, 320, 400], [0, 0, 100, 100]])
         np.testing.assert_allclose(kept_scores, [0.9, 0.4])
 

@@ -10,12 +10,15 @@ import pytest
 from demo_models import DETECTOR, POSE
 from onnx import TensorProto, helper, numpy_helper
 
-from posebench import backends, precision, results
-from posebench.backends import onnx_half
-from posebench.coco import filter_person_images, read_annotations, read_entry
-from posebench.errors import PoseBenchError
-from posebench.pipeline import detector_input, padded_box, pose_input
-from posebench.study import Artifact
+from posegauge import backends
+from posegauge.backends import onnx_fp16_on_cpu
+from posegauge.data import coco
+from posegauge.data.coco import filter_person_images, read_annotations, read_entry
+from posegauge.errors import PoseGaugeError
+from posegauge.models import precision
+from posegauge.pipeline.steps import detector_input, padded_box, pose_input
+from posegauge.store import files
+from posegauge.study import Artifact
 
 NETWORKS = {network.role: network for network in (DETECTOR, POSE)}
 SIMCC_BINS = 0.01  # of the demo's SimCC values, which are of the order of 1
@@ -23,7 +26,7 @@ SIMCC_BINS = 0.01  # of the demo's SimCC values, which are of the order of 1
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory) -> dict:
-    from posebench.scenes import write_scenes
+    from posegauge.data.scenes.scenes import write_scenes
 
     folder = tmp_path_factory.mktemp("scenes")
     write_scenes(folder / "images", folder / "annotations.json", 4, 0, 5)
@@ -39,7 +42,7 @@ def inputs(scenes) -> dict:
     """What the pipeline gives the networks for the first scene."""
     entry = scenes["entries"][0]
     image = read_entry(scenes["images"], entry)
-    boxes = precision.person_boxes(scenes["annotations"], entry["id"])
+    boxes = coco.person_boxes(scenes["annotations"], entry["id"])
     center, size = padded_box(boxes, POSE.input_size)
     return {
         "detector": detector_input(image, DETECTOR.input_size)[0],
@@ -161,7 +164,7 @@ def test_large_activations_overflow_in_fp16_but_not_here(place, demo_onnx, input
 
     expected = run(model, batch)
     half = onnx.load(str(tmp_path / "large_fp16.onnx"))
-    ours_all, naive_all = (run(onnx_half.rounded(made), batch) for made in (half, convert_all(model)))
+    ours_all, naive_all = (run(onnx_fp16_on_cpu.rounded(made), batch) for made in (half, convert_all(model)))
     with np.errstate(invalid="ignore"):
         for ours, naive, source in zip(ours_all, naive_all, expected, strict=True):
             assert np.isfinite(source).all()
@@ -196,7 +199,7 @@ def test_int8_quantises_the_dense_convolutions(role, int8, demo_onnx, inputs, sc
     for kind in ("MatMul", "ReduceL2", "Sub"):
         for node in by_type(model, kind):
             assert not any("DequantizeLinear" in name for name in node.input)
-    boxes = sum(len(precision.person_boxes(scenes["annotations"], entry["id"])) for entry in batches.entries)
+    boxes = sum(len(coco.person_boxes(scenes["annotations"], entry["id"])) for entry in batches.entries)
     assert batches.samples == (len(batches.entries) if role == "detector" else boxes)
     before, after = run(demo_onnx[role], inputs[role]), run(path, inputs[role])
     for one, other in zip(before, after, strict=True):
@@ -209,14 +212,14 @@ def test_int8_is_the_same_every_time(int8, demo_onnx, scenes, tmp_path):
         "detector", DETECTOR.input_size, scenes["images"], batches.entries, scenes["annotations"]
     )
     precision.convert_int8(demo_onnx["detector"], tmp_path / "again.onnx", again)
-    assert results.sha256_file(path) == results.sha256_file(tmp_path / "again.onnx")
+    assert files.sha256_file(path) == files.sha256_file(tmp_path / "again.onnx")
 
 
 def test_int8_needs_persons(demo_onnx, scenes, tmp_path):
     nobody = precision.Batches(
         "pose", POSE.input_size, scenes["images"], scenes["entries"][:1], {"annotations": []}
     )
-    with pytest.raises(PoseBenchError, match=r"no annotated person .* precision\.calibration_images"):
+    with pytest.raises(PoseGaugeError, match=r"no annotated person .* precision\.calibration_images"):
         precision.convert_int8(demo_onnx["pose"], tmp_path / "pose.onnx", nobody)
     assert not list(tmp_path.iterdir())
 
@@ -225,7 +228,7 @@ def test_ranges_are_set_by_other_images_than_parity_looks_at():
     entries = [{"id": index} for index in range(50)]
     chosen, shared = precision.calibration_entries(entries, 12, 10)
     assert len(chosen) == 12 and shared == 0
-    compared = {entry["id"] for entry in precision.spread(entries, 10)}
+    compared = {entry["id"] for entry in coco.spread(entries, 10)}
     assert not compared & {entry["id"] for entry in chosen}
     # With too few images they have to be the same ones, and that is counted.
     assert precision.calibration_entries(entries, 12, 45)[1] > 0
@@ -238,7 +241,7 @@ def test_records_fit_the_schema(kind, demo_onnx, demo_fp16, int8, tmp_path):
     made = {"kept": 51, "nodes": precision.node_precisions(onnx.load(path))}
     calibration = None if kind == "fp16" else {"images": ["a.jpg"], "samples": 3, "in_parity": 0}
     record = precision.record("pose", kind, demo_onnx["pose"], path, made, calibration)
-    results.write_json(tmp_path / "record.json", record, "precision.schema.yaml")
+    files.write_json(tmp_path / "record.json", record, "precision.schema.yaml")
     assert record["source_sha256"] != record["onnx_sha256"]
 
 
@@ -274,7 +277,7 @@ def test_a_file_of_an_old_operator_set(tmp_path):
 
     expected = run(str(source), batch)[0]
     precision.convert_fp16(source, tmp_path / "fp16.onnx")
-    half = onnx_half.rounded(onnx.load(str(tmp_path / "fp16.onnx")))
+    half = onnx_fp16_on_cpu.rounded(onnx.load(str(tmp_path / "fp16.onnx")))
     assert 0 < np.abs(run(half, batch)[0] - expected).max() < 0.01
     precision.convert_int8(source, tmp_path / "int8.onnx", OneBatch())
     assert 0 < np.abs(run(str(tmp_path / "int8.onnx"), batch)[0] - expected).max() < 0.1
@@ -282,9 +285,9 @@ def test_a_file_of_an_old_operator_set(tmp_path):
 
 def test_bad_files_are_named(tmp_path):
     (tmp_path / "junk.onnx").write_bytes(b"no ONNX")
-    with pytest.raises(PoseBenchError, match=r"junk\.onnx: not a valid ONNX file"):
+    with pytest.raises(PoseGaugeError, match=r"junk\.onnx: not a valid ONNX file"):
         precision.convert_fp16(tmp_path / "junk.onnx", tmp_path / "out.onnx")
-    with pytest.raises(PoseBenchError, match=r"none\.onnx: no such file"):
+    with pytest.raises(PoseGaugeError, match=r"none\.onnx: no such file"):
         precision.convert_fp16(tmp_path / "none.onnx", tmp_path / "out.onnx")
     node = helper.make_node("ReduceMean", ["input"], ["simcc_x"], axes=[2], keepdims=0)
     graph = helper.make_graph(
@@ -295,7 +298,7 @@ def test_bad_files_are_named(tmp_path):
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, str(tmp_path / "mean.onnx"))
-    with pytest.raises(PoseBenchError, match="without convolutions"):
+    with pytest.raises(PoseGaugeError, match="without convolutions"):
         precision.convert_fp16(tmp_path / "mean.onnx", tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()
 
@@ -308,4 +311,4 @@ def test_the_fp16_file_runs_on_the_cpu_with_its_rounding(demo_fp16, inputs):
     assert set(found) == {"boxes", "scores"}
     # ONNX Runtime left to itself computes such a file in float32.
     assert np.abs(found["boxes"] - unrounded[0]).max() > 1e-3
-    assert session.provenance()["sha256"] == results.sha256_file(demo_fp16["detector"])
+    assert session.provenance()["sha256"] == files.sha256_file(demo_fp16["detector"])

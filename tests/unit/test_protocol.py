@@ -8,10 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from posebench import corruptions, protocol
-from posebench.errors import PoseBenchError
-from posebench.pipeline import Settings, detector_input, select_boxes
-from posebench.protocol import STUDY, STUDY_BBOX_NMS_THR, study_boxes, study_persons
+from posegauge.data import corruptions
+from posegauge.errors import PoseGaugeError
+from posegauge.pipeline import study_protocol
+from posegauge.pipeline.steps import Settings, detector_input, select_boxes
+from posegauge.pipeline.study_protocol import STUDY, STUDY_BBOX_NMS_THR, study_boxes, study_persons
 
 CONDITIONS = ("clean", "noise_heavy", "motion_blur_heavy", "low_light_severe")
 PERSONS = (1, 3, 5, 2, 4, 0)
@@ -20,7 +21,7 @@ PERSONS = (1, 3, 5, 2, 4, 0)
 @pytest.fixture(scope="module")
 def images():
     """(name, uint8 BGR) of six synthetic scenes, one of them empty, in four conditions."""
-    from posebench.scenes import render_scene
+    from posegauge.data.scenes.scenes import render_scene
 
     scenes = [render_scene(seed=77, index=index, persons=persons)[0] for index, persons in enumerate(PERSONS)]
     return [
@@ -50,19 +51,19 @@ def run_study(pipeline, image):
 @pytest.fixture(scope="module")
 def inferencer():
     """MMPose's inferencer with the demo models."""
-    from posebench import models, openmmlab
+    from posegauge.models import build, openmmlab
 
     openmmlab.install()
     from mmpose.apis.inferencers import Pose2DInferencer
 
     inferencer = Pose2DInferencer(
-        model=str(models.config_path(POSE.config)),
-        det_model=str(models.config_path(DETECTOR.config)),
+        model=str(build.config_path(POSE.config)),
+        det_model=str(build.config_path(DETECTOR.config)),
         det_cat_ids=[0],
         device="cpu",
     )
-    models.load_weights(inferencer.model, POSE)
-    models.load_weights(inferencer.detector.model, DETECTOR)
+    build.load_weights(inferencer.model, POSE)
+    build.load_weights(inferencer.detector.model, DETECTOR)
     return inferencer
 
 
@@ -122,13 +123,13 @@ def head_outputs(level_scores, distances):
     """
     import torch
 
-    sides = [320 // stride for stride in protocol.STRIDES]
+    sides = [320 // stride for stride in study_protocol.STRIDES]
     scores = np.concatenate(level_scores).astype(np.float32)
     logits = torch.logit(torch.from_numpy(scores))
     cells = np.concatenate(
         [
             np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2) * stride
-            for side, stride in zip(sides, protocol.STRIDES, strict=True)
+            for side, stride in zip(sides, study_protocol.STRIDES, strict=True)
         ]
     ).astype(np.float32)
     boxes = np.hstack([cells - distances[:, :2], cells + distances[:, 2:]])
@@ -144,9 +145,9 @@ def head_outputs(level_scores, distances):
 
 @pytest.fixture(scope="module")
 def detector_head():
-    from posebench import models
+    from posegauge.models import build
 
-    return models.load_model(DETECTOR).bbox_head
+    return build.load_model(DETECTOR).bbox_head
 
 
 def random_head(seed: int, share: float, spread: float):
@@ -157,7 +158,7 @@ def random_head(seed: int, share: float, spread: float):
     rng = np.random.default_rng(seed)
     ranked = 0.02 + 0.97 * (rng.permutation(2100) + 0.5) / 2100
     scores = np.where(rng.random(2100) < share, ranked, 0.01)
-    stride = np.repeat(protocol.STRIDES, (1600, 400, 100))[:, None]
+    stride = np.repeat(study_protocol.STRIDES, (1600, 400, 100))[:, None]
     return np.split(scores, (1600, 2000)), (rng.uniform(0.1, spread, (2100, 4)) * stride).astype(np.float32)
 
 
@@ -223,7 +224,7 @@ def test_boxes_of_a_network_with_nms_inside_get_mmposes_nms_too():
 def test_a_detector_with_other_levels_is_refused():
     outputs = {"boxes": np.zeros((1, 2125, 4), np.float32), "scores": np.zeros((1, 2125, 1), np.float32)}
     with pytest.raises(
-        PoseBenchError, match=r"gives 2125 boxes, .* 320 x 320 gives 2100: set models\.detector"
+        PoseGaugeError, match=r"gives 2125 boxes, .* 320 x 320 gives 2100: set models\.detector"
     ):
         study_boxes(outputs, np.ones(2, np.float32), (320, 320), (320, 320, 3))
 
@@ -236,11 +237,11 @@ boxes_and_scores = arrays(np.float32, st.tuples(st.integers(0, 25), st.just(5)),
 @given(boxes_and_scores, st.sampled_from([STUDY_BBOX_NMS_THR, 0.0, 0.5, 1.0]))
 @settings(deadline=None, max_examples=150)
 def test_the_second_nms_is_exactly_mmposes(dets, iou_thr):
-    from posebench import openmmlab
+    from posegauge.models import openmmlab
 
     openmmlab.install()
     from mmpose.evaluation.functional import nms
 
     dets[:, 2:4] += dets[:, :2]
-    ours = protocol.nms_plus_one(dets[:, :4], dets[:, 4].copy(), iou_thr)
+    ours = study_protocol.nms_plus_one(dets[:, :4], dets[:, 4].copy(), iou_thr)
     np.testing.assert_array_equal(ours, nms(dets, iou_thr))

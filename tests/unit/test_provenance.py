@@ -4,7 +4,7 @@ import shlex
 
 import yaml
 
-from posebench import provenance
+from posegauge.store import provenance
 
 
 def test_the_command_names_config_files_and_what_was_given_beside_them(tmp_path, monkeypatch):

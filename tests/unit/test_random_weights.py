@@ -9,9 +9,14 @@ import torch
 import yaml
 
 from conftest import ROOT
-from posebench import models, parity, pipeline, random_weights, results
-from posebench.coco import read_annotations
-from posebench.scenes import render_scene, write_scenes
+from posegauge import study
+from posegauge.data.coco import read_annotations
+from posegauge.data.scenes.scenes import render_scene, write_scenes
+from posegauge.measure import parity
+from posegauge.models import build, random_weights
+from posegauge.pipeline import steps
+from posegauge.settings import timing_only
+from posegauge.store import files
 
 DETECTOR, POSE = (replace(network, random=True) for network in (demo_models.DETECTOR, demo_models.POSE))
 
@@ -35,8 +40,8 @@ GIVEN, FILE = {"checkpoint": "a.pth"}, {"onnx": "a.onnx"}
 )
 def test_what_has_random_weights(detector, pose, expected):
     before = config(detector, pose)
-    assert random_weights.roles(before) == expected
-    after = random_weights.complete(before, "results/x/models")
+    assert timing_only.roles(before) == expected
+    after = timing_only.complete(before, "results/x/models")
     assert before == config(detector, pose)
     for role, entry in after["models"].items():
         assert entry["random"] == (role in expected)
@@ -78,10 +83,10 @@ def test_the_seed_decides(drawn, tmp_path):
 
 
 def test_numbers_have_their_usual_size_and_nms_has_work(drawn):
-    detector, pose = (models.build_network(network) for network in drawn)
-    batch, scale = pipeline.detector_input(IMAGES[0], DETECTOR.input_size)
-    whole = pipeline.padded_box(np.array([[9, 9, 200, 300]], np.float32), POSE.input_size)
-    crop = pipeline.pose_input(IMAGES[0], *whole, POSE.input_size)
+    detector, pose = (build.build_network(network) for network in drawn)
+    batch, scale = steps.detector_input(IMAGES[0], DETECTOR.input_size)
+    whole = steps.padded_box(np.array([[9, 9, 200, 300]], np.float32), POSE.input_size)
+    crop = steps.pose_input(IMAGES[0], *whole, POSE.input_size)
     with torch.inference_mode():
         boxes, scores = (output.numpy() for output in detector(torch.from_numpy(batch)))
         simcc = [output.numpy() for output in pose(torch.from_numpy(crop))]
@@ -91,14 +96,14 @@ def test_numbers_have_their_usual_size_and_nms_has_work(drawn):
     assert np.count_nonzero(candidates) == pytest.approx(random_weights.CANDIDATES, abs=3)
     widths = (boxes[0, :, 2] - boxes[0, :, 0])[candidates]
     assert widths.min() > 2 * 8 and widths.max() < 20 * 32
-    kept, _ = pipeline.select_boxes(
-        {"boxes": boxes, "scores": scores}, scale, DETECTOR.input_size, pipeline.Settings()
+    kept, _ = steps.select_boxes(
+        {"boxes": boxes, "scores": scores}, scale, DETECTOR.input_size, steps.Settings()
     )
     assert 0 < len(kept) < random_weights.CANDIDATES
 
 
 def test_parity_of_random_weights_is_that_of_raw_outputs(drawn, tmp_path):
-    from posebench.export import export_onnx, model_record
+    from posegauge.models.export import export_onnx, model_record
 
     onnx = {}
     for network in drawn:
@@ -106,7 +111,7 @@ def test_parity_of_random_weights_is_that_of_raw_outputs(drawn, tmp_path):
         export_onnx(network, onnx[network.role], 17)
     record = model_record(replace(drawn[0], onnx=onnx["detector"]), onnx["detector"])
     assert record["source"].startswith("random weights, timing only")
-    results.write_json(tmp_path / "detector.json", record, "model.schema.yaml")
+    files.write_json(tmp_path / "detector.json", record, "model.schema.yaml")
     write_scenes(tmp_path / "images", tmp_path / "annotations.json", count=2, empty=0, seed=3)
     images = read_annotations(tmp_path / "annotations.json")["images"]
     whole = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
@@ -123,10 +128,10 @@ def test_parity_of_random_weights_is_that_of_raw_outputs(drawn, tmp_path):
     found = parity.check_artifact(whole, "onnxruntime_cpu_fp32", onnx, data, 1)
     assert (found["status"], found["images"], found["ap_diff"]) == ("no accuracy", 2, None)
     assert 0 < found["raw"]["max_simcc_diff"] < 0.1 and found["raw"]["max_score_diff"] < 0.1
-    assert found["provenance"]["weights"] == random_weights.NOTICE
-    results.write_json(tmp_path / "parity.json", found, "parity.schema.yaml")
+    assert found["provenance"]["weights"] == study.NOTICE
+    files.write_json(tmp_path / "parity.json", found, "parity.schema.yaml")
 
 
 def test_the_refusal_names_what_has_no_weights():
-    text = random_weights.refusal("scores", ["pose"])
+    text = timing_only.refusal("scores", ["pose"])
     assert text.startswith("scores: models.pose has random weights") and "Set the checkpoint" in text

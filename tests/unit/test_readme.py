@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 from fake_results import fake_latency, fake_parity, fake_scores
 
-from posebench import accuracy_tables, readme, results, tables
-from posebench.errors import PoseBenchError
-from posebench.study import STUDY_BENCHMARKS, STUDY_CONDITIONS
+from posegauge.compare.published import published_markdown, read_published
+from posegauge.errors import PoseGaugeError
+from posegauge.report import readme, readme_parts
+from posegauge.report.latency import benchmark_table
+from posegauge.report.protocols import protocols_table, protocols_text
+from posegauge.store import files
+from posegauge.study import STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "config" / "published_t4.yaml"
 BEFORE, AFTER = "# Title\n\nText before.  \n\n", "\n\nText after, without a last line end"
@@ -104,7 +108,7 @@ def test_a_note_is_not_told_twice():
         "two": "**Title**\n\n| a |\n| - |\n\nMachine: Fake.\n\n<details>\n\n</details>\n\n*Notice.*\n",
         "three": "*Notice.*\n",
     }
-    assert readme.without_repeats(pages) == {
+    assert readme_parts.without_repeats(pages) == {
         "one": "| a |\n| - |\n\nMachine: Fake.\n\nOnly here.",
         "two": "**Title**\n\n| a |\n| - |\n\n<details>\n\n</details>\n\n*Notice.*",
         "three": "*Notice.*",  # a page of nothing else keeps it
@@ -127,7 +131,7 @@ def test_a_finding_with_a_section_of_its_own_is_told_there_and_only_there():
 
 
 def test_the_protocols_are_told_with_the_thresholds_in_use():
-    text = readme.protocols_text(PIPELINE)
+    text = protocols_text(PIPELINE)
     rows = dict(line.strip("| ").split(" | ", 1) for line in text.splitlines() if line.startswith("| "))
     rows = {name.strip(): [cell.strip() for cell in cells.split(" | ")] for name, cells in rows.items()}
     assert rows["Boxes of the detector"] == [
@@ -140,7 +144,7 @@ def test_the_protocols_are_told_with_the_thresholds_in_use():
     ]
     assert [text.split(":")[0] for text in rows["Pose network"]] == ["twice", "once, on the crop"]
     assert "0.5;" in rows["A person counts from"][0] and "0.55" in rows["A person counts from"][1]
-    assert readme.protocols_text(PIPELINE | {"flip_test": True}).count("twice: on the crop") == 2
+    assert protocols_text(PIPELINE | {"flip_test": True}).count("twice: on the crop") == 2
 
 
 def test_the_section_without_notice_findings_or_published_numbers():
@@ -197,21 +201,21 @@ def fake_sweep(**changes) -> dict:
 
 
 def test_the_speed_of_the_sweep_is_a_fact(tmp_path):
-    results.write_json(tmp_path / "sweep.json", fake_sweep(), "sweep.schema.yaml")
+    files.write_json(tmp_path / "sweep.json", fake_sweep(), "sweep.schema.yaml")
     (text,) = readme.sweep_fact(tmp_path / "sweep.json").values()
     assert "10 images, 2 rounds" in text
     assert "One after the other: Noise Heavy 2.00 (50 %);" in text
     assert "Sweep, PyTorch: not run (no PyTorch \\| model);" in text
     assert text.endswith("Sweep, ONNX Runtime: Noise Heavy 8.00 (50 %), 4.00× [3.50, 4.50]")
     ratio = {"way": "onnxruntime", "condition": "noise_heavy", "ratio": 4.0, "low": None, "high": None}
-    results.write_json(tmp_path / "sweep.json", fake_sweep(ratios=[ratio]), "sweep.schema.yaml")
+    files.write_json(tmp_path / "sweep.json", fake_sweep(ratios=[ratio]), "sweep.schema.yaml")
     assert readme.sweep_fact(tmp_path / "sweep.json")["Speed of the sweep"].endswith("(50 %), 4.00×")
     assert readme.sweep_fact([]) == {}
 
 
 def test_a_bad_sweep_file_is_named(tmp_path):
-    results.write_json(tmp_path / "sweep.json", fake_sweep(images="many"))
-    with pytest.raises(PoseBenchError, match=r"sweep\.json: does not fit sweep\.schema\.yaml at images"):
+    files.write_json(tmp_path / "sweep.json", fake_sweep(images="many"))
+    with pytest.raises(PoseGaugeError, match=r"sweep\.json: does not fit sweep\.schema\.yaml at images"):
         readme.sweep_fact(tmp_path / "sweep.json")
 
 
@@ -224,7 +228,7 @@ def test_facts_of_nothing():
 
 
 def test_published_numbers_are_complete():
-    published = readme.read_published(PUBLISHED)
+    published = read_published(PUBLISHED)
     assert set(STUDY_BENCHMARKS) - set(published["benchmark"]) == {"pytorch_pose_gpu", "pytorch_pose_cpu"}
     assert set(published["robustness"]) == set(STUDY_CONDITIONS)
     for row in published["benchmark"].values():
@@ -241,7 +245,7 @@ def rows_of(text: str) -> dict[str, list[str]]:
 
 
 def test_published_numbers_alone():
-    alone = readme.published_markdown(readme.read_published(PUBLISHED))
+    alone = published_markdown(read_published(PUBLISHED))
     rows = rows_of(alone)
     assert rows["TensorRT Full FP16"][0] == "18.43 ms, 54.24 FPS, 2.52×"
     assert rows["Clean (baseline)"][0].startswith("95.2 % (2563 / 2693)")
@@ -250,10 +254,10 @@ def test_published_numbers_alone():
 
 
 def test_published_numbers_beside_those_of_both_protocols():
-    latency = tables.benchmark_table([fake_latency("onnx_full_cpu"), fake_latency("onnx_full_gpu", False)])
+    latency = benchmark_table([fake_latency("onnx_full_cpu"), fake_latency("onnx_full_gpu", False)])
     scores = [fake_scores("clean", study={"ap": None}), fake_scores("noise_heavy")]
-    protocols = accuracy_tables.protocols_table(scores)
-    rows = rows_of(readme.published_markdown(readme.read_published(PUBLISHED), latency, protocols))
+    protocols = protocols_table(scores)
+    rows = rows_of(published_markdown(read_published(PUBLISHED), latency, protocols))
     assert rows["Published row"] == [
         "Published value",
         "Study's protocol here",
@@ -277,8 +281,8 @@ def test_published_numbers_beside_those_of_both_protocols():
 
 def test_an_unknown_published_row_is_named(tmp_path):
     (tmp_path / "a.yaml").write_text("benchmark: {onnx_half_gpu: {}}\nrobustness: {}\n")
-    with pytest.raises(PoseBenchError, match=r"a\.yaml.*onnx_half_gpu"):
-        readme.read_published(tmp_path / "a.yaml")
+    with pytest.raises(PoseGaugeError, match=r"a\.yaml.*onnx_half_gpu"):
+        read_published(tmp_path / "a.yaml")
 
 
 # ------------------------------------------------------------------------------------------------ the splice
@@ -310,19 +314,19 @@ def test_line_ends_are_kept():
 def test_wrong_markers_are_named(tmp_path, text, message):
     file = tmp_path / "README.md"
     file.write_text(text)
-    with pytest.raises(PoseBenchError, match=rf"README\.md.*{message}"):
+    with pytest.raises(PoseGaugeError, match=rf"README\.md.*{message}"):
         readme.check_markers(file, "demo")
-    with pytest.raises(PoseBenchError, match=message):
+    with pytest.raises(PoseGaugeError, match=message):
         readme.update(file, "demo", "new", "")
     assert file.read_text() == text
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_missing_or_strange_readme_is_named(tmp_path):
-    with pytest.raises(PoseBenchError, match=r"README\.md: no such file"):
+    with pytest.raises(PoseGaugeError, match=r"README\.md: no such file"):
         readme.check_markers(tmp_path / "README.md", "demo")
     (tmp_path / "README.md").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(PoseBenchError, match="not UTF-8"):
+    with pytest.raises(PoseGaugeError, match="not UTF-8"):
         readme.check_markers(tmp_path / "README.md", "demo")
 
 
@@ -346,7 +350,7 @@ def test_published_numbers_go_where_the_readme_wants_them(tmp_path):
     readme.update(file, "demo", "new", "published numbers")
     assert "begin published -->\npublished numbers\n<!--" in file.read_text()
     file.write_text(README + "\n<!-- generated:begin published -->\n")
-    with pytest.raises(PoseBenchError, match="end published -->' is missing"):
+    with pytest.raises(PoseGaugeError, match="end published -->' is missing"):
         readme.check_markers(file, "demo")
 
 

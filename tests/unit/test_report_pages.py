@@ -5,7 +5,7 @@ import re
 import pytest
 from fake_results import MACHINE
 
-from posebench.report_pages import findings_text, page, provenance_text
+from posegauge.report.html import findings_text, page, provenance_text
 
 RUN = {
     "models": {

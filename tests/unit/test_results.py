@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import yaml
 
-from posebench import results
-from posebench.errors import PoseBenchError
+from posegauge.errors import PoseGaugeError
+from posegauge.store import files
 
 
-@pytest.mark.parametrize("path", sorted(results.SCHEMAS.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(files.SCHEMAS.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_schema_is_a_schema_with_a_description_per_key(path):
     schema = yaml.safe_load(path.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -20,12 +20,12 @@ def test_every_schema_is_a_schema_with_a_description_per_key(path):
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "deep" / "result.json"
-    with pytest.raises(RuntimeError), results.atomic_path(target) as temporary:
+    with pytest.raises(RuntimeError), files.atomic_path(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError("killed")
     assert list(target.parent.iterdir()) == []
-    results.write_json(target, {"a": 1})
-    with pytest.raises(RuntimeError), results.atomic_path(target) as temporary:
+    files.write_json(target, {"a": 1})
+    with pytest.raises(RuntimeError), files.atomic_path(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError("killed")
     assert json.loads(target.read_text()) == {"a": 1}
@@ -39,25 +39,25 @@ def test_numpy_values_are_written_and_nan_becomes_null(tmp_path):
         "list": np.array([1.0, np.nan]),
         "inf": float("inf"),
     }
-    results.write_json(tmp_path / "a.json", data)
+    files.write_json(tmp_path / "a.json", data)
     expected = {"mean": 1.5, "count": 3, "list": [1.0, None], "inf": None}
-    assert results.read_json(tmp_path / "a.json") == expected
+    assert files.read_json(tmp_path / "a.json") == expected
 
 
 def test_a_result_that_does_not_fit_its_schema_is_not_written(tmp_path):
-    with pytest.raises(PoseBenchError, match=r"does not fit model\.schema\.yaml"):
-        results.write_json(tmp_path / "a.json", {"kind": "model"}, "model.schema.yaml")
+    with pytest.raises(PoseGaugeError, match=r"does not fit model\.schema\.yaml"):
+        files.write_json(tmp_path / "a.json", {"kind": "model"}, "model.schema.yaml")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_and_missing_files_are_named(tmp_path):
-    with pytest.raises(PoseBenchError, match=r"none\.json: no such file"):
-        results.read_json(tmp_path / "none.json")
+    with pytest.raises(PoseGaugeError, match=r"none\.json: no such file"):
+        files.read_json(tmp_path / "none.json")
     (tmp_path / "half.json").write_text('{"a": ')
-    with pytest.raises(PoseBenchError, match=r"half\.json: not valid JSON"):
-        results.read_json(tmp_path / "half.json")
+    with pytest.raises(PoseGaugeError, match=r"half\.json: not valid JSON"):
+        files.read_json(tmp_path / "half.json")
 
 
 def test_the_hash_of_a_config_ignores_the_order_of_its_keys():
-    assert results.sha256_json({"a": 1, "b": [2]}) == results.sha256_json({"b": [2], "a": 1})
-    assert results.sha256_json({"a": 1}) != results.sha256_json({"a": 2})
+    assert files.sha256_json({"a": 1, "b": [2]}) == files.sha256_json({"b": [2], "a": 1})
+    assert files.sha256_json({"a": 1}) != files.sha256_json({"a": 2})

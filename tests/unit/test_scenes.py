@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from posebench import scenes
-from posebench.errors import PoseBenchError
-from posebench.scene_people import DEPTH_TOLERANCE, KEYPOINTS, Layer, Person
+from posegauge.data.scenes import scenes
+from posegauge.data.scenes.people import DEPTH_TOLERANCE, KEYPOINTS, Layer, Person
+from posegauge.errors import PoseGaugeError
 
 NOSE_OF_SCENE_0 = [547.59, 162.26, 2]
 SCENES = st.integers(0, 40)  # few different ones, so that each is drawn once
@@ -123,7 +123,7 @@ def test_empty_scenes_and_crowds():
     assert annotations == []
     assert masks.shape == (0, *image.shape[:2])
     assert len(scenes.render_scene(1, 0, persons=5)[1]) >= 3
-    with pytest.raises(PoseBenchError, match="0 to 5"):
+    with pytest.raises(PoseGaugeError, match="0 to 5"):
         scenes.render_scene(1, 0, persons=6)
 
 
@@ -157,5 +157,5 @@ def test_the_number_of_threads_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize(("count", "empty"), [(0, 0), (3, 4), (3, -1)])
 def test_impossible_numbers_of_scenes_are_refused(tmp_path, count, empty):
-    with pytest.raises(PoseBenchError, match="images >= 1"):
+    with pytest.raises(PoseGaugeError, match="images >= 1"):
         scenes.write_scenes(tmp_path / "i", tmp_path / "a.json", count, empty, seed=1)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from posebench import settings
-from posebench.errors import PoseBenchError, nearest
-from posebench.study import (
+from posegauge.errors import PoseGaugeError, nearest
+from posegauge.settings import check
+from posegauge.study import (
     BENCHMARKS,
     COCO_C_CORRUPTIONS,
     CONDITIONS,
@@ -53,8 +53,8 @@ def put(config: dict, place: str, value) -> None:
 
 
 def problems(config) -> list[str]:
-    with pytest.raises(PoseBenchError) as caught:
-        settings.check(config)
+    with pytest.raises(PoseGaugeError) as caught:
+        check.check(config)
     heading, *lines = str(caught.value).splitlines()
     assert heading == f"config: {len(lines)} problem{'s' if len(lines) > 1 else ''}"
     assert all(line.startswith("  - ") for line in lines)
@@ -71,7 +71,7 @@ def only_problem(config) -> str:
 
 def test_default_passes_unchanged(config):
     before = copy.deepcopy(config)
-    checked = settings.check(config)
+    checked = check.check(config)
     assert checked == before == config
     checked["dataset"]["name"] = "other"
     assert config == before  # a copy
@@ -79,13 +79,13 @@ def test_default_passes_unchanged(config):
 
 def test_default_is_the_whole_study(config):
     assert config["benchmarks"] == list(BENCHMARKS)
-    assert settings.conditions(config) == list(CONDITIONS)
+    assert check.conditions(config) == list(CONDITIONS)
     assert config["dataset"]["expected_person_images"] == 2693
 
 
 def test_demo_passes(monkeypatch):
     monkeypatch.chdir(ROOT)
-    demo = settings.check(load("config/config.yaml", "config/demo.yaml"))
+    demo = check.check(load("config/config.yaml", "config/demo.yaml"))
     assert demo["dataset"]["kind"] == "scenes" and demo["notice"]
     assert set(STUDY_BENCHMARKS) < set(demo["benchmarks"]) and demo["conditions"] == list(STUDY_CONDITIONS)
     assert set(demo["suites"]) == set(SUITES)
@@ -95,13 +95,13 @@ def test_real_passes(monkeypatch):
     monkeypatch.chdir(ROOT)
     if not Path("../shared/real").is_dir():
         pytest.skip("no ../shared/real here")
-    real = settings.check(load("config/config.yaml", "tests/config/real.yaml"))
+    real = check.check(load("config/config.yaml", "tests/config/real.yaml"))
     assert "TinyPose" in real["models"]["pose"]["name"]
     assert real["models"]["pose"]["config"] is None
 
 
 def test_schema_knows_the_names_of_the_study():
-    keys = settings.schema()["properties"]
+    keys = check.schema()["properties"]
     assert keys["benchmarks"]["items"]["enum"] == list(BENCHMARKS)
     assert keys["suites"]["items"]["enum"] == list(SUITES)
     assert keys["conditions"]["items"]["enum"] == list(STUDY_CONDITIONS)
@@ -113,7 +113,7 @@ def test_schema_knows_the_names_of_the_study():
 def test_clean_images_are_always_run_and_first(config, suites):
     config |= {"suites": suites, "conditions": ["occlusion", "noise_heavy"]}
     config["coco_c"] = {"corruptions": ["fog"], "severities": [4, 2]}
-    chosen = settings.conditions(settings.check(config))
+    chosen = check.conditions(check.check(config))
     assert chosen[0] == "clean" and len(set(chosen)) == len(chosen)
     assert ("occlusion" in chosen) == ("study" in suites)
     assert ("coco_c_fog_4" in chosen) == ("coco_c_fog_2" in chosen) == ("coco_c" in suites)
@@ -129,7 +129,7 @@ def test_every_key_is_described_and_closed():
             assert rule["additionalProperties"] is False, place
             assert set(rule["required"]) == set(rule["properties"]), place
 
-    walk(settings.schema(), "")
+    walk(check.schema(), "")
 
 
 def test_readme_names_every_key_and_name():
@@ -144,7 +144,7 @@ def test_readme_names_every_key_and_name():
             else:
                 assert f"`{place}{key}`" in text
 
-    walk(settings.schema(), "")
+    walk(check.schema(), "")
     for name in [*BENCHMARKS, *SUITES, *STUDY_CONDITIONS, *COCO_C_CORRUPTIONS]:
         assert f"`{name}`" in text
 
@@ -294,8 +294,8 @@ def test_one_line_per_value(config):
 
 @pytest.mark.parametrize("config", [None, [], "text"])
 def test_config_must_be_a_group(config):
-    with pytest.raises(PoseBenchError, match="expected keys and values"):
-        settings.check(config)
+    with pytest.raises(PoseGaugeError, match="expected keys and values"):
+        check.check(config)
 
 
 # ---------------------------------------------------------------------------- keys that belong together
@@ -311,7 +311,7 @@ def folder_config(config, tmp_path):
 
 
 def test_folder_passes(config, tmp_path):
-    settings.check(folder_config(config, tmp_path))
+    check.check(folder_config(config, tmp_path))
 
 
 @pytest.mark.parametrize("key", ["images", "annotations"])
@@ -325,7 +325,7 @@ def test_folder_needs_paths(config, tmp_path, key):
 
 def test_scenes_must_add_up(config):
     config["dataset"].update(kind="scenes", expected_person_images=50)
-    settings.check(config)
+    check.check(config)
     config["dataset"]["scenes"]["images"] = 20
     assert "20 scenes, 10 of them empty, leave 10; say so, or null" in only_problem(config)
     config["dataset"]["scenes"]["images"] = 10
@@ -338,7 +338,7 @@ def test_onnx_models(config, tmp_path):
     config["robustness"]["runtime"] = "onnxruntime"
     for name in ("detector", "pose"):
         config["models"][name].update(config=None, checkpoint=None, onnx=str(model))
-    settings.check(config)
+    check.check(config)
     config["robustness"]["runtime"] = "pytorch"
     assert "models.detector and models.pose is an ONNX file; say onnxruntime" in only_problem(config)
 
@@ -348,7 +348,7 @@ def test_video_is_not_written_over_itself(config, tmp_path):
     config["video"] |= {"input": f"{tmp_path}/clip.mp4", "output": f"{tmp_path}/../{tmp_path.name}/clip.mp4"}
     assert "video.output: is the input" in only_problem(config)
     config["video"]["output"] = "null"  # what make writes where no OUT is given
-    assert settings.check(config)["video"]["output"] is None
+    assert check.check(config)["video"]["output"] is None
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_video_is_not_written_over_itself(config, tmp_path):
 )
 def test_video_runs_as_the_robustness_pass_unless_told(config, video, expected):
     config["video"] |= video
-    assert settings.video_backend(settings.check(config)) == expected
+    assert check.video_backend(check.check(config)) == expected
 
 
 def test_model_is_not_both(config, tmp_path):
@@ -378,7 +378,7 @@ def test_onnx_must_exist_outside_data(config):
     config["models"]["pose"].update(config=None, checkpoint=None, onnx="no.onnx")
     assert only_problem(config).startswith("models.pose.onnx: no file 'no.onnx'")
     config["models"]["pose"]["onnx"] = "data/downloads/no.onnx"
-    settings.check(config)
+    check.check(config)
 
 
 def test_values_of_the_command_line(config):
@@ -388,7 +388,7 @@ def test_values_of_the_command_line(config):
     config["models"]["pose"]["input_size"] = ["288", "384"]
     config["threads"] = "2"
     config["asset_mirror"] = "None"
-    checked = settings.check(config)
+    checked = check.check(config)
     assert checked["benchmark"] == {
         "image": None, "boxes": "detected", "warmup": 10, "max_warmup": 200, "runs": 20, "processes": 1,
     }  # fmt: skip
@@ -402,14 +402,14 @@ def test_values_of_the_command_line(config):
 
 
 def test_run_name(config, monkeypatch):
-    assert settings.run_name({**config, "run": "mine"}) == "mine"
+    assert check.run_name({**config, "run": "mine"}) == "mine"
     # A set variable is taken, and monkeypatch puts the environment back as it was.
-    monkeypatch.setenv("POSEBENCH_RUN", "kept")
-    assert settings.run_name(config) == "kept"
-    monkeypatch.delenv("POSEBENCH_RUN")
-    name = settings.run_name(config)
-    settings.check({**config, "run": name})
-    assert settings.run_name(config) == name
+    monkeypatch.setenv("POSEGAUGE_RUN", "kept")
+    assert check.run_name(config) == "kept"
+    monkeypatch.delenv("POSEGAUGE_RUN")
+    name = check.run_name(config)
+    check.check({**config, "run": name})
+    assert check.run_name(config) == name
 
 
 @hypothesis_settings(deadline=None)  # a busy machine is no fault
@@ -433,12 +433,12 @@ def test_nearest_takes_anything(name):
 @hypothesis_settings(deadline=None)  # a busy machine is no fault
 @given(
     st.dictionaries(
-        st.sampled_from(sorted(settings.schema()["properties"])), st.none() | st.text() | st.integers()
+        st.sampled_from(sorted(check.schema()["properties"])), st.none() | st.text() | st.integers()
     )
 )
 def test_any_values_pass_or_are_named(values):
     config = {**load("config/config.yaml"), **values}
     try:
-        settings.check(config)
-    except PoseBenchError as error:
+        check.check(config)
+    except PoseGaugeError as error:
         assert str(error).startswith("config: ")

@@ -19,13 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT
-from posebench import predictions, sweep_speed
-from posebench.errors import PoseBenchError, Unavailable
-from posebench.pipeline import Pipeline, Settings
-from posebench.preparing import ImageQueue, Preparation, Prepared
-from posebench.results import read_json, write_json
-from posebench.study import BOX_SOURCES, PREDICTION_SETS, STAGES
-from posebench.sweep import RememberingSession, sweep, warm_up
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.measure import throughput
+from posegauge.pipeline.pipeline import Pipeline
+from posegauge.pipeline.steps import Settings
+from posegauge.predict import predictions
+from posegauge.predict.image_queue import ImageQueue, Preparation, Prepared
+from posegauge.predict.sweep import RememberingSession, sweep, warm_up
+from posegauge.score import intervals
+from posegauge.store.files import read_json, write_json
+from posegauge.study import BOX_SOURCES, PREDICTION_SETS, STAGES
 
 SIZE = (64, 64)
 IMAGES = 5
@@ -225,7 +228,7 @@ def test_what_is_remembered_is_what_would_be_computed(batches):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_unreadable_image_is_an_error_or_listed(pipeline, entries, how, tmp_path, workers):
     (tmp_path / "2.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(PoseBenchError, match=r"2\.png.*dataset\.unreadable: skip"):
+    with pytest.raises(PoseGaugeError, match=r"2\.png.*dataset\.unreadable: skip"):
         run(pipeline, entries, how, workers)
     assert pipeline.detector.calls == 2  # the images before it
     swept = run(pipeline, entries, how, workers, "skip")
@@ -236,14 +239,14 @@ def test_an_unreadable_image_is_an_error_or_listed(pipeline, entries, how, tmp_p
 @pytest.mark.parametrize("workers", [0, 1])
 def test_bad_input_is_told_from_a_fault_in_any_process(pipeline, entries, how, workers):
     # Neither counts as an unreadable image.
-    with pytest.raises(PoseBenchError, match="no condition 'cleam'"):
+    with pytest.raises(PoseGaugeError, match="no condition 'cleam'"):
         run(pipeline, entries, replace(how, condition="cleam"), workers, "skip")
     with pytest.raises((TypeError, RuntimeError), match="not subscriptable"):
         run(pipeline, entries, replace(how, detector_size=None), workers, "skip")
 
 
 def test_an_image_that_was_unreadable_when_clean_is_an_error(pipeline, entries, how):
-    with pytest.raises(PoseBenchError, match=r"0\.png.*make the predictions of clean anew"):
+    with pytest.raises(PoseGaugeError, match=r"0\.png.*make the predictions of clean anew"):
         run(pipeline, entries, how, clean={})
 
 
@@ -256,7 +259,7 @@ class Deadly:
 
 def test_the_death_of_a_worker_is_reported(pipeline, entries, how):
     entries[3]["deadly"] = Deadly()
-    with pytest.raises(PoseBenchError, match=r"3\.png: the process .* ended with exit code 7"):
+    with pytest.raises(PoseGaugeError, match=r"3\.png: the process .* ended with exit code 7"):
         run(pipeline, entries, how, 2, "skip")
     assert pipeline.detector.calls == 3
 
@@ -266,7 +269,7 @@ def test_a_killed_worker_is_reported(pipeline, entries, how):
         assert isinstance(next(images.prepared(entries, how)), Prepared)
         images.workers[0].process.kill()
         with pytest.raises(
-            PoseBenchError, match=r"0\.png: .* exit code -9\. -9 mostly means too little memory"
+            PoseGaugeError, match=r"0\.png: .* exit code -9\. -9 mostly means too little memory"
         ):
             list(images.prepared(entries, how))
     assert not images.workers[0].process.is_alive()
@@ -280,7 +283,7 @@ def is_running(pid: int) -> bool:
 
 def test_workers_do_not_outlive_a_killed_job():
     code = (
-        "import os, signal; from posebench.preparing import ImageQueue\n"
+        "import os, signal; from posegauge.predict.image_queue import ImageQueue\n"
         "with ImageQueue(2) as images:\n"
         "    print(*[worker.process.pid for worker in images.workers], flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -337,7 +340,7 @@ def test_any_number_of_shards_gives_the_same_bytes(pipeline, entries, how, tmp_p
 
 
 def test_real_networks_give_the_same_bytes_for_any_number_of_shards_and_workers(tmp_path):
-    from posebench.scenes import render_scene
+    from posegauge.data.scenes.scenes import render_scene
 
     entries = []
     for index in range(4):
@@ -423,7 +426,7 @@ def test_records_are_joined_and_times_added(tmp_path):
     ],
 )
 def test_shards_of_different_runs_are_not_merged(tmp_path, changes, what):
-    with pytest.raises(PoseBenchError, match=rf"1\.json and .*0\.json differ in {what}"):
+    with pytest.raises(PoseGaugeError, match=rf"1\.json and .*0\.json differ in {what}"):
         merge(tmp_path, record(images=[image_record(1)]), record(**changes))
 
 
@@ -439,7 +442,7 @@ def test_machines_are_listed_where_they_differ(tmp_path):
 
 
 def test_nothing_readable_is_an_error_even_when_skipping(tmp_path):
-    with pytest.raises(PoseBenchError, match=r"none of the 2 images could be read: \['a', 'b'\]"):
+    with pytest.raises(PoseGaugeError, match=r"none of the 2 images could be read: \['a', 'b'\]"):
         merge(tmp_path, record(unreadable=["a"]), record(unreadable=["b"]))
 
 
@@ -457,8 +460,8 @@ def test_turns_change_places_and_the_first_round_does_not_count(how):
         return take
 
     ways = {"original": way("original", 2.0), "pytorch": way("pytorch", 1.0)}
-    turns = sweep_speed.take_turns(ways, [{}, {}], how, 2)
-    assert Counter(calls) == Counter({(c, w): 3 for c in sweep_speed.CONDITIONS for w in ways})
+    turns = throughput.take_turns(ways, [{}, {}], how, 2)
+    assert Counter(calls) == Counter({(c, w): 3 for c in throughput.CONDITIONS for w in ways})
     assert [name for condition, name in calls if condition == "clean"] == [
         "original", "pytorch", "pytorch", "original", "original", "pytorch",
     ]  # fmt: skip
@@ -474,33 +477,33 @@ def test_ratios_are_paired_by_round():
         for way, found in speeds.items()
         for number, speed in enumerate(found)
     ]
-    pytorch, onnx = sweep_speed.ratios(turns)
+    pytorch, onnx = intervals.ratios_to_original(turns)
     # The machine's pace changes by the round, the ratio does not.
     assert (pytorch["way"], pytorch["ratio"]) == ("pytorch", pytest.approx(3))
     assert pytorch["low"] == pytest.approx(3) and pytorch["high"] == pytest.approx(3)
     assert onnx["ratio"] == pytest.approx((2 * 4 * 2) ** (1 / 3))
     assert onnx["low"] < 2 < onnx["ratio"] < 4 < onnx["high"]
-    (alone,) = sweep_speed.ratios([turn for turn in turns[:6] if turn["round"] == 0])
+    (alone,) = intervals.ratios_to_original([turn for turn in turns[:6] if turn["round"] == 0])
     assert alone["ratio"] == pytest.approx(3) and alone["low"] is None and alone["high"] is None
-    assert sweep_speed.ratios(turns[3:]) == []
+    assert intervals.ratios_to_original(turns[3:]) == []
 
 
 def test_the_original_needs_checkpoints():
     with pytest.raises(Unavailable, match=r"RTMPose-t \(demo\) is given as ONNX only"):
-        sweep_speed.Original(demo_models.DETECTOR, replace(demo_models.POSE, checkpoint=None), "cpu", 1)
+        throughput.Original(demo_models.DETECTOR, replace(demo_models.POSE, checkpoint=None), "cpu", 1)
 
 
 def test_the_original_finds_as_many_persons_as_the_study_protocol(tmp_path):
-    from posebench.scenes import render_scene
+    from posegauge.data.scenes.scenes import render_scene
 
     scene = render_scene(seed=77, index=0, persons=3)[0]
     cv2.imwrite(str(tmp_path / "1.png"), scene)
     entries = [{"id": 1, "file_name": "1.png", "width": scene.shape[1], "height": scene.shape[0]}]
     how = Preparation(str(tmp_path), "clean", 2017, demo_models.DETECTOR.input_size)
-    original = sweep_speed.Original(demo_models.DETECTOR, demo_models.POSE, "cpu", 1)
+    original = throughput.Original(demo_models.DETECTOR, demo_models.POSE, "cpu", 1)
     theirs = original(entries, how)
     with ImageQueue(0) as images:
-        ways = sweep_speed.Swept(demo_models.torch_pipeline(Settings()), images, {}, ("study",))
+        ways = throughput.Swept(demo_models.torch_pipeline(Settings()), images, {}, ("study",))
         ours = ways(entries, how)
     assert theirs["poses"] == ours["poses"] > 1
     assert 0 < theirs["inference_s"] < theirs["wall_s"]

@@ -7,10 +7,14 @@ import pandas as pd
 import pytest
 from fake_results import fake_latency, fake_limits, fake_parity, fake_state
 
-from posebench import machine_tables, results, tables
-from posebench.errors import PoseBenchError
-from posebench.findings import key_findings
-from posebench.study import BENCHMARKS, STAGES, STUDY_BENCHMARKS
+from posegauge.errors import PoseGaugeError
+from posegauge.report import latency
+from posegauge.report.findings import key_findings
+from posegauge.report.machine import machine_markdown, machine_table
+from posegauge.report.parity import parity_failure
+from posegauge.report.records import read_latency
+from posegauge.store import files
+from posegauge.study import BENCHMARKS, STAGES, STUDY_BENCHMARKS
 
 ON_CPU = [name for name, row in BENCHMARKS.items() if row.artifact.device == "cpu"]
 
@@ -18,7 +22,7 @@ ON_CPU = [name for name, row in BENCHMARKS.items() if row.artifact.device == "cp
 def benchmark(names=tuple(BENCHMARKS), parity=()) -> pd.DataFrame:
     """The table of a study in which only `names` ran."""
     records = [fake_latency(name, name in names) for name in BENCHMARKS]
-    return tables.benchmark_table(records, parity).set_index("benchmark", drop=False)
+    return latency.benchmark_table(records, parity).set_index("benchmark", drop=False)
 
 
 # ------------------------------------------------------------------------------------------- the files
@@ -27,13 +31,13 @@ def benchmark(names=tuple(BENCHMARKS), parity=()) -> pd.DataFrame:
 @pytest.mark.parametrize("name", BENCHMARKS)
 @pytest.mark.parametrize("ran", [True, False])
 def test_latency_records_fit_the_schema(tmp_path, name, ran):
-    results.write_json(tmp_path / "row.json", fake_latency(name, ran), "latency.schema.yaml")
+    files.write_json(tmp_path / "row.json", fake_latency(name, ran), "latency.schema.yaml")
 
 
 def test_a_row_that_was_not_run_may_name_its_image_and_empty_stages(tmp_path):
     record = fake_latency("onnx_full_gpu", ran=False, stages_ms={stage: [] for stage in STAGES}, runs=0)
     record["image"] = {"file_name": "fake.jpg", "width": 640, "height": 426}
-    results.write_json(tmp_path / "row.json", record, "latency.schema.yaml")
+    files.write_json(tmp_path / "row.json", record, "latency.schema.yaml")
 
 
 @pytest.mark.parametrize(
@@ -50,8 +54,8 @@ def test_a_row_that_was_not_run_may_name_its_image_and_empty_stages(tmp_path):
     ],
 )
 def test_wrong_latency_records_are_refused(tmp_path, changes):
-    with pytest.raises(PoseBenchError, match="does not fit"):
-        results.write_json(
+    with pytest.raises(PoseGaugeError, match="does not fit"):
+        files.write_json(
             tmp_path / "row.json", fake_latency("onnx_full_cpu") | changes, "latency.schema.yaml"
         )
     assert list(tmp_path.iterdir()) == []
@@ -64,20 +68,20 @@ def write(path, record) -> str:
 
 def test_records_come_in_the_order_of_the_study(tmp_path):
     paths = [write(tmp_path / f"{name}.json", fake_latency(name)) for name in reversed(BENCHMARKS)]
-    assert [record["benchmark"] for record in tables.read_latency(paths)] == list(BENCHMARKS)
+    assert [record["benchmark"] for record in read_latency(paths)] == list(BENCHMARKS)
 
 
 def test_bad_files_are_named(tmp_path):
     good = fake_latency("onnx_full_cpu")
     bad = write(tmp_path / "bad.json", good | {"benchmark": "onnx_ful_cpu"})
-    with pytest.raises(PoseBenchError, match=r"bad\.json.*onnx_ful_cpu.*did you mean 'onnx_full_cpu'"):
-        tables.read_latency([bad])
+    with pytest.raises(PoseGaugeError, match=r"bad\.json.*onnx_ful_cpu.*did you mean 'onnx_full_cpu'"):
+        read_latency([bad])
     one, two = (write(tmp_path / f"{number}.json", good) for number in (1, 2))
-    with pytest.raises(PoseBenchError, match=r"2\.json.*twice"):
-        tables.read_latency([one, two])
+    with pytest.raises(PoseGaugeError, match=r"2\.json.*twice"):
+        read_latency([one, two])
     damaged = write(tmp_path / "damaged.json", good | {"latency_ms": "many"})
-    with pytest.raises(PoseBenchError, match=r"damaged\.json.*latency_ms"):
-        tables.read_latency([damaged])
+    with pytest.raises(PoseGaugeError, match=r"damaged\.json.*latency_ms"):
+        read_latency([damaged])
 
 
 # ----------------------------------------------------------------------------------------- the latency table
@@ -85,7 +89,7 @@ def test_bad_files_are_named(tmp_path):
 
 def test_figures_are_those_of_numpy():
     record = fake_latency("onnx_full_cpu", latency_ms=[float(ms) for ms in range(1, 102)], persons=4)
-    row = tables.benchmark_table([record]).iloc[0]
+    row = latency.benchmark_table([record]).iloc[0]
     assert row.latency_ms_mean == 51 and row.latency_ms_p50 == 51
     assert (row.latency_ms_p5, row.latency_ms_p95) == (6, 96)
     assert row.latency_ms_std == pytest.approx(np.arange(1, 102).std())
@@ -96,7 +100,7 @@ def test_figures_are_those_of_numpy():
 
 def test_p99_needs_662_runs():
     few, enough = ([float(ms) for ms in range(1, runs + 1)] for runs in (661, 662))
-    table = tables.benchmark_table(
+    table = latency.benchmark_table(
         [fake_latency("onnx_full_cpu", latency_ms=few), fake_latency("onnx_pose_cpu", latency_ms=enough)]
     )
     assert pd.isna(table.latency_ms_p99[0]) and table.latency_ms_p99[1] == np.percentile(enough, 99)
@@ -106,14 +110,14 @@ def test_the_floor_stands_beside_the_mean():
     limits = {"cpu": fake_limits(fp32=1e11, copy=1e12)}
     names = ("onnx_full_cpu", "onnx_pose_cpu", "onnx_full_gpu", "onnx_int8_full_cpu")
     records = [fake_latency(name) for name in names]
-    table = tables.benchmark_table(records, (), limits).set_index("benchmark")
+    table = latency.benchmark_table(records, (), limits).set_index("benchmark")
     # 10 ms of detector, and 5 ms for each of three persons
     assert table.floor_ms["onnx_full_cpu"] == pytest.approx(25)
     assert table.floor_ms["onnx_pose_cpu"] == pytest.approx(15)
     assert table.times_floor["onnx_full_cpu"] == pytest.approx(table.latency_ms_mean["onnx_full_cpu"] / 25)
     assert table.floor_ms[["onnx_full_gpu", "onnx_int8_full_cpu"]].isna().all()
     assert table.floor_reason["onnx_full_gpu"] == "the limits of the device were not measured"
-    text = tables.benchmark_markdown(table.reset_index(), records)
+    text = latency.benchmark_markdown(table.reset_index(), records)
     assert rows_of(text)["ONNX Full CPU"][-3:-1] == ["25.00", f"{table.times_floor['onnx_full_cpu']:.1f}×"]
     assert rows_of(text)["ONNX INT8 Full CPU"][-3:-1] == ["–", "–"]
     assert "No floor: the INT8 rate of the device was not measured (ONNX INT8 Full CPU)." in text
@@ -134,12 +138,12 @@ def test_files_of_older_versions_can_be_read(tmp_path):
     record = fake_latency("onnx_full_gpu")
     for key in ("device_ms", "measured_under"):
         del record[key]
-    (record,) = tables.read_latency([write(tmp_path / "old.json", record)])
-    table = tables.benchmark_table([record])
+    (record,) = read_latency([write(tmp_path / "old.json", record)])
+    table = latency.benchmark_table([record])
     assert table.host_overhead.isna().all() and table.latency_ms_mean.notna().all()
-    assert "after 10 for warm-up" in tables.benchmark_markdown(table, [record])
-    shown = machine_tables.machine_table([record], table)
-    assert "ONNX Full GPU" in machine_tables.machine_markdown(shown, [record])
+    assert "after 10 for warm-up" in latency.benchmark_markdown(table, [record])
+    shown = machine_table([record], table)
+    assert "ONNX Full GPU" in machine_markdown(shown, [record])
 
 
 def test_rows_are_compared_with_pytorch_on_the_gpu_within_their_pipeline():
@@ -184,18 +188,18 @@ def test_rows_that_did_not_run_keep_their_place_and_reason(tmp_path):
     assert list(table.index) == list(BENCHMARKS)
     absent = table.loc["tensorrt_full_fp16"]
     assert (absent.status, absent.reason) == ("not run", "no CUDA device")
-    figures = [name for name in tables.BENCHMARK_COLUMNS[8:] if not name.startswith("parity")]
+    figures = [name for name in latency.BENCHMARK_COLUMNS[8:] if not name.startswith("parity")]
     assert absent[figures].isna().all()
     assert table.latency_ms_mean[ON_CPU].notna().all() and table.reason[ON_CPU].isna().all()
 
 
 def test_the_empty_table_has_all_columns():
-    assert list(tables.benchmark_table([]).columns) == list(tables.BENCHMARK_COLUMNS)
-    assert "No benchmark row" in tables.benchmark_markdown(tables.benchmark_table([]), [])
+    assert list(latency.benchmark_table([]).columns) == list(latency.BENCHMARK_COLUMNS)
+    assert "No benchmark row" in latency.benchmark_markdown(latency.benchmark_table([]), [])
 
 
 def latency_text(records, parity=(), **texts) -> str:
-    return tables.benchmark_markdown(tables.benchmark_table(records, parity), records, **texts)
+    return latency.benchmark_markdown(latency.benchmark_table(records, parity), records, **texts)
 
 
 def rows_of(text: str) -> dict[str, list[str]]:
@@ -304,14 +308,14 @@ def test_rows_without_a_source_keep_their_speedup_and_are_named():
 
 def test_a_difference_that_is_no_number_is_told_in_words():
     record = fake_parity("onnxruntime_cpu_fp32", ("max_box_p95_px",), box_px_p95=None)
-    assert tables.parity_failure(record) == "no boxes in common"
+    assert parity_failure(record) == "no boxes in common"
 
 
 def test_662_runs_are_enough_for_one_above_p99():
     def at_most_one_above(runs):
         return 0.99**runs + runs * 0.01 * 0.99 ** (runs - 1)
 
-    assert at_most_one_above(tables.RUNS_FOR_P99) < 0.01 <= at_most_one_above(tables.RUNS_FOR_P99 - 1)
+    assert at_most_one_above(latency.RUNS_FOR_P99) < 0.01 <= at_most_one_above(latency.RUNS_FOR_P99 - 1)
 
 
 def test_text_cannot_break_the_table():
@@ -325,8 +329,8 @@ def test_text_cannot_break_the_table():
 def machine(names, **changes) -> tuple[pd.DataFrame, str]:
     """The table of rows with changed fields, by row, and its text."""
     records = [fake_latency(name, **changes) for name in names]
-    table = machine_tables.machine_table(records, tables.benchmark_table(records))
-    return table.set_index("benchmark"), machine_tables.machine_markdown(table, records, notice="Invented.")
+    table = machine_table(records, latency.benchmark_table(records))
+    return table.set_index("benchmark"), machine_markdown(table, records, notice="Invented.")
 
 
 def test_machine_table_of_a_gpu():

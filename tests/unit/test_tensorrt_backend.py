@@ -13,13 +13,13 @@ import pytest
 import torch
 from demo_models import POSE
 
-from posebench import engines
-from posebench.backends import base, tensorrt
-from posebench.errors import PoseBenchError, Unavailable
-from posebench.study import Artifact
+from posegauge.backends import base, tensorrt, tensorrt_engines
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.models.network import Network
+from posegauge.study import Artifact
 
 WIDTH, HEIGHT = 6, 8
-NETWORK = base.Network(role="pose", name="Fake", input_size=(WIDTH, HEIGHT), onnx="fake.onnx")
+NETWORK = Network(role="pose", name="Fake", input_size=(WIDTH, HEIGHT), onnx="fake.onnx")
 
 
 class HostCuda(tensorrt.Cuda):
@@ -235,7 +235,7 @@ def test_a_network_with_other_outputs_is_refused():
         names = ("input", "dets", "labels")
 
     with pytest.raises(
-        PoseBenchError, match=r"must have the outputs .* dets, labels\. NMS has to stay outside"
+        PoseGaugeError, match=r"must have the outputs .* dets, labels\. NMS has to stay outside"
     ):
         session(engine=WithNms)
 
@@ -250,7 +250,7 @@ def test_no_room_for_a_context():
 
 
 def test_images_on_the_host_have_no_device_run():
-    with pytest.raises(PoseBenchError, match="buffers on the host"):
+    with pytest.raises(PoseGaugeError, match="buffers on the host"):
         session().run_device(torch.zeros(1, 3, HEIGHT, WIDTH))
 
 
@@ -273,7 +273,7 @@ class Status(enum.Enum):
     ("status", "error", "message"),
     [
         (Status.cudaErrorMemoryAllocation, Unavailable, "out of GPU memory: close what else uses"),
-        (Status.cudaErrorLaunchFailure, PoseBenchError, "cudaMalloc failed with cudaErrorLaunchFailure"),
+        (Status.cudaErrorLaunchFailure, PoseGaugeError, "cudaMalloc failed with cudaErrorLaunchFailure"),
     ],
 )
 def test_what_cuda_says_is_told(status, error, message):
@@ -315,10 +315,10 @@ def test_without_a_gpu():
     ],
 )
 def test_another_gpu_or_no_library(options, message, monkeypatch, tmp_path):
-    for module in (engines, tensorrt):
+    for module in (tensorrt_engines, tensorrt):
         monkeypatch.setattr(module, "require_cuda", lambda: None)
-    monkeypatch.setattr(engines, "gpu", lambda: engines.Gpu("Fake", "8.9"))
-    network = base.Network("pose", "Fake", (WIDTH, HEIGHT), onnx=__file__)
+    monkeypatch.setattr(tensorrt_engines, "gpu", lambda: tensorrt_engines.Gpu("Fake", "8.9"))
+    network = Network("pose", "Fake", (WIDTH, HEIGHT), onnx=__file__)
     with pytest.raises(Unavailable, match=message):
         tensorrt.load(
             network, Artifact("tensorrt", "cuda", "fp16"), 1, base.Options(engines=str(tmp_path), **options)
@@ -327,11 +327,11 @@ def test_another_gpu_or_no_library(options, message, monkeypatch, tmp_path):
 
 def test_an_engine_that_cannot_be_built_is_a_reason(monkeypatch):
     def ensure(network, options):
-        raise PoseBenchError("the operator Frobnicate is not supported")
+        raise PoseGaugeError("the operator Frobnicate is not supported")
 
     monkeypatch.setattr(tensorrt, "require_cuda", lambda: None)
-    monkeypatch.setattr(engines, "gpu", lambda: engines.Gpu("Fake", "8.9"))
-    monkeypatch.setattr(engines, "ensure", ensure)
+    monkeypatch.setattr(tensorrt_engines, "gpu", lambda: tensorrt_engines.Gpu("Fake", "8.9"))
+    monkeypatch.setattr(tensorrt_engines, "ensure", ensure)
     with pytest.raises(Unavailable, match="the operator Frobnicate is not supported"):
         tensorrt.load(NETWORK, Artifact("tensorrt", "cuda", "fp16"), 1, base.Options())
 
@@ -346,9 +346,9 @@ def test_an_engine_that_the_library_refuses(monkeypatch, tmp_path):
 
     (tmp_path / "pose.engine").write_bytes(b"engine")
     monkeypatch.setattr(tensorrt, "require_cuda", lambda: None)
-    monkeypatch.setattr(engines, "gpu", lambda: engines.Gpu("Fake", "8.9"))
-    monkeypatch.setattr(engines, "ensure", lambda network, options: {"engine": "pose.engine"})
-    monkeypatch.setattr(engines, "load_library", lambda name: types.SimpleNamespace(Runtime=Runtime))
-    monkeypatch.setattr(engines, "make_logger", lambda trt: types.SimpleNamespace(errors=[]))
+    monkeypatch.setattr(tensorrt_engines, "gpu", lambda: tensorrt_engines.Gpu("Fake", "8.9"))
+    monkeypatch.setattr(tensorrt_engines, "ensure", lambda network, options: {"engine": "pose.engine"})
+    monkeypatch.setattr(tensorrt_engines, "load_library", lambda name: types.SimpleNamespace(Runtime=Runtime))
+    monkeypatch.setattr(tensorrt_engines, "make_logger", lambda trt: types.SimpleNamespace(errors=[]))
     with pytest.raises(Unavailable, match=r"pose\.engine: TensorRT refuses this engine: .* another platform"):
         tensorrt.load(NETWORK, Artifact("tensorrt", "cuda", "fp16"), 1, base.Options(engines=str(tmp_path)))

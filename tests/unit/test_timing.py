@@ -6,10 +6,11 @@ import types
 import numpy as np
 import pytest
 
-from posebench import gpu_monitor, hardware, timing
-from posebench.errors import PoseBenchError
-from posebench.pipeline import Persons
-from posebench.study import STAGES
+from posegauge.errors import PoseGaugeError
+from posegauge.measure import gpu_monitor, latency
+from posegauge.pipeline.pipeline import Persons
+from posegauge.store import machine
+from posegauge.study import STAGES
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
 
@@ -34,7 +35,7 @@ def protocol(warmup=3, max_warmup=3, runs=7) -> dict:
 
 def test_every_sample_is_kept_and_warm_up_apart():
     pipeline = FakePipeline()
-    figures = timing.measure(pipeline, IMAGE, None, protocol())
+    figures = latency.measure(pipeline, IMAGE, None, protocol())
     assert pipeline.calls == 10
     assert len(figures["latency_ms"]) == 7 and min(figures["latency_ms"]) > 0
     assert figures["stages_ms"] == {stage: [1.0] * 7 for stage in STAGES}
@@ -47,7 +48,7 @@ def test_every_sample_is_kept_and_warm_up_apart():
 
 
 def test_times_on_the_gpu_stand_beside_those_of_the_wall():
-    figures = timing.measure(FakePipeline({"detect": 0.5, "pose": 0.25}), IMAGE, None, protocol())
+    figures = latency.measure(FakePipeline({"detect": 0.5, "pose": 0.25}), IMAGE, None, protocol())
     assert figures["device_ms"] == {"detect": [0.5] * 7, "pose": [0.25] * 7}
     assert len(figures["latency_ms"]) == 7
 
@@ -71,9 +72,9 @@ class Compiling(FakePipeline):
 
 def test_nothing_is_compiled_during_the_timed_runs():
     # Three runs warm up.
-    assert len(timing.measure(Compiling(3), IMAGE, None, protocol())["latency_ms"]) == 7
-    with pytest.raises(PoseBenchError, match=r"compiled, captured or tuned .* set benchmark\.warmup higher"):
-        timing.measure(Compiling(4), IMAGE, None, protocol())
+    assert len(latency.measure(Compiling(3), IMAGE, None, protocol())["latency_ms"]) == 7
+    with pytest.raises(PoseGaugeError, match=r"compiled, captured or tuned .* set benchmark\.warmup higher"):
+        latency.measure(Compiling(4), IMAGE, None, protocol())
 
 
 def runs_of(times):
@@ -94,22 +95,22 @@ def runs_of(times):
     ],
 )
 def test_warm_up_goes_on_until_the_times_are_stable(times, least, most, runs, stable):
-    done = timing.warm_up(runs_of(times), least, most)
+    done = latency.warm_up(runs_of(times), least, most)
     assert (done["runs"], done["stable"]) == (runs, stable)
     assert len(done["latency_ms"]) == runs
 
 
 def test_warm_up_ends_after_its_longest_time(monkeypatch):
-    monkeypatch.setattr(timing, "MAX_WARMUP_S", -1.0)
-    done = timing.warm_up(runs_of([9.0] * 10 + [7.0] * 10 + [5.0]), 10, 200)
+    monkeypatch.setattr(latency, "MAX_WARMUP_S", -1.0)
+    done = latency.warm_up(runs_of([9.0] * 10 + [7.0] * 10 + [5.0]), 10, 200)
     assert (done["runs"], done["stable"]) == (10, False)
 
 
 def test_stable_means_two_windows_within_three_percent():
-    window = timing.WINDOW
-    assert timing.is_stable([100.0] * window + [102.9] * window)
-    assert not timing.is_stable([100.0] * window + [103.1] * window)
-    assert timing.is_stable([500.0] + [100.0] * 2 * window), "only the last two windows count"
+    window = latency.WINDOW
+    assert latency.is_stable([100.0] * window + [102.9] * window)
+    assert not latency.is_stable([100.0] * window + [103.1] * window)
+    assert latency.is_stable([500.0] + [100.0] * 2 * window), "only the last two windows count"
 
 
 # ------------------------------------------------------------------------------------------- state of a GPU
@@ -164,7 +165,7 @@ def test_reasons_for_throttling_have_names():
 def test_samples_of_a_gpu(monkeypatch, tmp_path, old, throttle):
     monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(old=old))
     monitor = gpu_monitor.Monitor("0000:01:00.0", interval_s=3600)
-    figures = timing.measure(FakePipeline({"pose": 0.1}), IMAGE, None, protocol(), monitor)
+    figures = latency.measure(FakePipeline({"pose": 0.1}), IMAGE, None, protocol(), monitor)
     gpu = figures["measured_under"][0]["gpu"]
     assert gpu["reason"] is None and (gpu["name"], gpu["power_limit_w"]) == ("Fake T5", 70.0)
     assert gpu["memory_used_before_mib"] == 300
@@ -214,10 +215,10 @@ def test_rows_on_the_cpu_watch_no_gpu(monkeypatch):
 
 
 def test_the_state_of_the_host():
-    state = hardware.state()
+    state = machine.state()
     assert len(state["load_average"]) == 3
     assert state["frequency_mhz"] is None or state["frequency_mhz"] > 0
     # The peak may be that of an earlier test.
-    before = hardware.memory_peak_mib()
+    before = machine.memory_peak_mib()
     held = np.ones(16 * 2**20)
-    assert held.size and hardware.memory_peak_mib() >= max(before, 128)
+    assert held.size and machine.memory_peak_mib() >= max(before, 128)

@@ -8,8 +8,11 @@ import pytest
 import torch
 import yaml
 
-from posebench import models, openmmlab, results, scenes, training
-from posebench.errors import PoseBenchError
+from posegauge.data.scenes import scenes
+from posegauge.errors import PoseGaugeError
+from posegauge.models import openmmlab, training
+from posegauge.models.build import config_path
+from posegauge.store import files
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "data" / "demo"
@@ -30,7 +33,7 @@ def build_model(role):
 
     openmmlab.install()
     base = training.load_settings(SETTINGS, role)["base"]
-    config = Config.fromfile(models.config_path(base))
+    config = Config.fromfile(config_path(base))
     config.model.backbone.pop("init_cfg", None)
     scope = {"detector": "mmdet", "pose": "mmpose"}[role]
     __import__(scope + ".models")
@@ -67,7 +70,7 @@ def test_seeds_of_the_three_sets_of_scenes_differ():
 
 def test_missing_settings_are_named(tmp_path):
     (tmp_path / "t.yaml").write_text("detector: {}\nthreads: 1\n")
-    with pytest.raises(PoseBenchError, match="'scenes' is missing"):
+    with pytest.raises(PoseGaugeError, match="'scenes' is missing"):
         training.load_settings(tmp_path / "t.yaml", "detector")
 
 
@@ -89,7 +92,7 @@ def test_publish_keeps_the_weights_only(tmp_path):
 
 def test_publish_refuses_weights_beyond_half_precision(tmp_path):
     torch.save({"state_dict": {"w": torch.tensor([1e6])}}, tmp_path / "c.pth")
-    with pytest.raises(PoseBenchError, match="half precision"):
+    with pytest.raises(PoseGaugeError, match="half precision"):
         training.publish(tmp_path / "c.pth", tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists()
 
@@ -106,8 +109,8 @@ def test_scalars_are_split_into_losses_and_metrics(tmp_path):
 
 def test_publish_folder_refuses_a_record_of_another_file(tmp_path):
     (tmp_path / "d.pth").write_bytes(b"weights")
-    results.write_json(tmp_path / "d.json", {"sha256": "0" * 64, "file": "d.pth"})
-    with pytest.raises(PoseBenchError, match="train the detector again"):
+    files.write_json(tmp_path / "d.json", {"sha256": "0" * 64, "file": "d.pth"})
+    with pytest.raises(PoseGaugeError, match="train the detector again"):
         training.publish_folder(
             tmp_path / "out", {"detector": tmp_path / "d.pth"}, {"detector": tmp_path / "d.json"}, SETTINGS
         )
@@ -119,7 +122,7 @@ def test_the_published_files_are_those_of_the_record_and_small():
     for role, name in FILES.items():
         part = record["models"][role]
         assert part["file"] == name
-        assert part["sha256"] == results.sha256_file(DEMO / name)
+        assert part["sha256"] == files.sha256_file(DEMO / name)
         assert part["losses"][-1][2] < part["losses"][0][2] or role == "detector"
         assert len(part["val"]) == part["settings"]["epochs"]
     assert sum((DEMO / name).stat().st_size for name in FILES.values()) <= 12_000_000
@@ -157,8 +160,8 @@ def test_a_tiny_training_runs_to_its_record(role, tmp_path):
         tmp_path / "out.pth",
         tmp_path / "record.json",
     )
-    record = results.read_json(tmp_path / "record.json")
-    assert record["sha256"] == results.sha256_file(tmp_path / "out.pth")
+    record = files.read_json(tmp_path / "record.json")
+    assert record["sha256"] == files.sha256_file(tmp_path / "out.pth")
     assert [row["epoch"] for row in record["val"]] == [1]
     model = build_model(role)
     model.load_state_dict(torch.load(tmp_path / "out.pth", weights_only=True)["state_dict"])

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from fake_results import fake_parity, fake_scores
 
-from posebench import verify
-from posebench.errors import PoseBenchError
-from posebench.results import write_json
-from posebench.verify import check, gather, read_reference, report, summary
+from posegauge.compare import verify
+from posegauge.compare.verify import check, gather, read_reference, report, summary
+from posegauge.errors import PoseGaugeError
+from posegauge.store.files import write_json
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "data/demo/reference.json"
@@ -160,5 +160,5 @@ def test_figures_are_gathered_from_the_files_of_a_run(tmp_path):
 @pytest.mark.parametrize("text", ["{}", "[]", "no JSON", json.dumps({"kind": "reference", "figures": {}})])
 def test_a_damaged_reference_is_refused(tmp_path, text):
     (tmp_path / "reference.json").write_text(text)
-    with pytest.raises(PoseBenchError, match=r"reference\.json"):
+    with pytest.raises(PoseGaugeError, match=r"reference\.json"):
         read_reference(tmp_path / "reference.json")

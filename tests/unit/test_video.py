@@ -13,10 +13,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from posebench import results, scene_clips, video_io
-from posebench.errors import PoseBenchError
-from posebench.pipeline import Persons, Settings
-from posebench.video import Tracks, annotate_video, draw_frame, has_variable_rate
+from posegauge.data import video_files
+from posegauge.data.scenes import clips
+from posegauge.errors import PoseGaugeError
+from posegauge.pipeline.pipeline import Persons
+from posegauge.pipeline.steps import Settings
+from posegauge.predict.video import Tracks, annotate_video, draw_frame, has_variable_rate
+from posegauge.store import files
 
 SIZE = (96, 64)  # width, height
 
@@ -32,7 +35,7 @@ def picture(number: int = 0, size=SIZE) -> np.ndarray:
 @pytest.fixture
 def clip_file(tmp_path):
     """A clip of ten frames, 25 per second."""
-    video_io.write_video(tmp_path / "clip.mp4", map(picture, range(10)), 25)
+    video_files.write_video(tmp_path / "clip.mp4", map(picture, range(10)), 25)
     return tmp_path / "clip.mp4"
 
 
@@ -57,7 +60,7 @@ class SquareFinder:
 def annotate(path, folder, pipeline=None, key="a", **options) -> list[dict]:
     return annotate_video(
         pipeline or SquareFinder(),
-        video_io.read_clip(path),
+        video_files.read_clip(path),
         folder / "out.mp4",
         folder / "out.parts",
         key,
@@ -73,10 +76,10 @@ def without_times(records):
 
 
 def test_what_is_written_is_read_again(clip_file):
-    clip = video_io.read_clip(clip_file)
+    clip = video_files.read_clip(clip_file)
     assert (clip.codec, clip.width, clip.height, clip.frames, clip.rotation) == ("h264", *SIZE, 10, 0)
     assert clip.frame_rate == 25
-    frames = list(video_io.read_frames(clip))
+    frames = list(video_files.read_frames(clip))
     assert [float(stamp * clip.time_base) for stamp, _ in frames] == pytest.approx(
         [n / 25 for n in range(10)]
     )
@@ -87,8 +90,8 @@ def test_what_is_written_is_read_again(clip_file):
 
 
 def test_reading_from_a_frame_on_gives_the_same_frames(clip_file):
-    clip = video_io.read_clip(clip_file)
-    whole, rest = list(video_io.read_frames(clip)), list(video_io.read_frames(clip, 7))
+    clip = video_files.read_clip(clip_file)
+    whole, rest = list(video_files.read_frames(clip)), list(video_files.read_frames(clip, 7))
     assert [stamp for stamp, _ in rest] == [stamp for stamp, _ in whole[7:]]
     assert all((a[1] == b[1]).all() for a, b in zip(rest, whole[7:], strict=True))
 
@@ -97,32 +100,32 @@ def test_reading_from_a_frame_on_gives_the_same_frames(clip_file):
 def test_a_clip_turned_by_its_metadata_is_read_upright(tmp_path, rotation):
     upright = picture(2, (64, 96))
     stored = np.ascontiguousarray(np.rot90(upright, -rotation // 90))
-    with video_io.Writer(tmp_path / "phone.mp4", 25, stored.shape[1::-1]) as writer:
+    with video_files.Writer(tmp_path / "phone.mp4", 25, stored.shape[1::-1]) as writer:
         writer.stream.set_display_rotation(rotation)
         writer.write(stored)
         writer.write(stored)
-    clip = video_io.read_clip(tmp_path / "phone.mp4")
+    clip = video_files.read_clip(tmp_path / "phone.mp4")
     assert (clip.rotation, clip.width, clip.height) == (rotation, 64, 96)
-    for _, image in video_io.read_frames(clip):
+    for _, image in video_files.read_frames(clip):
         assert abs(image.astype(int) - upright).mean() < 3
     annotate(tmp_path / "phone.mp4", tmp_path)
-    out = video_io.read_clip(tmp_path / "out.mp4")
+    out = video_files.read_clip(tmp_path / "out.mp4")
     assert (out.rotation, out.width, out.height) == (0, 64, 96)
 
 
 def test_pixels_that_are_not_square_become_square(tmp_path):
-    with video_io.Writer(tmp_path / "dv.mp4", 25, SIZE) as writer:
+    with video_files.Writer(tmp_path / "dv.mp4", 25, SIZE) as writer:
         writer.stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
         writer.write(picture())
-    clip = video_io.read_clip(tmp_path / "dv.mp4")
+    clip = video_files.read_clip(tmp_path / "dv.mp4")
     assert (clip.width, clip.height) == (144, 64)
-    ((_, image),) = video_io.read_frames(clip)
+    ((_, image),) = video_files.read_frames(clip)
     assert image.shape == (64, 144, 3)
 
 
 def test_odd_sizes_are_written_with_one_row_and_column_more(tmp_path):
-    video_io.write_video(tmp_path / "odd.mp4", [picture(0, (97, 63))] * 2, 25)
-    clip = video_io.read_clip(tmp_path / "odd.mp4")
+    video_files.write_video(tmp_path / "odd.mp4", [picture(0, (97, 63))] * 2, 25)
+    clip = video_files.read_clip(tmp_path / "odd.mp4")
     assert (clip.width, clip.height) == (98, 64)
 
 
@@ -131,7 +134,7 @@ def variable_clip(clip_file, tmp_path):
     """The clip with frames shown for different times, in milliseconds."""
     stamps = [0, 40, 80, 250, 251, 300, 600, 610, 620, 1000]
     path = tmp_path / "variable.mp4"
-    video_io.join_videos(path, [clip_file], stamps, Fraction(1, 1000), 40)
+    video_files.join_videos(path, [clip_file], stamps, Fraction(1, 1000), 40)
     return path, stamps
 
 
@@ -140,8 +143,8 @@ def test_a_variable_frame_rate_is_kept(variable_clip, tmp_path):
     records = annotate(path, tmp_path, chunk_frames=4)
     assert [round(1000 * record["time_s"]) for record in records] == stamps
     assert has_variable_rate(records)
-    out = video_io.read_clip(tmp_path / "out.mp4")
-    assert [round(1000 * stamp * out.time_base) for stamp, _ in video_io.read_frames(out)] == stamps
+    out = video_files.read_clip(tmp_path / "out.mp4")
+    assert [round(1000 * stamp * out.time_base) for stamp, _ in video_files.read_frames(out)] == stamps
 
 
 # ----------------------------------------------------------------------------------------- refusals
@@ -164,14 +167,14 @@ def only_sound(path):
 
 
 def all_damaged(path):
-    video_io.write_video(path, map(picture, range(3)), 25)
+    video_files.write_video(path, map(picture, range(3)), 25)
     data = path.read_bytes()
     begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
     path.write_bytes(data[:begin] + bytes(end - begin) + data[end:])
 
 
 def broken_off(path):
-    video_io.write_video(path, map(picture, range(10)), 25)
+    video_files.write_video(path, map(picture, range(10)), 25)
     path.write_bytes(path.read_bytes()[:-400])  # the index at the end is gone
 
 
@@ -187,8 +190,8 @@ def broken_off(path):
 )
 def test_a_file_that_is_no_video_is_refused_by_name(tmp_path, make, message):
     make(tmp_path / "bad.mp4")
-    with pytest.raises(PoseBenchError) as caught:
-        list(video_io.read_frames(video_io.read_clip(tmp_path / "bad.mp4")))
+    with pytest.raises(PoseGaugeError) as caught:
+        list(video_files.read_frames(video_files.read_clip(tmp_path / "bad.mp4")))
     assert str(caught.value).startswith(f"{tmp_path / 'bad.mp4'}: ")
     assert message in str(caught.value)
 
@@ -205,10 +208,10 @@ def test_every_frame_has_its_results_and_its_drawing(clip_file, tmp_path):
         assert person["image_id"] == number and len(person["keypoints"]) == 51
         assert record["latency_ms"] > 0
     assert not has_variable_rate(records)
-    out = video_io.read_clip(tmp_path / "out.mp4")
+    out = video_files.read_clip(tmp_path / "out.mp4")
     assert (out.frames, out.frame_rate, out.width, out.height) == (10, 25, *SIZE)
-    plain = [image for _, image in video_io.read_frames(video_io.read_clip(clip_file))]
-    for (_, drawn), image in zip(video_io.read_frames(out), plain, strict=True):
+    plain = [image for _, image in video_files.read_frames(video_files.read_clip(clip_file))]
+    for (_, drawn), image in zip(video_files.read_frames(out), plain, strict=True):
         assert abs(drawn.astype(int) - image).mean() > 3
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.metadata["title"] == "A title"
@@ -216,11 +219,11 @@ def test_every_frame_has_its_results_and_its_drawing(clip_file, tmp_path):
 
 def test_a_clip_that_breaks_off_is_annotated_as_far_as_it_goes_with_a_warning(clip_file, tmp_path, caplog):
     path = tmp_path / "copied.mp4"
-    video_io.join_videos(path, [clip_file], list(range(10)), Fraction(1, 25), 1)  # with the index in front
+    video_files.join_videos(path, [clip_file], list(range(10)), Fraction(1, 25), 1)  # with the index in front
     path.write_bytes(path.read_bytes()[:-60])
     records = annotate(path, tmp_path)
     assert 0 < len(records) < 10
-    assert video_io.read_clip(tmp_path / "out.mp4").frames == len(records)
+    assert video_files.read_clip(tmp_path / "out.mp4").frames == len(records)
     assert f"{len(records)} frames could be read, its header names 10" in caplog.text
 
 
@@ -235,8 +238,8 @@ def test_a_killed_job_goes_on_after_its_last_whole_chunk(clip_file, tmp_path):
     records = annotate(clip_file, tmp_path, second, chunk_frames=3)
     assert second.seen == [record["persons"][0]["bbox"][0] for record in [whole[6], *whole[6:]]]
     assert without_times(records) == without_times(whole)
-    out = video_io.read_clip(tmp_path / "out.mp4")
-    stamps = [stamp for stamp, _ in video_io.read_frames(out)]
+    out = video_files.read_clip(tmp_path / "out.mp4")
+    stamps = [stamp for stamp, _ in video_files.read_frames(out)]
     assert [round(25 * stamp * out.time_base) for stamp in stamps] == list(range(10))
 
 
@@ -266,7 +269,7 @@ def test_a_job_that_is_killed_with_no_time_to_tidy_up_goes_on(clip_file, tmp_pat
     assert len(second.seen) <= 1 + 6, "of ten frames at least four were done, and one is run to warm up"
     (tmp_path / "whole").mkdir()
     assert without_times(records) == without_times(annotate(clip_file, tmp_path / "whole", chunk_frames=2))
-    assert video_io.read_clip(tmp_path / "out.mp4").frames == 10
+    assert video_files.read_clip(tmp_path / "out.mp4").frames == 10
 
 
 def test_when_only_the_joining_is_left_no_model_runs(clip_file, tmp_path):
@@ -274,7 +277,7 @@ def test_when_only_the_joining_is_left_no_model_runs(clip_file, tmp_path):
     (tmp_path / "out.mp4").unlink()
     idle = SquareFinder(stop_at=0)
     assert annotate(clip_file, tmp_path, idle) == first
-    assert video_io.read_clip(tmp_path / "out.mp4").frames == 10
+    assert video_files.read_clip(tmp_path / "out.mp4").frames == 10
 
 
 def test_chunks_made_from_something_else_are_not_used(clip_file, tmp_path):
@@ -323,7 +326,7 @@ def test_a_number_is_kept_for_a_while_and_never_given_twice():
 
 
 def test_the_synthetic_clip_is_the_same_for_the_same_seed_and_moves():
-    first, again, other = (list(scene_clips.clip_frames(seed, 2, 5, (160, 96))) for seed in (4, 4, 5))
+    first, again, other = (list(clips.clip_frames(seed, 2, 5, (160, 96))) for seed in (4, 4, 5))
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert (first[0] != other[0]).any()
     moved = (first[0] != first[1]).any(axis=2).mean()
@@ -331,10 +334,10 @@ def test_the_synthetic_clip_is_the_same_for_the_same_seed_and_moves():
 
 
 def test_the_synthetic_clip_says_what_it_is(tmp_path):
-    scene_clips.write_clip(tmp_path / "walk.mp4", 4, 3, 5, (160, 96))
+    clips.write_clip(tmp_path / "walk.mp4", 4, 3, 5, (160, 96))
     with av.open(str(tmp_path / "walk.mp4")) as container:
         assert "SYNTHETIC" in container.metadata["title"]
-    assert video_io.read_clip(tmp_path / "walk.mp4").frame_rate == 5
+    assert video_files.read_clip(tmp_path / "walk.mp4").frame_rate == 5
 
 
 def test_an_unfinished_write_leaves_nothing(tmp_path):
@@ -343,10 +346,10 @@ def test_an_unfinished_write_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        video_io.write_video(tmp_path / "clip.mp4", frames(), 25)
+        video_files.write_video(tmp_path / "clip.mp4", frames(), 25)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_results_fit_on_one_line(tmp_path):
-    results.write_json(tmp_path / "a.json", {"frames": [1, 2]}, indent=None)
+    files.write_json(tmp_path / "a.json", {"frames": [1, 2]}, indent=None)
     assert (tmp_path / "a.json").read_text().count("\n") == 1

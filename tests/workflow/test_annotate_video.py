@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 from conftest import ROOT
-from posebench import scene_clips, video_io
+from posegauge.data import video_files
+from posegauge.data.scenes import clips
 
 DEMO = ("config/demo.yaml",)
 
@@ -14,7 +15,7 @@ DEMO = ("config/demo.yaml",)
 @pytest.fixture(scope="module")
 def repository(session_workspace):
     workspace = session_workspace("video")
-    scene_clips.write_clip(workspace.path / "it's a clip.mp4", 7, 12, 10, (320, 200))
+    clips.write_clip(workspace.path / "it's a clip.mp4", 7, 12, 10, (320, 200))
     workspace.write("broken.mp4", "no video")
     return workspace
 
@@ -68,10 +69,10 @@ def test_a_video_is_annotated(repository):
     assert len(record["frames"]) == 12 and record["input"]["frame_rate"] == 10
     assert any(frame["persons"] for frame in record["frames"]), "the demo's models know such people"
     assert record["provenance"]["artifacts"]["detector"]["sha256"]
-    annotated, original = video_io.read_clip(folder / "it's a clip.mp4"), video_io.read_clip(source)
+    annotated, original = video_files.read_clip(folder / "it's a clip.mp4"), video_files.read_clip(source)
     assert (annotated.width, annotated.height) == (original.width, original.height)
     times = [
-        [float(stamp * clip.time_base) for stamp, _ in video_io.read_frames(clip)]
+        [float(stamp * clip.time_base) for stamp, _ in video_files.read_frames(clip)]
         for clip in (annotated, original)
     ]
     assert times[0] == times[1]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import DEMO_CONFIGS, ROOT
-from posebench.study import BENCHMARKS, PREDICTION_SETS, STUDY_CONDITIONS
+from posegauge.study import BENCHMARKS, PREDICTION_SETS, STUDY_CONDITIONS
 
 SMALL = DEMO_CONFIGS[:2]
 ROWS = yaml.safe_load((ROOT / "config/demo.yaml").read_text())["benchmarks"]
@@ -194,7 +194,7 @@ def test_pictures_can_be_opened(demo):
 
 
 def test_run_json_holds_the_hash_of_every_result(demo):
-    from posebench.results import sha256_file
+    from posegauge.store.files import sha256_file
 
     run = json.loads((demo.run / "run.json").read_text())
     assert {"tables/benchmark.csv", "predictions/clean/detected.json", "latency/onnx_full_cpu.json"} <= set(
@@ -232,7 +232,7 @@ def test_predictions_are_byte_identical_in_another_run(demo, session_workspace):
 
 
 def test_an_edited_library_module_runs_its_rules_again(demo):
-    module = demo.path / "workflow/scripts/posebench/metrics.py"
+    module = demo.path / "workflow/scripts/posegauge/metrics.py"
     module.write_text(module.read_text() + "\n# edited\n")
     planned = demo.snakemake(configs=DEMO_CONFIGS, options=("--dry-run",)).stdout
     assert "score_condition" in planned and "predict_clean_shard" not in planned

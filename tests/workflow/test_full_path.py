@@ -14,8 +14,8 @@ import yaml
 
 from conftest import ROOT
 from helpers_http import FileServer
-from posebench.coco import ANNOTATIONS_MEMBER
-from posebench.scenes import write_scenes
+from posegauge.data.coco import ANNOTATIONS_MEMBER
+from posegauge.data.scenes.scenes import write_scenes
 
 CHECKPOINTS = {"detector": "rtmdet_nano_demo.pth", "pose": "rtmpose_t_demo.pth"}
 

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from posebench.study import BENCHMARKS, CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
+from posegauge.study import BENCHMARKS, CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 DEMO = ("config/demo.yaml",)
 

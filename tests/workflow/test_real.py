@@ -9,7 +9,7 @@ import json
 import pandas as pd
 import pytest
 
-from posebench import pipeline
+from posegauge import study
 
 # images with a box >= .5, keypoint AP
 EXPECTED = {
@@ -105,4 +105,4 @@ def test_the_substitute_model_is_named_wherever_its_numbers_stand(run):
 
 def test_stages_are_those_of_the_pipeline(run):
     record = json.loads((run / "predictions" / "clean" / "record.json").read_text())
-    assert set(record["images"][0]["stages_ms"]) == set(pipeline.STAGES)
+    assert set(record["images"][0]["stages_ms"]) == set(study.STAGES)

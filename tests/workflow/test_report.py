@@ -16,7 +16,7 @@ SHOWN = "document.querySelector('#app img:not([src*=logo])') || document.querySe
 def browser(tmp_path_factory):
     program = find_browser()
     if not program:
-        pytest.skip("no Chromium or Chrome on PATH (on Debian: chromium; elsewhere set POSEBENCH_BROWSER)")
+        pytest.skip("no Chromium or Chrome on PATH (on Debian: chromium; elsewhere set POSEGAUGE_BROWSER)")
     with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 

@@ -12,7 +12,7 @@ rule measure_batches:
         images=images_dir(),
         annotations=annotations_file(),
         person_images=person_images_file(),
-        lib=[*LIB_MODELS, "workflow/scripts/posebench/batch_speed.py"],
+        lib=[*LIB_MODELS, "workflow/scripts/posegauge/batch_speed.py"],
         schema="workflow/schemas/batches.schema.yaml",
     output:
         batches=f"{RUN}/batches.json",
@@ -48,7 +48,7 @@ rule show_batches:
         lib=[
             *LIB_TABLES,
             *expand(
-                "workflow/scripts/posebench/{name}.py",
+                "workflow/scripts/posegauge/{name}.py",
                 name=["figures", "batch_pages", "batch_figure"],
             ),
         ],

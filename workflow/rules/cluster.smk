@@ -23,5 +23,5 @@ onstart:
                 )
                 for LEFT in cluster.cancel_left_jobs("."):
                     print(f"Cancelled job {LEFT}, which a killed run left behind.", file=sys.stderr)
-        except PoseBenchError as error:
+        except PoseGaugeError as error:
             raise WorkflowError(str(error)) from None

@@ -11,11 +11,14 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from posebench import cluster, download, provenance, random_weights, run_folders, settings
-from posebench.errors import PoseBenchError
-from posebench.run_folders import PUBLISHED
-from posebench.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE
-from posebench.study import ARTIFACTS as KNOWN_ARTIFACTS
+from posegauge.data import download
+from posegauge.settings import check as settings
+from posegauge.settings import cluster, timing_only
+from posegauge.store import provenance, runs
+from posegauge.errors import PoseGaugeError
+from posegauge.store.runs import PUBLISHED
+from posegauge.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE
+from posegauge.study import ARTIFACTS as KNOWN_ARTIFACTS
 
 try:
     config = settings.check(config)
@@ -23,14 +26,14 @@ try:
     # Without a number of cores of this machine the jobs run on others.
     if workflow.resource_settings.cores is None:
         cluster.check_config(config)
-except PoseBenchError as error:
+except PoseGaugeError as error:
     # Without the traceback, which would bury the one line that matters.
     raise WorkflowError(str(error)) from None
 
 RUN = f"results/{settings.run_name(config)}"
 # The networks with random weights: where there are any, everything is timed and nothing is scored.
-RANDOM_ROLES = random_weights.roles(config)
-config = random_weights.complete(config, f"{RUN}/models")
+RANDOM_ROLES = timing_only.roles(config)
+config = timing_only.complete(config, f"{RUN}/models")
 DATASET = config["dataset"]
 ROLES = ("detector", "pose")
 # The image conditions of all suites of the run, clean first.
@@ -48,8 +51,8 @@ OVERRIDES = provenance.override_files(workflow.configfiles)
 COMMAND = provenance.command(OVERRIDES, workflow.config_settings.config or {})
 
 # The folders of the runs that are to be compared, the baseline first; none without such a wish.
-COMPARED = [str(run_folders.find(name)) for name in (config["baseline"], config["candidate"]) if name]
-COMPARISON = f"results/compare/{'-vs-'.join(map(run_folders.label, COMPARED))}"
+COMPARED = [str(runs.find(name)) for name in (config["baseline"], config["candidate"]) if name]
+COMPARISON = f"results/compare/{'-vs-'.join(map(runs.label, COMPARED))}"
 
 # What stands in every table, figure and grid.
 SHOWN = {
@@ -57,7 +60,7 @@ SHOWN = {
     "notice": config["notice"],
 }
 LIB_TABLES = expand(
-    "workflow/scripts/posebench/{name}.py",
+    "workflow/scripts/posegauge/{name}.py",
     name=[
         "tables",
         "parity_tables",
@@ -80,7 +83,7 @@ SCHEMAS = expand(
 
 # Modules whose change must remake what the models make.
 LIB_MODELS = expand(
-    "workflow/scripts/posebench/{name}.py",
+    "workflow/scripts/posegauge/{name}.py",
     name=[
         "models",
         "networks",
@@ -138,7 +141,7 @@ def batches_device():
 def trained_weights(wildcards):
     """Nothing, for rules that predict or score: refuse random weights before any job runs."""
     if RANDOM_ROLES:
-        raise WorkflowError(random_weights.refusal("predictions and scores", RANDOM_ROLES))
+        raise WorkflowError(timing_only.refusal("predictions and scores", RANDOM_ROLES))
     return []
 
 

@@ -9,7 +9,7 @@ Makes   results/compare/<baseline>-vs-<candidate>/compare.{json,csv,md,png}; res
 rule make_published_run:
     input:
         facts="config/published_t4.yaml",
-        lib=expand("workflow/scripts/posebench/{name}.py", name=["published", "study", "results"]),
+        lib=expand("workflow/scripts/posegauge/{name}.py", name=["published", "study", "results"]),
         schema="workflow/schemas/published.schema.yaml",
     output:
         run=f"results/{PUBLISHED}/run.json",
@@ -37,7 +37,7 @@ if COMPARED:
             lib=[
                 *LIB_TABLES,
                 *expand(
-                    "workflow/scripts/posebench/{name}.py",
+                    "workflow/scripts/posegauge/{name}.py",
                     name=[
                         "compare",
                         "compare_gate",
@@ -76,7 +76,7 @@ if COMPARED:
         threads: 1
         params:
             folders=COMPARED,
-            state=[run_folders.state(folder) for folder in COMPARED],
+            state=[runs.state(folder) for folder in COMPARED],
         message:
             f"Compare {COMPARED[1]} with {COMPARED[0]}"
         script:
@@ -88,7 +88,7 @@ if COMPARED:
         input:
             json=rules.compare_runs.output.json,
             md=rules.compare_runs.output.md,
-            lib="workflow/scripts/posebench/compare_report.py",
+            lib="workflow/scripts/posegauge/compare_report.py",
         log:
             f"{COMPARISON}/logs/compare.log",
         localrule: True

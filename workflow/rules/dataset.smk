@@ -12,8 +12,8 @@ if DATASET["kind"] == "coco":
             archive="data/downloads/annotations_trainval2017.zip",
             table=ancient("config/downloads.tsv"),
             # ancient: what is in the archive does not depend on who verified it.
-            verifier=ancient("workflow/scripts/posebench/download.py"),
-            lib="workflow/scripts/posebench/coco.py",
+            verifier=ancient("workflow/scripts/posegauge/download.py"),
+            lib="workflow/scripts/posegauge/coco.py",
         output:
             annotations=f"data/{DATASET['name']}/annotations.json",
         log:
@@ -32,8 +32,8 @@ if DATASET["kind"] == "coco":
             archive="data/downloads/val2017.zip",
             person_images=f"data/{DATASET['name']}/person_images.json",
             table=ancient("config/downloads.tsv"),
-            verifier=ancient("workflow/scripts/posebench/download.py"),
-            lib="workflow/scripts/posebench/coco.py",
+            verifier=ancient("workflow/scripts/posegauge/download.py"),
+            lib="workflow/scripts/posegauge/coco.py",
         output:
             images=directory(f"data/{DATASET['name']}/images"),
         log:
@@ -51,7 +51,7 @@ if DATASET["kind"] == "coco":
 rule filter_person_images:
     input:
         annotations=annotations_file(),
-        lib=["workflow/scripts/posebench/coco.py", "workflow/scripts/posebench/results.py"],
+        lib=["workflow/scripts/posegauge/coco.py", "workflow/scripts/posegauge/results.py"],
         schema="workflow/schemas/person_images.schema.yaml",
     output:
         person_images=f"data/{DATASET['name']}/person_images.json",

@@ -11,7 +11,7 @@ Makes   data/downloads/<file>, verified
 rule download_asset:
     input:
         table=ancient("config/downloads.tsv"),
-        lib=ancient("workflow/scripts/posebench/download.py"),
+        lib=ancient("workflow/scripts/posegauge/download.py"),
     output:
         asset="data/downloads/{file}",
     log:

@@ -13,7 +13,7 @@ for ROLE in ROLES:
             f"build_engine_{ROLE}"
         input:
             onnx=network_file(ROLE, "fp16"),
-            lib=expand("workflow/scripts/posebench/{name}.py", name=["engines", "networks"]),
+            lib=expand("workflow/scripts/posegauge/{name}.py", name=["engines", "networks"]),
             schema="workflow/schemas/engine.schema.yaml",
         output:
             record=f"{RUN}/engines/{ROLE}.json",

@@ -80,7 +80,7 @@ def no_runs_to_compare(wildcards):
     """Say how to name the runs when a comparison is asked for without them."""
     raise WorkflowError(
         "Which runs? Say: snakemake compare --config baseline=<run> candidate=<run>. Runs here: "
-        + ", ".join(run_folders.known())
+        + ", ".join(runs.known())
     )
 
 

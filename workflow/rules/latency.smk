@@ -25,7 +25,7 @@ for BENCHMARK in config["benchmarks"]:
                 person_images=person_images_file(),
                 lib=[
                     *LIB_MODELS,
-                    *expand("workflow/scripts/posebench/{name}.py", name=["timing", "gpu_monitor"]),
+                    *expand("workflow/scripts/posegauge/{name}.py", name=["timing", "gpu_monitor"]),
                 ],
                 schema="workflow/schemas/latency.schema.yaml",
             output:
@@ -62,7 +62,7 @@ for BENCHMARK in config["benchmarks"]:
                 f"measure_{BENCHMARK}"
             input:
                 parts=expand(f"{RUN}/latency/processes/{BENCHMARK}.{{process}}.json", process=PROCESSES),
-                lib="workflow/scripts/posebench/timing.py",
+                lib="workflow/scripts/posegauge/timing.py",
                 schema="workflow/schemas/latency.schema.yaml",
             output:
                 latency=f"{RUN}/latency/{BENCHMARK}.json",

@@ -13,7 +13,7 @@ for DEVICE in DEVICES:
             detector=f"{RUN}/models/detector.onnx",
             pose=f"{RUN}/models/pose.onnx",
             lib=expand(
-                "workflow/scripts/posebench/{name}.py", name=["limits", "machine_rates", "backends/base"]
+                "workflow/scripts/posegauge/{name}.py", name=["limits", "machine_rates", "backends/base"]
             ),
             schema="workflow/schemas/limits.schema.yaml",
         output:

@@ -14,7 +14,7 @@ for ROLE in RANDOM_ROLES:
             images=images_dir(),
             person_images=person_images_file(),
             lib=expand(
-                "workflow/scripts/posebench/{name}.py",
+                "workflow/scripts/posegauge/{name}.py",
                 name=["random_weights", "models", "openmmlab", "pipeline"],
             ),
         output:
@@ -46,7 +46,7 @@ for ROLE in ROLES:
             checkpoint=checkpoint(ROLE),
             onnx=given_onnx(ROLE),
             downloads=ancient("config/downloads.tsv"),
-            lib=[*LIB_MODELS, "workflow/scripts/posebench/export.py"],
+            lib=[*LIB_MODELS, "workflow/scripts/posegauge/export.py"],
             schema="workflow/schemas/model.schema.yaml",
         output:
             onnx=f"{RUN}/models/{ROLE}.onnx",

@@ -18,7 +18,7 @@ for ARTIFACT in ARTIFACTS:
             lib=[
                 *LIB_MODELS,
                 *expand(
-                    "workflow/scripts/posebench/{name}.py",
+                    "workflow/scripts/posegauge/{name}.py",
                     name=["parity", "metrics", "bootstrap", "predictions"],
                 ),
             ],

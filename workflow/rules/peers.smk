@@ -14,7 +14,7 @@ rule measure_peers:
         annotations=annotations_file(),
         images=images_dir(),
         person_images=person_images_file(),
-        lib=[*LIB_MODELS, "workflow/scripts/posebench/peers.py"],
+        lib=[*LIB_MODELS, "workflow/scripts/posegauge/peers.py"],
         schema="workflow/schemas/peers.schema.yaml",
     output:
         peers=f"{RUN}/peers.json",
@@ -47,7 +47,7 @@ rule plot_peers:
         peers=f"{RUN}/peers.json",
         lib=[
             *LIB_TABLES,
-            *expand("workflow/scripts/posebench/{name}.py", name=["figures", "peers_figure"]),
+            *expand("workflow/scripts/posegauge/{name}.py", name=["figures", "peers_figure"]),
         ],
         schema="workflow/schemas/peers.schema.yaml",
     output:

@@ -6,12 +6,12 @@ Makes   results/<run>/figures/{latency,robustness,loss,calibration,coco_c}.png,
 """
 
 LIB_GRIDS = expand(
-    "workflow/scripts/posebench/{name}.py",
+    "workflow/scripts/posegauge/{name}.py",
     name=["grids", "draw", "corruptions", "coco_c", "coco", "results", "study"],
 )
 LIB_FIGURES = [
     *LIB_TABLES,
-    *expand("workflow/scripts/posebench/{name}.py", name=["figures", "accuracy_figures"]),
+    *expand("workflow/scripts/posegauge/{name}.py", name=["figures", "accuracy_figures"]),
 ]
 
 
@@ -19,7 +19,7 @@ rule plot_latency:
     input:
         latency=benchmark_files(),
         parity=parity_files(),
-        lib=[*LIB_TABLES, "workflow/scripts/posebench/figures.py"],
+        lib=[*LIB_TABLES, "workflow/scripts/posegauge/figures.py"],
         schemas=SCHEMAS,
     output:
         figure=report(

@@ -15,7 +15,7 @@ for ROLE in ROLES:
                 **calibration_inputs(PRECISION),
                 onnx=f"{RUN}/models/{ROLE}.onnx",
                 lib=expand(
-                    "workflow/scripts/posebench/{name}.py",
+                    "workflow/scripts/posegauge/{name}.py",
                     name=["precision", "pipeline", "coco"],
                 ),
                 schema="workflow/schemas/precision.schema.yaml",

@@ -15,7 +15,7 @@ rule write_report_pages:
         findings=f"{RUN}/findings.json",
         run=f"{RUN}/run.json",
         lib=expand(
-            "workflow/scripts/posebench/{name}.py", name=["report_pages", "tables", "hardware", "results"]
+            "workflow/scripts/posegauge/{name}.py", name=["report_pages", "tables", "hardware", "results"]
         ),
     output:
         **{

@@ -10,7 +10,7 @@ Makes   results/<run>/predictions/<condition>/{detected,clean,annotated,study}.j
 LIB_SWEEP = [
     *LIB_MODELS,
     *expand(
-        "workflow/scripts/posebench/{name}.py",
+        "workflow/scripts/posegauge/{name}.py",
         name=["sweep", "preparing", "predictions", "protocol", "corruptions", "coco_c", "coco"],
     ),
 ]
@@ -81,7 +81,7 @@ for CONDITION in CHOSEN:
             study=expand(f"{SHARD}/study.json", shard=SHARDS),
             boxes=expand(f"{SHARD}/boxes.json", shard=SHARDS) if CONDITION == "clean" else [],
             record=expand(f"{SHARD}/record.json", shard=SHARDS),
-            lib="workflow/scripts/posebench/predictions.py",
+            lib="workflow/scripts/posegauge/predictions.py",
             schema="workflow/schemas/predictions.schema.yaml",
         output:
             detected=f"{MERGED}/detected.json",
@@ -111,7 +111,7 @@ rule score_condition:
         record=f"{RUN}/predictions/{{condition}}/record.json",
         annotations=annotations_file(),
         lib=expand(
-            "workflow/scripts/posebench/{name}.py", name=["metrics", "bootstrap", "calibration", "protocol"]
+            "workflow/scripts/posegauge/{name}.py", name=["metrics", "bootstrap", "calibration", "protocol"]
         ),
         schema="workflow/schemas/robustness.schema.yaml",
     output:

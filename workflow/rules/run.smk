@@ -28,7 +28,7 @@ rule write_run:
         findings=rules.write_findings.output,
         readme=rules.write_readme.output,
         person_images=person_images_file(),
-        lib=expand("workflow/scripts/posebench/{name}.py", name=["provenance", "hardware"]),
+        lib=expand("workflow/scripts/posegauge/{name}.py", name=["provenance", "hardware"]),
         schema="workflow/schemas/run.schema.yaml",
     output:
         run=f"{RUN}/run.json",

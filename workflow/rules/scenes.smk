@@ -5,7 +5,7 @@ Makes   data/<name>/images/*.jpg and data/<name>/annotations.json, in COCO's per
 """
 
 LIB_SCENES = expand(
-    "workflow/scripts/posebench/{module}.py", module=["scenes", "scene_people", "scene_backdrops"]
+    "workflow/scripts/posegauge/{module}.py", module=["scenes", "scene_people", "scene_backdrops"]
 )
 
 

@@ -41,7 +41,7 @@ rule make_tables:
         peers=rules.measure_peers.output.peers,
         robustness=with_trained_weights(*condition_files()),
         replicates=with_trained_weights(*replicate_files()),
-        lib=[*LIB_TABLES, "workflow/scripts/posebench/timing.py"],
+        lib=[*LIB_TABLES, "workflow/scripts/posegauge/timing.py"],
         schemas=SCHEMAS,
     output:
         **{
@@ -80,7 +80,7 @@ rule write_findings:
         lib=[
             *LIB_TABLES,
             *expand(
-                "workflow/scripts/posebench/{name}.py",
+                "workflow/scripts/posegauge/{name}.py",
                 name=["findings", "accuracy_findings", "cause_findings"],
             ),
         ],
@@ -123,7 +123,7 @@ rule write_readme:
         lib=[
             *LIB_TABLES,
             *expand(
-                "workflow/scripts/posebench/{name}.py",
+                "workflow/scripts/posegauge/{name}.py",
                 name=["readme", "readme_parts", "timing_readme", "pipeline", "protocol"],
             ),
         ],

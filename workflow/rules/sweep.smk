@@ -15,7 +15,7 @@ rule measure_sweep:
         annotations=annotations_file(),
         trained=trained_weights,
         person_images=person_images_file(),
-        lib=[*LIB_SWEEP, "workflow/scripts/posebench/sweep_speed.py"],
+        lib=[*LIB_SWEEP, "workflow/scripts/posegauge/sweep_speed.py"],
         schema="workflow/schemas/sweep.schema.yaml",
     output:
         sweep=f"{RUN}/sweep.json",

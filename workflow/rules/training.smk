@@ -6,7 +6,7 @@ Makes   data/training/ (scenes to learn from), results/training/ (checkpoints, l
         never starts a training by itself.
 """
 
-LIB_TRAINING = expand("workflow/scripts/posebench/{name}.py", name=["training", "models", "openmmlab"])
+LIB_TRAINING = expand("workflow/scripts/posegauge/{name}.py", name=["training", "models", "openmmlab"])
 
 
 rule render_training_scenes:

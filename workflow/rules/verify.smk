@@ -15,7 +15,7 @@ rule gather_figures:
         parity=parity_files(),
         models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
         person_images=person_images_file(),
-        lib="workflow/scripts/posebench/verify.py",
+        lib="workflow/scripts/posegauge/verify.py",
         schema="workflow/schemas/reference.schema.yaml",
     output:
         figures=f"{RUN}/verify/figures.json",
@@ -40,7 +40,7 @@ if REFERENCE:
             figures=f"{RUN}/verify/figures.json",
             # No rule's output: it would be made anew by what is to be checked.
             reference=REFERENCE,
-            lib="workflow/scripts/posebench/verify.py",
+            lib="workflow/scripts/posegauge/verify.py",
             schema="workflow/schemas/verify.schema.yaml",
         output:
             json=f"{RUN}/verify/verify.json",

@@ -7,7 +7,7 @@ Makes   results/<run>/video/<name>.mp4 with the persons drawn, and <name>.json w
 
 LIB_VIDEO = [
     *LIB_MODELS,
-    *expand("workflow/scripts/posebench/{name}.py", name=["video", "video_io", "draw", "predictions"]),
+    *expand("workflow/scripts/posegauge/{name}.py", name=["video", "video_io", "draw", "predictions"]),
 ]
 VIDEO = config["video"]["input"]
 VIDEO_BACKEND = settings.video_backend(config)  # runtime, device
@@ -21,7 +21,7 @@ if DATASET["kind"] == "scenes":
         input:
             lib=[
                 *LIB_SCENES,
-                *expand("workflow/scripts/posebench/{name}.py", name=["scene_clips", "video_io"]),
+                *expand("workflow/scripts/posegauge/{name}.py", name=["scene_clips", "video_io"]),
             ],
         output:
             clip=f"data/{DATASET['name']}/synthetic_walk.mp4",

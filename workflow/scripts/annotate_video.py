@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from posebench import logs
-from posebench.backends.base import auto_device
-from posebench.errors import PoseBenchError, Unavailable
-from posebench.networks import build_pipeline, thread_count
-from posebench.provenance import collect
-from posebench.results import SCHEMA_VERSION, sha256_file, sha256_json, write_json
-from posebench.study import Artifact
-from posebench.video import annotate_video, has_variable_rate
-from posebench.video_io import CODEC, read_clip
+from posegauge import logs
+from posegauge.backends.assemble import build_pipeline, thread_count
+from posegauge.backends.base import auto_device
+from posegauge.data.video_files import CODEC, read_clip
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.predict.video import annotate_video, has_variable_rate
+from posegauge.store.files import SCHEMA_VERSION, sha256_file, sha256_json, write_json
+from posegauge.store.provenance import collect
+from posegauge.study import Artifact
 
 log = logs.start(snakemake.log[0])
 config = snakemake.config
@@ -31,7 +31,7 @@ try:
         {"detector": snakemake.input.detector, "pose": snakemake.input.pose},
     )
 except Unavailable as error:
-    raise PoseBenchError(
+    raise PoseGaugeError(
         f"video: {runtime} on {device} does not run here: {error}; set video.runtime and video.device"
     ) from error
 provenance = collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads)

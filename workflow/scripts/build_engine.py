@@ -1,9 +1,9 @@
 """Build one network's TensorRT engine, or say why this machine cannot."""
 
-from posebench import logs
-from posebench.engines import SCHEMA, role_record
-from posebench.networks import backend_options, network
-from posebench.results import write_json
+from posegauge import logs
+from posegauge.backends.assemble import backend_options, network
+from posegauge.backends.tensorrt_engines import SCHEMA, role_record
+from posegauge.store.files import write_json
 
 log = logs.start(snakemake.log[0])
 config = snakemake.config

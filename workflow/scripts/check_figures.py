@@ -1,7 +1,8 @@
 """Check the figures of a run against a reference, as JSON and Markdown."""
 
-from posebench import logs, verify
-from posebench.results import write_json, write_text
+from posegauge import logs
+from posegauge.compare import verify
+from posegauge.store.files import write_json, write_text
 
 log = logs.start(snakemake.log[0])
 reference, figures = (

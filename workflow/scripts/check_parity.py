@@ -1,9 +1,10 @@
 """Compare one artifact with its PyTorch source, or say why this machine cannot."""
 
-from posebench import logs
-from posebench.networks import ROLES, thread_count
-from posebench.parity import check_artifact
-from posebench.results import read_json, write_json
+from posegauge import logs
+from posegauge.backends.assemble import thread_count
+from posegauge.measure.parity import check_artifact
+from posegauge.store.files import read_json, write_json
+from posegauge.study import ROLES
 
 log = logs.start(snakemake.log[0])
 config = snakemake.config

@@ -1,9 +1,9 @@
 """Make one network's ONNX file in FP16 or INT8."""
 
-from posebench import logs
-from posebench.coco import read_annotations
-from posebench.precision import Batches, calibration_entries, convert_fp16, convert_int8, record
-from posebench.results import read_json, write_json
+from posegauge import logs
+from posegauge.data.coco import read_annotations
+from posegauge.models.precision import Batches, calibration_entries, convert_fp16, convert_int8, record
+from posegauge.store.files import read_json, write_json
 
 log = logs.start(snakemake.log[0])
 config = snakemake.config

@@ -1,7 +1,7 @@
 """Fetch one file of config/downloads.tsv and verify it."""
 
-from posebench import logs
-from posebench.download import download, read_table
+from posegauge import logs
+from posegauge.data.download import download, read_table
 
 logs.start(snakemake.log[0])
 table = read_table(snakemake.input.table)

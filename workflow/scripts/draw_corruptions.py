@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from posebench import grids, logs
-from posebench.coco import read_annotations
-from posebench.results import read_json
-from posebench.study import CONDITIONS
+from posegauge import logs
+from posegauge.data.coco import read_annotations
+from posegauge.report import grids
+from posegauge.store.files import read_json
+from posegauge.study import CONDITIONS
 
 log = logs.start(snakemake.log[0])
 params = snakemake.params

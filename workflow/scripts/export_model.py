@@ -1,10 +1,10 @@
 """Make the run's ONNX file of one network: exported from PyTorch, or copied from the user's."""
 
-from posebench import logs
-from posebench.download import read_table, verify_listed
-from posebench.export import copy_onnx, export_onnx, model_record
-from posebench.networks import network
-from posebench.results import write_json
+from posegauge import logs
+from posegauge.backends.assemble import network
+from posegauge.data.download import read_table, verify_listed
+from posegauge.models.export import copy_onnx, export_onnx, model_record
+from posegauge.store.files import write_json
 
 log = logs.start(snakemake.log[0])
 config = snakemake.config

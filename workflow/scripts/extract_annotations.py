@@ -1,8 +1,8 @@
 """Take the person_keypoints file out of the archive of COCO annotations."""
 
-from posebench import logs
-from posebench.coco import ANNOTATIONS_MEMBER, extract_member
-from posebench.download import read_table, verify_listed
+from posegauge import logs
+from posegauge.data.coco import ANNOTATIONS_MEMBER, extract_member
+from posegauge.data.download import read_table, verify_listed
 
 logs.start(snakemake.log[0])
 archive = snakemake.input.archive

@@ -1,9 +1,9 @@
 """Take the person images out of the archive of COCO val2017 images."""
 
-from posebench import logs
-from posebench.coco import extract_images
-from posebench.download import read_table, verify_listed
-from posebench.results import read_json
+from posegauge import logs
+from posegauge.data.coco import extract_images
+from posegauge.data.download import read_table, verify_listed
+from posegauge.store.files import read_json
 
 logs.start(snakemake.log[0])
 archive = snakemake.input.archive

@@ -1,8 +1,8 @@
 """List the images with at least one person, in the order in which the study takes them."""
 
-from posebench import logs
-from posebench.coco import check_images_exist, filter_person_images
-from posebench.results import write_json
+from posegauge import logs
+from posegauge.data.coco import check_images_exist, filter_person_images
+from posegauge.store.files import write_json
 
 log = logs.start(snakemake.log[0])
 dataset = snakemake.params.dataset

@@ -1,8 +1,10 @@
 """Gather the figures of a run that are checked against a reference."""
 
-from posebench import hardware, logs, verify
-from posebench.provenance import PACKAGES
-from posebench.results import write_json
+from posegauge import logs
+from posegauge.compare import verify
+from posegauge.store import machine
+from posegauge.store.files import write_json
+from posegauge.store.provenance import PACKAGES
 
 log = logs.start(snakemake.log[0])
 files = {
@@ -11,8 +13,8 @@ files = {
 }
 made_with = {
     "command": snakemake.params.command,
-    "git_revision": hardware.git_revision("."),
-    "versions": hardware.versions(*PACKAGES),
+    "git_revision": machine.git_revision("."),
+    "versions": machine.versions(*PACKAGES),
 }
 record = verify.gather(snakemake.config, files, made_with)
 write_json(snakemake.output.figures, record, verify.SCHEMA)

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from posebench import logs, published, readme
-from posebench.results import sha256_file, write_json
+from posegauge import logs
+from posegauge.compare import published
+from posegauge.store.files import sha256_file, write_json
 
 log = logs.start(snakemake.log[0])
 run = Path(snakemake.output.run)
-facts = readme.read_published(snakemake.input.facts)
+facts = published.read_published(snakemake.input.facts)
 records = published.make_records(facts)
 for name, record in records.items():
     write_json(run.parent / name, record, published.SCHEMA)

@@ -1,9 +1,10 @@
 """Draw the random weights of one network: timing only."""
 
-from posebench import logs, random_weights
-from posebench.coco import find_entry, read_entry
-from posebench.networks import network
-from posebench.results import read_json
+from posegauge import logs
+from posegauge.backends.assemble import network
+from posegauge.data.coco import find_entry, read_entry
+from posegauge.models import random_weights
+from posegauge.store.files import read_json
 
 log = logs.start(snakemake.log[0])
 given, params, target = snakemake.input, snakemake.params, snakemake.output.checkpoint

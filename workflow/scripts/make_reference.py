@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from posebench import logs, verify
-from posebench.results import write_text
+from posegauge import logs
+from posegauge.compare import verify
+from posegauge.store.files import write_text
 
 log = logs.start(snakemake.log[0])
 verify.read_reference(snakemake.input.figures)

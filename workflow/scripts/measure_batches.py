@@ -1,12 +1,13 @@
 """Measure the speed against the persons in an image and against the images in a batch."""
 
-from posebench import batch_speed, logs
-from posebench.coco import find_entry, person_boxes, read_annotations, read_entry
-from posebench.errors import Unavailable
-from posebench.networks import build_pipeline, thread_count
-from posebench.provenance import collect
-from posebench.results import SCHEMA_VERSION, read_json, write_json
-from posebench.study import ARTIFACTS
+from posegauge import logs
+from posegauge.backends.assemble import build_pipeline, thread_count
+from posegauge.data.coco import find_entry, person_boxes, read_annotations, read_entry
+from posegauge.errors import Unavailable
+from posegauge.measure import batches
+from posegauge.store.files import SCHEMA_VERSION, read_json, write_json
+from posegauge.store.provenance import collect
+from posegauge.study import ARTIFACTS
 
 log = logs.start(snakemake.log[0])
 config, protocol = snakemake.config, snakemake.params.batches
@@ -18,7 +19,7 @@ others = [entry for entry in entries if entry != first]
 entries = [first, *others[: max(protocol["images"]) - 1]]
 annotations = read_annotations(snakemake.input.annotations)
 pictures = [
-    batch_speed.Picture(read_entry(snakemake.input.images, entry), person_boxes(annotations, entry["id"]))
+    batches.Picture(read_entry(snakemake.input.images, entry), person_boxes(annotations, entry["id"]))
     for entry in entries
 ]
 
@@ -30,7 +31,7 @@ for name in protocol["artifacts"]:
     except Unavailable as error:
         reasons[name] = str(error)
         log.warning("%s: not run: %s", name, error)
-measured = batch_speed.measure(pipelines, pictures, protocol, config["seed"])
+measured = batches.measure(pipelines, pictures, protocol, config["seed"])
 
 records = []
 for name in protocol["artifacts"]:

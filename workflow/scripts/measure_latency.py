@@ -1,14 +1,15 @@
 """Measure one row of the latency table, or say why this machine cannot run it."""
 
-from posebench import gpu_monitor, logs
-from posebench.coco import find_entry, person_boxes, read_annotations, read_entry
-from posebench.errors import PoseBenchError, Unavailable
-from posebench.networks import build_pipeline, thread_count
-from posebench.pipeline import detector_work
-from posebench.provenance import collect
-from posebench.results import SCHEMA_VERSION, read_json, write_json
-from posebench.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES
-from posebench.timing import measure
+from posegauge import logs
+from posegauge.backends.assemble import build_pipeline, thread_count
+from posegauge.data.coco import find_entry, person_boxes, read_annotations, read_entry
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.measure import gpu_monitor
+from posegauge.measure.latency import measure
+from posegauge.pipeline.pipeline import detector_work
+from posegauge.store.files import SCHEMA_VERSION, read_json, write_json
+from posegauge.store.provenance import collect
+from posegauge.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES
 
 log = logs.start(snakemake.log[0])
 config = snakemake.config
@@ -25,7 +26,7 @@ pose_only = row.pipeline == "pose"
 given_boxes = pose_only or protocol["boxes"] == "annotated"
 bboxes = person_boxes(read_annotations(snakemake.input.annotations), entry["id"]) if given_boxes else None
 if given_boxes and len(bboxes) == 0:
-    raise PoseBenchError(f"{file_name} has no annotated box to estimate poses in; set benchmark.image")
+    raise PoseGaugeError(f"{file_name} has no annotated box to estimate poses in; set benchmark.image")
 
 status, reason, sessions, detector = "ok", None, {}, None
 figures = {"persons": None, "latency_ms": [], "stages_ms": {}, "device_ms": {}, "measured_under": []}

@@ -1,21 +1,23 @@
 """Count the work of both networks, and measure what one device can do at best."""
 
-from posebench import limits, logs, machine_rates, networks
-from posebench.errors import PoseBenchError, Unavailable
-from posebench.provenance import collect
-from posebench.results import SCHEMA_VERSION, sha256_file, write_json
+from posegauge import logs
+from posegauge.backends import assemble
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.measure import machine_rates, roofline
+from posegauge.store.files import SCHEMA_VERSION, sha256_file, write_json
+from posegauge.store.provenance import collect
 
 log = logs.start(snakemake.log[0])
 config, device = snakemake.config, snakemake.params.device
-threads = networks.thread_count(config["threads"], snakemake.threads)
+threads = assemble.thread_count(config["threads"], snakemake.threads)
 
 counted = {}
-for role, batches in (("detector", (1,)), ("pose", limits.POSE_BATCHES)):
+for role, batches in (("detector", (1,)), ("pose", roofline.POSE_BATCHES)):
     file, model = snakemake.input[role], config["models"][role]
     counted[role] = {"name": model["name"], "sha256": sha256_file(file), "status": "ok", "reason": None}
     try:
-        counted[role] |= limits.count(file, model["input_size"], batches)
-    except PoseBenchError as error:
+        counted[role] |= roofline.count(file, model["input_size"], batches)
+    except PoseGaugeError as error:
         counted[role] |= {"status": "not counted", "reason": str(error)}
         log.warning("%s", error)
 

@@ -3,14 +3,16 @@
 import tempfile
 from pathlib import Path
 
-from posebench import logs, peers
-from posebench.coco import find_entry, read_annotations, read_entry
-from posebench.errors import Unavailable
-from posebench.networks import ROLES, build_pipeline, network, thread_count
-from posebench.pipeline import Settings
-from posebench.provenance import collect
-from posebench.results import SCHEMA_VERSION, read_json, write_json
-from posebench.study import SOURCE, Artifact
+from posegauge import logs
+from posegauge.backends.assemble import build_pipeline, network, thread_count
+from posegauge.data.coco import find_entry, read_annotations, read_entry
+from posegauge.errors import Unavailable
+from posegauge.measure import peers
+from posegauge.pipeline.steps import Settings
+from posegauge.score import intervals
+from posegauge.store.files import SCHEMA_VERSION, read_json, write_json
+from posegauge.store.provenance import collect
+from posegauge.study import ROLES, SOURCE, Artifact
 
 log = logs.start(snakemake.log[0])
 config, protocol = snakemake.config, snakemake.params.peers
@@ -73,7 +75,7 @@ result = {
                     "pipeline": variant,
                     "persons": persons,
                     "latency_ms": taken,
-                    "ratio": peers.ratio(
+                    "ratio": intervals.paired_ratio(
                         samples[peers.OURS, variant, persons],
                         taken,
                         config["bootstrap"]["resamples"],

@@ -1,16 +1,17 @@
 """Measure the speed of the sweep against MMPose's inferencer on one image after the other."""
 
-from posebench import logs
-from posebench.backends.base import auto_device
-from posebench.coco import read_annotations
-from posebench.errors import Unavailable
-from posebench.networks import ROLES, build_pipeline, network, thread_count
-from posebench.predictions import annotated_boxes
-from posebench.preparing import ImageQueue, Preparation, worker_count
-from posebench.provenance import collect
-from posebench.results import SCHEMA_VERSION, read_json, write_json
-from posebench.study import Artifact
-from posebench.sweep_speed import WAYS, Original, Swept, ratios, take_turns
+from posegauge import logs
+from posegauge.backends.assemble import build_pipeline, network, thread_count
+from posegauge.backends.base import auto_device
+from posegauge.data.coco import read_annotations
+from posegauge.errors import Unavailable
+from posegauge.measure.throughput import WAYS, Original, Swept, take_turns
+from posegauge.predict.image_queue import ImageQueue, Preparation, worker_count
+from posegauge.predict.predictions import annotated_boxes
+from posegauge.score.intervals import ratios_to_original
+from posegauge.store.files import SCHEMA_VERSION, read_json, write_json
+from posegauge.store.provenance import collect
+from posegauge.study import ROLES, Artifact
 
 
 def main():
@@ -68,7 +69,7 @@ def main():
             }
             for name, way in WAYS.items()
         ],
-        "ratios": ratios(turns),
+        "ratios": ratios_to_original(turns),
         "provenance": provenance.get("onnxruntime") or collect(config, {}, threads),
         "provenance_pytorch": provenance.get("pytorch"),
     }

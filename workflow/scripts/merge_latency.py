@@ -1,8 +1,8 @@
 """Put the processes in which one row was timed together: one row with the samples of each, in their order."""
 
-from posebench import logs
-from posebench.results import read_json, write_json
-from posebench.timing import merge
+from posegauge import logs
+from posegauge.measure.latency import merge
+from posegauge.store.files import read_json, write_json
 
 log = logs.start(snakemake.log[0])
 result = merge([read_json(path) for path in snakemake.input.parts])

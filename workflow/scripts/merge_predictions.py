@@ -1,9 +1,9 @@
 """Make the prediction files of one condition of those of its shards, byte for byte as without shards."""
 
-from posebench import logs
-from posebench.predictions import merge_boxes, merge_records, merge_results
-from posebench.results import write_json
-from posebench.study import PREDICTION_SETS
+from posegauge import logs
+from posegauge.predict.predictions import merge_boxes, merge_records, merge_results
+from posegauge.store.files import write_json
+from posegauge.study import PREDICTION_SETS
 
 log = logs.start(snakemake.log[0])
 record = merge_records(snakemake.input.record)

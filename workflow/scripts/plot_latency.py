@@ -1,8 +1,8 @@
 """Draw the spread of the latency samples of every benchmark row."""
 
-from posebench import logs
-from posebench.figures import plot_latency
-from posebench.tables import benchmark_table, read_latency, read_parity
+from posegauge import logs
+from posegauge.report.latency import benchmark_table, plot_latency
+from posegauge.report.records import read_latency, read_parity
 
 log = logs.start(snakemake.log[0])
 records = read_latency(snakemake.input.latency)

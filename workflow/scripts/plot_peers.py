@@ -1,8 +1,7 @@
 """Draw how the pipeline stands to other programs that run the same networks."""
 
-from posebench import logs
-from posebench.peers_figure import plot_peers
-from posebench.peers_tables import read_peers
+from posegauge import logs
+from posegauge.report.peers import plot_peers, read_peers
 
 log = logs.start(snakemake.log[0])
 params = snakemake.params

@@ -1,15 +1,15 @@
 """Predict one shard of the images in one condition: a set of COCO results per box source, boxes, a record."""
 
-from posebench import logs
-from posebench.backends.base import auto_device
-from posebench.coco import read_annotations
-from posebench.networks import build_pipeline, thread_count
-from posebench.predictions import SCHEMA_VERSION, annotated_boxes, box_arrays, shard_of
-from posebench.preparing import ImageQueue, Preparation, worker_count
-from posebench.provenance import collect
-from posebench.results import read_json, write_json
-from posebench.study import PREDICTION_SETS, Artifact
-from posebench.sweep import sweep, warm_up
+from posegauge import logs
+from posegauge.backends.assemble import build_pipeline, thread_count
+from posegauge.backends.base import auto_device
+from posegauge.data.coco import read_annotations
+from posegauge.predict.image_queue import ImageQueue, Preparation, worker_count
+from posegauge.predict.predictions import SCHEMA_VERSION, annotated_boxes, box_arrays, shard_of
+from posegauge.predict.sweep import sweep, warm_up
+from posegauge.store.files import read_json, write_json
+from posegauge.store.provenance import collect
+from posegauge.study import PREDICTION_SETS, Artifact
 
 
 def main():

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from posebench import logs, training
-from posebench.results import write_text
+from posegauge import logs
+from posegauge.models import training
+from posegauge.store.files import write_text
 
 log = logs.start(snakemake.log[0])
 record = training.publish_folder(

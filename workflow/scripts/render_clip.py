@@ -1,7 +1,7 @@
 """Draw the demo's synthetic video."""
 
-from posebench import logs
-from posebench.scene_clips import write_clip
+from posegauge import logs
+from posegauge.data.scenes.clips import write_clip
 
 log = logs.start(snakemake.log[0])
 clip = snakemake.params.clip

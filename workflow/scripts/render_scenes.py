@@ -2,8 +2,8 @@
 
 import yaml
 
-from posebench import logs
-from posebench.scenes import write_scenes
+from posegauge import logs
+from posegauge.data.scenes.scenes import write_scenes
 
 log = logs.start(snakemake.log[0])
 scenes = snakemake.params.get("scenes")

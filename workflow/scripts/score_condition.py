@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from posebench import bootstrap, logs, metrics
-from posebench.errors import PoseBenchError
-from posebench.predictions import latency_figures
-from posebench.protocol import STUDY
-from posebench.results import atomic_path, read_json, sha256_file, sha256_json, write_json
-from posebench.study import CONDITIONS, PREDICTION_SETS
+from posegauge import logs
+from posegauge.errors import PoseGaugeError
+from posegauge.pipeline.study_protocol import STUDY
+from posegauge.predict.predictions import latency_figures
+from posegauge.score import bootstrap, metrics
+from posegauge.store.files import atomic_path, read_json, sha256_file, sha256_json, write_json
+from posegauge.study import CONDITIONS, PREDICTION_SETS
 
 log = logs.start(snakemake.log[0])
 name = snakemake.wildcards.condition
@@ -16,11 +17,11 @@ files = snakemake.input
 record = read_json(files.record)
 settings = record["settings"]
 if record["condition"] != name:
-    raise PoseBenchError(
+    raise PoseGaugeError(
         f"{files.record}: is of {record['condition']}, expected {name}; delete it and run again"
     )
 if (digest := sha256_file(files.annotations)) != record["annotations_sha256"]:
-    raise PoseBenchError(
+    raise PoseGaugeError(
         f"{files.record}: annotations_sha256 is {record['annotations_sha256']}, but {files.annotations} has "
         f"{digest}: the predictions belong to other annotations; delete them and run again"
     )

@@ -1,10 +1,9 @@
 """Show the speed against persons and images in a batch: table and figure."""
 
-from posebench import logs
-from posebench.batch_figure import plot_batches
-from posebench.batch_pages import batches_markdown, batches_table, read_batches
-from posebench.results import atomic_path, write_text
-from posebench.tables import read_parity
+from posegauge import logs
+from posegauge.report.batches import batches_markdown, batches_table, plot_batches, read_batches
+from posegauge.report.records import read_parity
+from posegauge.store.files import atomic_path, write_text
 
 log = logs.start(snakemake.log[0])
 record = read_batches(snakemake.input.batches)

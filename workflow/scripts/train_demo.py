@@ -1,6 +1,7 @@
 """Train one of the demo models and write its published form and the record of the training."""
 
-from posebench import logs, training
+from posegauge import logs
+from posegauge.models import training
 
 log = logs.start(snakemake.log[0])
 training.run_part(

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
-from posebench import accuracy_tables, logs, readme, tables, timing_readme
-from posebench.results import read_json, write_text
+from posegauge import logs
+from posegauge.compare import published
+from posegauge.report import protocols, readme, records, timing_readme
+from posegauge.report.latency import benchmark_table
+from posegauge.store.files import read_json, write_text
 
 log = logs.start(snakemake.log[0])
 given, params = snakemake.input, snakemake.params
-latency, parity = tables.read_latency(given.latency), tables.read_parity(given.parity)
-scores = accuracy_tables.read_scores(given.robustness)
-numbers = readme.read_published(given.published)
+latency, parity = records.read_latency(given.latency), records.read_parity(given.parity)
+scores = records.read_scores(given.robustness)
+numbers = published.read_published(given.published)
 # With random weights there is neither a score nor a picture of persons.
 shape = timing_readme if params.timing_only else readme
 pictures = {name: str(given[f"{name}_picture"]) for name in shape.PICTURES}
@@ -23,11 +26,11 @@ parts = {
 if params.timing_only:
     parts["facts"] = facts | timing_readme.detector_fact(latency, params.pipeline["score_thr"])
 else:
-    beside = (tables.benchmark_table(latency, parity), accuracy_tables.protocols_table(scores))
+    beside = (benchmark_table(latency, parity), protocols.protocols_table(scores))
     parts |= {
         "facts": facts | readme.sweep_fact(str(given.sweep)),
         "pipeline": params.pipeline,
-        "published": readme.published_markdown(numbers, *beside) if params.beside_published else None,
+        "published": published.published_markdown(numbers, *beside) if params.beside_published else None,
     }
 
 if params.readme:
@@ -35,7 +38,7 @@ if params.readme:
     readme.check_markers(file, block)  # before the pictures are copied
     links = readme.copy_pictures(pictures, file, block)
     changed = readme.update(
-        file, block, shape.section(**parts, links=links), readme.published_markdown(numbers)
+        file, block, shape.section(**parts, links=links), published.published_markdown(numbers)
     )
     log.info("%s: block '%s' %s", file, block, "written" if changed else "was up to date")
 

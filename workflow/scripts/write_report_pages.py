@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from posebench import logs
-from posebench.report_pages import findings_text, page, provenance_text
-from posebench.results import read_json, write_text
+from posegauge import logs
+from posegauge.report.html import findings_text, page, provenance_text
+from posegauge.store.files import read_json, write_text
 
 log = logs.start(snakemake.log[0])
 given, params = snakemake.input, snakemake.params

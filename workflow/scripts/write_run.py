@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from posebench import hardware, logs
-from posebench.provenance import DEFAULT_CONFIG, PACKAGES
-from posebench.results import SCHEMA_VERSION, read_json, sha256_file, sha256_json, write_json
+from posegauge import logs
+from posegauge.store import machine
+from posegauge.store.files import SCHEMA_VERSION, read_json, sha256_file, sha256_json, write_json
+from posegauge.store.provenance import DEFAULT_CONFIG, PACKAGES
 
 log = logs.start(snakemake.log[0])
 config = snakemake.config
@@ -19,8 +20,8 @@ measured = [
     snakemake.input.batches,
     snakemake.input.peers,
 ]
-same_hardware = hardware.compare([read_json(path) for path in measured])
-if warning := hardware.difference(same_hardware):
+same_hardware = machine.compare([read_json(path) for path in measured])
+if warning := machine.difference(same_hardware):
     log.warning("%s", warning)
 record = {
     "schema_version": SCHEMA_VERSION,
@@ -31,10 +32,10 @@ record = {
     "config_sha256": sha256_json(config),
     "config_files": [DEFAULT_CONFIG, *snakemake.params.overrides],
     "reproduce": snakemake.params.command,
-    "git_revision": hardware.git_revision("."),
-    "machine": hardware.fingerprint(),
+    "git_revision": machine.git_revision("."),
+    "machine": machine.fingerprint(),
     "hardware": same_hardware,
-    "versions": hardware.versions(*PACKAGES, "snakemake", "pandas", "matplotlib"),
+    "versions": machine.versions(*PACKAGES, "snakemake", "pandas", "matplotlib"),
     "models": {Path(path).stem: read_json(path) for path in snakemake.input.models},
     "dataset": {
         "name": dataset["dataset"],

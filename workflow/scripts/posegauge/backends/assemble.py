@@ -1,0 +1,92 @@
+"""From the config's `models:` to networks, and from networks to a pipeline in a runtime."""
+
+from pathlib import Path
+
+import cv2
+
+from posegauge import backends
+from posegauge.backends.base import Options
+from posegauge.errors import PoseGaugeError
+from posegauge.models.network import Network
+from posegauge.pipeline.pipeline import Pipeline
+from posegauge.pipeline.steps import Settings
+from posegauge.study import ROLES, Artifact
+
+
+def network(models: dict, role: str, onnx: str | None = None) -> Network:
+    """Return one network of the config; `onnx` is the file in the run folder, if it is made already."""
+    entry = models[role]
+    return Network(
+        role=role,
+        name=entry["name"],
+        input_size=tuple(entry["input_size"]),
+        onnx=str(onnx or entry["onnx"]) if (onnx or entry["onnx"]) else None,
+        config=entry["config"],
+        checkpoint=entry["checkpoint"],
+        random=entry.get("random", False),
+    )
+
+
+def thread_count(configured, available: int) -> int:
+    """Return the CPU threads of a measuring job: the config's `threads`, or all that the job has.
+
+    OpenCV is set to the same number. PoseGaugeError when the config asks for more than the job has.
+    """
+    threads = available if configured == "auto" else int(configured)
+    if threads > available:
+        raise PoseGaugeError(
+            f"config key threads: {threads} asked for, the job has {available}; "
+            f"give --cores {threads} or more"
+        )
+    cv2.setNumThreads(threads)
+    return threads
+
+
+def backend_options(config: dict, onnx) -> Options:
+    """Return what the config says of runtimes. onnx: a path in the run's folder models/, or nothing."""
+    engine = config["engine"]
+    return Options(
+        allow_fallback=config["execution"]["allow_fallback"],
+        engines=str(Path(onnx).parents[1] / "engines") if onnx else None,
+        library=engine["library"],
+        pose_batches=tuple(engine["pose_batches"]),
+        optimization_level=engine["optimization_level"],
+        compute_capability=engine["compute_capability"],
+    )
+
+
+def build_pipeline(
+    config: dict, artifact: Artifact, threads: int, onnx: dict, pose_only: bool = False
+) -> Pipeline:
+    """Load the networks of a config as an artifact.
+
+    Args:
+        config: the whole config.
+        artifact: runtime, device, precision, and how they are used.
+        threads: CPU threads.
+        onnx: {"detector": path, "pose": path} of the run's ONNX files in the artifact's precision; a path may
+            be empty where the artifact runs none. TensorRT engines lie in the folder engines/ beside theirs.
+        pose_only: leave the detector out.
+
+    Raises:
+        Unavailable: see posegauge.backends.load.
+    """
+    options = backend_options(config, onnx["pose"])
+    sessions = {
+        role: backends.load(network(config["models"], role, onnx[role]), artifact, threads, options)
+        for role in ROLES
+        if role == "pose" or not pose_only
+    }
+    parts = (
+        sessions.get("detector"),
+        sessions["pose"],
+        config["models"]["detector"]["input_size"],
+        config["models"]["pose"]["input_size"],
+        Settings(**config["pipeline"]),
+    )
+    if artifact.images == "device":
+        # Needs torch, which the other artifacts of a runtime do not.
+        from posegauge.pipeline.device_pipeline import DevicePipeline
+
+        return DevicePipeline(*parts, artifact.device)
+    return Pipeline(*parts)

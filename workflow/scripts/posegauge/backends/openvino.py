@@ -1,0 +1,137 @@
+"""OpenVINO on the CPU, in float32 or on an INT8 file, and never in the bfloat16 that it likes to take."""
+
+import numpy as np
+
+from posegauge.backends.base import Options
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.models.network import Network
+from posegauge.store.files import sha256_file
+from posegauge.study import Artifact
+
+# OpenVINO's own choice on a processor with AMX is bfloat16, eight bits of mantissa, also for a float32 file.
+PRECISION = "f32"
+
+
+QUANTISED = {"int8": ("i8", "u8")}
+
+
+OUTPUTS = {"detector": [{"boxes", "scores"}, {"dets", "labels"}], "pose": [{"simcc_x", "simcc_y"}]}
+
+
+class OpenVINOSession:
+    """A compiled model with one stream, fixed threads and float32 asserted."""
+
+    copy_ms = 0.0
+    device_ms = None
+
+    def __init__(self, network: Network, precision: str, threads: int):
+        import openvino
+
+        core = openvino.Core()
+        try:
+            model = core.read_model(network.onnx)
+            _check_interface(model, network)
+            if network.role == "detector":
+                # One image at a time: with fixed shapes OpenVINO plans its memory once.
+                width, height = network.input_size
+                model.reshape([1, 3, height, width])
+            self.compiled = core.compile_model(
+                model,
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "NUM_STREAMS": 1,
+                    "INFERENCE_NUM_THREADS": threads,
+                    "INFERENCE_PRECISION_HINT": PRECISION,
+                    "EXECUTION_MODE_HINT": "ACCURACY",
+                },
+            )
+        except RuntimeError as error:  # all that OpenVINO raises
+            raise PoseGaugeError(
+                f"{network.onnx}: OpenVINO cannot load this {network.role}: {error}"
+            ) from error
+        self.network, self.version = network, openvino.__version__
+        self.device = ", ".join(self.compiled.get_property("EXECUTION_DEVICES"))
+        self.threads = int(self.compiled.get_property("INFERENCE_NUM_THREADS"))
+        self.precision = self.compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        if self.threads != threads:
+            raise PoseGaugeError(f"asked OpenVINO for {threads} threads, it runs {self.threads}")
+        if self.precision != PRECISION:
+            raise PoseGaugeError(f"asked OpenVINO for {PRECISION}, it computes in {self.precision}")
+        self.request = self.compiled.create_infer_request()
+        # A compiled output may have other names beside its own.
+        known = set().union(*OUTPUTS[network.role])
+        self.names = [next(iter(output.get_names() & known)) for output in self.compiled.outputs]
+        self.layers = self._layers()
+        # The quantised part of an INT8 file runs in 8 bits; the rest, and all of the others, in float32.
+        if odd := set(self.layers) - {PRECISION, *QUANTISED.get(precision, ())}:
+            raise PoseGaugeError(f"{network.onnx}: OpenVINO runs layers in {', '.join(sorted(odd))}")
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """See posegauge.backends.base.Session. The arrays are the request's own: valid until the next run."""
+        self.request.infer([batch], share_inputs=True)
+        return {name: self.request.get_tensor(name).data for name in self.names}
+
+    def _layers(self) -> dict[str, int]:
+        """Count the layers that multiply, by the precision in which they really run."""
+        found = {}
+        for node in self.compiled.get_runtime_model().get_ops():
+            info = node.get_rt_info()
+            if info["layerType"].astype(str) in ("Convolution", "FullyConnected", "MatMul"):
+                name = info["runtimePrecision"].astype(str)
+                found[name] = found.get(name, 0) + 1
+        return found
+
+    def provenance(self) -> dict:
+        """See posegauge.backends.base.Session."""
+        return {
+            "runtime": "OpenVINO",
+            "version": self.version,
+            "provider": self.device,
+            "device": "cpu",
+            "threads": self.threads,
+            "inference_precision": self.precision,
+            "layers": self.layers,
+            "file": self.network.onnx,
+            "sha256": sha256_file(self.network.onnx),
+        }
+
+
+def _check_interface(model, network: Network) -> None:
+    """Raise PoseGaugeError unless inputs and outputs are those of the pipeline."""
+    names = {output.get_any_name() for output in model.outputs}
+    if names not in OUTPUTS[network.role]:
+        expected = " or ".join(" + ".join(sorted(names)) for names in OUTPUTS[network.role])
+        raise PoseGaugeError(
+            f"{network.onnx}: a {network.role} must have the outputs {expected}, this file has "
+            f"{', '.join(sorted(names))}"
+        )
+    width, height = network.input_size
+    shape = model.inputs[0].get_partial_shape()
+    if len(model.inputs) != 1 or not shape.compatible(_shape(network)):
+        found = ", ".join(str(item.get_partial_shape()) for item in model.inputs)
+        raise PoseGaugeError(
+            f"{network.onnx}: expected one input [N, 3, {height}, {width}] as "
+            f"models.{network.role}.input_size says, found {found}"
+        )
+
+
+def _shape(network: Network):
+    import openvino
+
+    width, height = network.input_size
+    # -1: persons are batched, images are not.
+    return openvino.PartialShape([-1 if network.role == "pose" else 1, 3, height, width])
+
+
+def load(network: Network, artifact: Artifact, threads: int, options: Options) -> OpenVINOSession:
+    """Load the network's ONNX file; Unavailable where OpenVINO is not installed or not made for the CPU."""
+    try:
+        import openvino
+    except ImportError as error:
+        raise Unavailable(
+            "openvino is not installed: install what envs/requirements-lock.txt names"
+        ) from error
+    if "CPU" not in openvino.Core().available_devices:
+        raise Unavailable(f"openvino {openvino.__version__} has no plugin for this processor")
+    return OpenVINOSession(network, artifact.precision, threads)

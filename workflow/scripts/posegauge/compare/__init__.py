@@ -1,0 +1,1 @@
+"""Two or more runs beside each other, the published study among them, and the check against a reference."""

@@ -1,0 +1,1 @@
+"""The synthetic scenes that the repository brings along."""

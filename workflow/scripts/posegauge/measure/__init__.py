@@ -1,0 +1,1 @@
+"""What is measured: latency, batches, throughput, other programs, the machine's limits, parity."""

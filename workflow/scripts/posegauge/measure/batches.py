@@ -1,0 +1,213 @@
+"""How the speed depends on the persons in an image, and on the images in a batch.
+
+In every turn the detector runs on the images and the pose network on boxes that are given, in place of the
+detector's own: so the number of persons is what it should be, with any weights. All artifacts and points have
+a turn in every round, so that a change of the machine's pace meets all.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.logs import progress
+from posegauge.pipeline.pipeline import Pipeline
+from posegauge.pipeline.steps import (
+    MAX_POSE_BATCH,
+    decode_simcc,
+    detector_input,
+    mean_of_mirrored,
+    padded_box,
+    pose_input,
+    select_boxes,
+)
+
+# Rounds that do not count. On a GPU torch.compile needs three runs of every shape: it compiles, records its
+# CUDA graph, and replays it.
+WARMUP_ROUNDS = {"cpu": 1, "cuda": 3}
+
+
+# Boxes that are made up lie off an annotated one by at most this share of its size, in x and y.
+JITTER = 0.1
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a sweep."""
+
+    sweep: str  # "persons": one image at a time; "images": a fixed number of persons in each
+    images: int  # in a batch
+    persons: int  # in each image
+
+
+def points(protocol: dict) -> list[Point]:
+    """Return the points of both sweeps; `protocol` is the group `batches` of the config."""
+    persons = [Point("persons", 1, count) for count in protocol["persons"]]
+    return persons + [Point("images", count, protocol["persons_per_image"]) for count in protocol["images"]]
+
+
+def boxes_of(annotated: np.ndarray, count: int, size: tuple[int, int], seed: int) -> np.ndarray:
+    """Return `count` boxes of an image: the annotated ones, then those again and again, moved a little.
+
+    Args:
+        annotated: float32 [N, 4] xyxy, pixels; with none the whole image stands for one.
+        count: boxes wanted.
+        size: (width, height) of the image, to which boxes are clipped.
+        seed: of how far they are moved.
+
+    Returns:
+        float32 [count, 4]; more boxes begin with those of fewer.
+    """
+    if len(annotated) == 0:
+        annotated = np.array([[0, 0, *size]], np.float32)
+    boxes = annotated[np.arange(count) % len(annotated)].astype(np.float64)
+    moves = np.random.default_rng(seed).uniform(-JITTER, JITTER, (count, 2))
+    moves[: len(annotated)] = 0
+    boxes += np.tile(moves * (boxes[:, 2:] - boxes[:, :2]), 2)
+    return np.clip(boxes, 0, [*size, *size]).astype(np.float32)
+
+
+def run_batch(pipeline: Pipeline, images: list[np.ndarray], bboxes: list[np.ndarray]) -> list[tuple]:
+    """Run the detector on all images at once and the pose network on all their boxes.
+
+    Args:
+        pipeline: with a detector.
+        images: uint8 [H, W, 3] BGR each.
+        bboxes: float32 [N, 4] xyxy of each image, used in place of the detector's, which are made too.
+
+    Returns:
+        Per image (float32 [N, 17, 2] keypoints, float32 [N, 17] scores).
+    """
+    if hasattr(pipeline, "run_batch"):  # posegauge.pipeline.device_pipeline
+        return pipeline.run_batch(images, bboxes)
+    if len(images) == 1:
+        pipeline.detect(images[0])
+        return [pipeline.estimate(images[0], bboxes[0])]
+    inputs, scales = zip(*(detector_input(image, pipeline.detector_size) for image in images), strict=True)
+    outputs = pipeline.detector.run(np.concatenate(inputs))
+    for i, scale in enumerate(scales):
+        one = {name: array[i : i + 1] for name, array in outputs.items()}
+        select_boxes(one, scale, pipeline.detector_size, pipeline.settings)
+    centers, sizes = padded_box(np.concatenate(bboxes), pipeline.pose_size)
+    cuts = np.cumsum([len(boxes) for boxes in bboxes])[:-1]
+    crops = np.concatenate(
+        [
+            pose_input(image, center, size, pipeline.pose_size)
+            for image, center, size in zip(
+                images, np.split(centers, cuts), np.split(sizes, cuts), strict=True
+            )
+        ]
+    )
+    decoded = [
+        _poses(pipeline, crops[first : first + MAX_POSE_BATCH])
+        for first in range(0, len(crops), MAX_POSE_BATCH)
+    ]
+    points, scores = (np.concatenate(parts) for parts in zip(*decoded, strict=True))
+    points = points / np.array(pipeline.pose_size, np.float32) * sizes[:, None]
+    points = points + centers[:, None] - np.float32(0.5) * sizes[:, None]
+    return list(zip(np.split(points, cuts), np.split(scores, cuts), strict=True))
+
+
+def _poses(pipeline: Pipeline, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return keypoints in crop pixels and their scores, with the flip test if the settings say so."""
+    batches = [crops, np.ascontiguousarray(crops[..., ::-1])] if pipeline.settings.flip_test else [crops]
+    simcc = [(output["simcc_x"], output["simcc_y"]) for output in map(pipeline.pose.run, batches)]
+    return decode_simcc(*(mean_of_mirrored(*simcc) if len(simcc) == 2 else simcc[0]))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image and its annotated boxes."""
+
+    image: np.ndarray  # uint8 [H, W, 3] BGR
+    annotated: np.ndarray  # float32 [N, 4] xyxy
+
+
+def turn(pictures: list[Picture], point: Point, seed: int, largest: int) -> list[tuple]:
+    """Return the batches of one turn: [(images, boxes of each), ...].
+
+    Of the sweep over persons that is the first picture; of the other the first `largest` pictures, in as many
+    batches as they fill, so that all its points see the same images.
+    """
+    if point.sweep == "persons":
+        chosen = pictures[:1]
+    else:
+        chosen = [pictures[i % len(pictures)] for i in range(largest // point.images * point.images)]
+    boxes = [
+        boxes_of(picture.annotated, point.persons, picture.image.shape[1::-1], seed + i)
+        for i, picture in enumerate(chosen)
+    ]
+    images = [picture.image for picture in chosen]
+    return [
+        (images[first : first + point.images], boxes[first : first + point.images])
+        for first in range(0, len(images), point.images)
+    ]
+
+
+def measure(
+    pipelines: dict[str, tuple[Pipeline, str]],
+    pictures: list[Picture],
+    protocol: dict,
+    seed: int,
+    run: Callable = run_batch,
+) -> dict[str, list[dict]]:
+    """Time every point of every artifact.
+
+    Args:
+        pipelines: artifact -> (its pipeline, its device: cpu or cuda).
+        pictures: the images; the first one is that of the sweep over persons.
+        protocol: the group `batches` of the config.
+        seed: of the boxes, and of the order in every round.
+        run: what is timed; called with (pipeline, images, boxes).
+
+    Returns:
+        artifact -> one record per point: {"sweep", "images", "persons", "status", "reason",
+        "images_per_turn", "turn_ms": [runs] wall clock of a turn}. A batch of images that a network does not
+        take has its reason.
+    """
+    largest = max(protocol["images"])
+    work = {point: turn(pictures, point, seed, largest) for point in points(protocol)}
+    records = {
+        name: {
+            point: {
+                "sweep": point.sweep,
+                "images": point.images,
+                "persons": point.persons,
+                "status": "ok",
+                "reason": None,
+                "images_per_turn": sum(len(images) for images, _ in work[point]),
+                "turn_ms": [],
+            }
+            for point in work
+        }
+        for name in pipelines
+    }
+    turns = []
+    for name, (pipeline, device) in pipelines.items():
+        for point, batches in work.items():
+            try:
+                for images, boxes in batches * WARMUP_ROUNDS[device]:
+                    run(pipeline, images, boxes)
+            except Unavailable as error:
+                reason = str(error)
+            except Exception as error:
+                # Each runtime has its own exception for an input of another shape than its file allows.
+                if point.images == 1 or isinstance(error, PoseGaugeError):
+                    raise
+                told = str(error).splitlines() or [type(error).__name__]
+                reason = f"cannot run {point.images} images in a batch: {told[0]}"
+            else:
+                turns.append((name, point))
+                continue
+            records[name][point] |= {"status": "not run", "reason": reason}
+    for number in progress(range(protocol["runs"]), "rounds"):
+        # In another order in every round, so that none always follows the same.
+        for index in np.random.default_rng([seed, number]).permutation(len(turns)):
+            name, point = turns[index]
+            begin = time.perf_counter()
+            for images, boxes in work[point]:
+                run(pipelines[name][0], images, boxes)
+            records[name][point]["turn_ms"].append((time.perf_counter() - begin) * 1e3)
+    return {name: list(by_point.values()) for name, by_point in records.items()}

@@ -1,0 +1,297 @@
+"""Is an artifact still the model? Its boxes, keypoints and AP on real images against those of PyTorch.
+
+An artifact is what a latency row runs (study.Artifact). The source
+is PyTorch on the CPU in float32. Both run the same pipeline on the same clean images.
+"""
+
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from posegauge import study
+from posegauge.backends import assemble
+from posegauge.data.coco import person_boxes, read_annotations, read_entry, spread
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.logs import progress
+from posegauge.pipeline.pipeline import Persons, Pipeline
+from posegauge.pipeline.steps import detector_input
+from posegauge.predict.predictions import coco_results
+from posegauge.score import bootstrap, metrics
+from posegauge.score.metrics import match_boxes
+from posegauge.store.files import SCHEMA_VERSION
+from posegauge.store.provenance import collect
+from posegauge.study import ARTIFACTS, SOURCE
+
+PERCENTILE = 95
+
+
+# Keys of `parity:` in the config, and the figure of the record that each bounds.
+GATES = {
+    "max_ap_diff": "ap_diff",
+    "max_keypoint_p95_px": "keypoint_px_p95",
+    "max_box_p95_px": "box_px_p95",
+}
+
+
+# What the record says of the images, null where nothing was compared.
+FIGURES = (
+    "images", "persons", "ap_source", "ap_artifact", "ap_diff", "keypoints", "keypoint_px_p95",
+    "keypoint_px_max", "boxes", "box_px_p95", "box_px_max", "box_score_diff_max", "unmatched_boxes", "raw",
+)  # fmt: skip
+
+
+class Recorder:
+    """A session that keeps copies of the outputs of its runs until they are taken."""
+
+    def __init__(self, session):
+        self.session = session
+        self.outputs = []
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """See posegauge.backends.base.Session."""
+        outputs = self.session.run(batch)
+        self.outputs.append({name: np.array(output) for name, output in outputs.items()})
+        return outputs
+
+    def take(self) -> list[dict[str, np.ndarray]]:
+        """Return the outputs of all runs since the last call, in order."""
+        outputs, self.outputs = self.outputs, []
+        return outputs
+
+
+def _raw() -> dict[str, list]:
+    return {"max_box_diff_px": [], "max_score_diff": [], "max_simcc_diff": []}
+
+
+@dataclass
+class Comparison:
+    """What two pipelines gave on the same images."""
+
+    image_ids: list[int] = field(default_factory=list)
+    source_results: list[dict] = field(default_factory=list)  # COCO results, each pipeline in its own boxes
+    artifact_results: list[dict] = field(default_factory=list)
+    persons: int = 0  # boxes of the source, in which the keypoints of both are compared
+    unmatched: int = 0  # boxes of either without one of the other
+    keypoint_px: list = field(default_factory=list)  # per image [N * 17] distances in image pixels
+    box_px: list = field(default_factory=list)  # per image [K] largest distances of a side in image pixels
+    box_score: list = field(default_factory=list)  # per image [K] differences of the scores of paired boxes
+    raw: dict = field(default_factory=_raw)  # per run of a network, the largest differences of its outputs
+
+
+def compare(source: Pipeline, artifact: Pipeline, images) -> Comparison:
+    """Run two pipelines with the same settings on `images`, pairs of (image id, uint8 BGR [H, W, 3])."""
+    settings = source.settings
+    theirs, ours = (
+        Pipeline(Recorder(p.detector), Recorder(p.pose), p.detector_size, p.pose_size, p.settings)
+        for p in (source, artifact)
+    )
+    found = Comparison()
+    for image_id, image in images:
+        boxes, scores = theirs.detect(image)
+        own_boxes, own_scores = ours.detect(image)
+        for one, other in zip(theirs.detector.take(), ours.detector.take(), strict=True):
+            _compare_detectors(one, other, settings.score_thr, found.raw)
+        pairs = match_boxes(boxes, own_boxes)
+        one, other = pairs.T
+        found.box_px.append(np.abs(boxes[one] - own_boxes[other]).max(1))
+        found.box_score.append(np.abs(scores[one] - own_scores[other]))
+        found.unmatched += len(boxes) + len(own_boxes) - 2 * len(pairs)
+
+        keypoints, keypoint_scores = theirs.estimate(image, boxes)
+        same_boxes, _ = ours.estimate(image, boxes)
+        for one, other in zip(theirs.pose.take(), ours.pose.take(), strict=True):
+            for axis in ("simcc_x", "simcc_y"):
+                found.raw["max_simcc_diff"].append(np.abs(one[axis] - other[axis]).max())
+        found.keypoint_px.append(np.linalg.norm(keypoints - same_boxes, axis=-1).reshape(-1))
+        found.persons += len(boxes)
+
+        # A score that is no number would be sorted anywhere; it stands for the worst one.
+        own_keypoints, own_keypoint_scores = ours.estimate(image, own_boxes)
+        own_keypoint_scores = np.nan_to_num(own_keypoint_scores, posinf=0, neginf=0)
+        ours.pose.take()
+        for results, persons in (
+            (found.source_results, Persons(boxes, scores, keypoints, keypoint_scores)),
+            (found.artifact_results, Persons(own_boxes, own_scores, own_keypoints, own_keypoint_scores)),
+        ):
+            results += coco_results(persons, image_id, settings.keypoint_thr, "detected")
+        found.image_ids.append(image_id)
+    return found
+
+
+def _compare_detectors(theirs: dict, ours: dict, score_thr: float, raw: dict) -> None:
+    """Add the largest differences of one run to `raw`; for boxes, of those that the source keeps."""
+    raw["max_score_diff"].append(np.abs(ours["scores"] - theirs["scores"]).max())
+    above = theirs["scores"][..., 0] > score_thr
+    if above.any():
+        raw["max_box_diff_px"].append(np.abs(ours["boxes"] - theirs["boxes"])[above].max())
+
+
+def accuracy(annotations, found: Comparison, seed: int, resamples: int) -> dict:
+    """Return keypoint AP of both and its difference, each {"value", "low", "high"}: see posegauge.score.bootstrap.
+
+    annotations: of metrics.load_annotations.
+    """
+    weights = bootstrap.sample_and_resamples(seed, len(found.image_ids), resamples)
+    # Float64 [1 + resamples]: the images themselves, then the resamples.
+    source, artifact = (
+        metrics.keypoint_scores(annotations, results, found.image_ids, weights, ("all",))["ap"]
+        for results in (found.source_results, found.artifact_results)
+    )
+    return {
+        "ap_source": bootstrap.estimate(source[0], source[1:]),
+        "ap_artifact": bootstrap.estimate(artifact[0], artifact[1:]),
+        "ap_diff": bootstrap.difference(artifact[0], source[0], artifact[1:], source[1:]),
+    }
+
+
+def distances(found: Comparison) -> dict:
+    """Return the figures of keypoints and boxes for the record.
+
+    Where no box of the artifact is a person of the source the distances of boxes are infinite.
+    """
+    keypoints, boxes, scores = map(np.concatenate, (found.keypoint_px, found.box_px, found.box_score))
+    return {
+        "images": len(found.image_ids),
+        "persons": found.persons,
+        "keypoints": len(keypoints),
+        "keypoint_px_p95": _percentile(keypoints, PERCENTILE),
+        "keypoint_px_max": _percentile(keypoints, 100),
+        "boxes": len(boxes),
+        "box_px_p95": _percentile(boxes, PERCENTILE),
+        "box_px_max": _percentile(boxes, 100),
+        "box_score_diff_max": _percentile(scores, 100),
+        "unmatched_boxes": found.unmatched,
+        "raw": {name: float(np.max(values)) if values else None for name, values in found.raw.items()},
+    }
+
+
+def _percentile(values: np.ndarray, share: float) -> float:
+    return float(np.percentile(values, share)) if len(values) else np.inf
+
+
+def failed_gates(figures: dict, gates: dict) -> list[str]:
+    """Return the names of the gates that were passed over, in the order of GATES.
+
+    An AP of None (nothing annotated to find) cannot fail. Unmatched boxes have no gate of their own: most are
+    boxes about as good as score_thr, above it here and below it there, and more than those show in AP.
+    """
+    values = {gate: figures[name] for gate, name in GATES.items()}
+    values["max_ap_diff"] = values["max_ap_diff"]["value"]
+    return [gate for gate, value in values.items() if value is not None and not abs(value) <= gates[gate]]
+
+
+def read_images(images_dir, entries: list[dict], unreadable: str):
+    """Yield (id, uint8 BGR [H, W, 3]) of entries of person_images.json.
+
+    unreadable: "error" raises PoseGaugeError at the first image that cannot be read, "skip" leaves it out.
+    """
+    read = 0
+    for entry in progress(entries, "compared"):
+        try:
+            image = read_entry(images_dir, entry)
+        except PoseGaugeError as error:
+            if unreadable == "error":
+                raise PoseGaugeError(
+                    f"{error}. Mend the file, or set dataset.unreadable: skip to leave such images out"
+                ) from error
+            logging.getLogger("posegauge").warning("left out: %s", error)
+            continue
+        read += 1
+        yield entry["id"], image
+    if not read:
+        raise PoseGaugeError(f"{images_dir}: none of the {len(entries)} images could be read")
+
+
+def check_artifact(config: dict, artifact: str, onnx: dict, data: dict, threads: int) -> dict:
+    """Compare an artifact with PyTorch.
+
+    Args:
+        config: the whole config of the run.
+        artifact: its name, a key of study.ARTIFACTS.
+        onnx: {"detector": path, "pose": path} of the run's ONNX files.
+        data: {"images": folder, "entries": the images of person_images.json, "annotations": path}.
+        threads: CPU threads of both.
+
+    Returns:
+        The record for results/<run>/parity/<artifact>.json (workflow/schemas/parity.schema.yaml). Where this
+        machine lacks the device or the runtime, or the models have no PyTorch source, it says so.
+    """
+    kind, models = ARTIFACTS[artifact], config["models"]
+    gates = {gate: config["parity"][gate] for gate in GATES}
+    given = [models[role]["name"] for role in study.ROLES if models[role]["checkpoint"] is None]
+    random = [models[role]["name"] for role in study.ROLES if models[role].get("random")]
+    status, reason, figures, raw, sessions, source = "ok", None, {}, {}, {}, {}
+    if given:
+        status, reason = "no source", f"no PyTorch source: {' and '.join(given)} given as ONNX only"
+    else:
+        try:
+            ours = assemble.build_pipeline(config, kind, threads, onnx)
+            sessions = {"detector": ours.detector, "pose": ours.pose}
+            theirs = assemble.build_pipeline(config, SOURCE, threads, onnx)
+            source = {role: getattr(theirs, role).provenance() for role in study.ROLES}
+            if random:
+                status, reason = "no accuracy", f"random weights ({' and '.join(random)}): raw outputs only"
+                raw = raw_differences(config, theirs, ours, data)
+            else:
+                figures = _figures(config, theirs, ours, data)
+        except Unavailable as error:
+            status, reason = "not run", str(error)
+    failed = failed_gates(figures, gates) if figures else []
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "parity",
+        "artifact": artifact,
+        "runtime": kind.runtime,
+        "device": kind.device,
+        "precision": kind.precision,
+        "execution": kind.execution,
+        "images_on": kind.images,
+        "status": status,
+        "reason": reason,
+        **dict.fromkeys(FIGURES),
+        **raw,
+        **figures,
+        "gates": gates,
+        "passes": not failed if figures else None,
+        "failed": failed,
+        "provenance": {**collect(config, sessions, threads), "source": source},
+    }
+
+
+def _figures(config: dict, source: Pipeline, artifact: Pipeline, data: dict) -> dict:
+    """Compare on the images that the config asks for; return what the record says of them (keys FIGURES)."""
+    entries = spread(data["entries"], config["parity"]["images"])
+    found = compare(source, artifact, read_images(data["images"], entries, config["dataset"]["unreadable"]))
+    if not found.persons:
+        raise Unavailable(f"PyTorch finds no person in the {len(found.image_ids)} images to compare on")
+    annotations = metrics.load_annotations(data["annotations"])
+    return {
+        **accuracy(annotations, found, config["seed"], config["bootstrap"]["resamples"]),
+        **distances(found),
+    }
+
+
+def raw_differences(config: dict, source: Pipeline, artifact: Pipeline, data: dict) -> dict:
+    """Return {"images", "raw"}: the largest differences of the networks' outputs on the same inputs.
+
+    For random weights, whose boxes, keypoints and AP mean nothing: poses are run in the annotated boxes.
+    """
+    entries = spread(data["entries"], config["parity"]["images"])
+    annotations = read_annotations(data["annotations"])
+    theirs, ours = Recorder(source.pose), Recorder(artifact.pose)
+    raw, images = _raw(), 0
+    for image_id, image in read_images(data["images"], entries, config["dataset"]["unreadable"]):
+        images += 1
+        batch, _ = detector_input(image, source.detector_size)
+        _compare_detectors(
+            *(pipeline.detector.run(batch) for pipeline in (source, artifact)), source.settings.score_thr, raw
+        )
+        boxes = person_boxes(annotations, image_id)
+        for session in (theirs, ours):
+            Pipeline(None, session, None, source.pose_size, source.settings).estimate(image, boxes)
+        for one, other in zip(theirs.take(), ours.take(), strict=True):
+            raw["max_simcc_diff"] += [
+                np.abs(one[axis] - other[axis]).max() for axis in ("simcc_x", "simcc_y")
+            ]
+    return {"images": images, "raw": {name: float(np.max(v)) if v else None for name, v in raw.items()}}

@@ -1,0 +1,1 @@
+"""The networks: built, exported, converted, trained."""

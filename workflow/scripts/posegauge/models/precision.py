@@ -1,0 +1,259 @@
+"""The same network in FP16 and INT8: made from the FP32 ONNX file, with everything that decodes kept in FP32.
+
+FP16 by onnxruntime.transformers.float16: it is kept up with ONNX Runtime, asks for nothing that is not here
+already, and takes the list of nodes that stay. NVIDIA's AutoCast (ModelOpt) finds such a list by running the
+network; here it follows from how these networks are built, and ModelOpt would bring many packages for it.
+INT8 by onnxruntime.quantization (QDQ, static), which ONNX Runtime and OpenVINO both read. Whether a file is
+still the model is asked elsewhere: see posegauge.measure.parity.
+"""
+
+from collections import Counter
+
+from posegauge.data.coco import person_boxes, read_entry, spread
+from posegauge.errors import PoseGaugeError
+from posegauge.pipeline.steps import detector_input, padded_box, pose_input
+from posegauge.store.files import SCHEMA_VERSION, atomic_path, sha256_file
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+
+
+# Convolutions at the image's end that stay float32 in INT8.
+FIRST_CONVOLUTIONS = 4
+
+
+# Persons per calibration run of the pose network.
+CALIBRATION_BATCH = 16
+
+
+def read_onnx(path):
+    """Read an ONNX file; every node has a name afterwards. PoseGaugeError names a file that is damaged."""
+    import onnx
+
+    try:
+        model = onnx.load(str(path))
+        onnx.checker.check_model(model)
+    except FileNotFoundError as error:
+        raise PoseGaugeError(f"{path}: no such file") from error
+    except Exception as error:  # protobuf and the checker raise errors of their own
+        raise PoseGaugeError(f"{path}: not a valid ONNX file: {error}") from error
+    for index, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{index}"
+    return model
+
+
+def decoding_nodes(model) -> list[str]:
+    """Return the names of the nodes that no convolution follows, in their order.
+
+    In an RTMDet these are the sigmoid of the scores and the decoding of the boxes, in an RTMPose the whole
+    head after its convolution: ScaleNorm, which sums squares, the GAU, which squares its attention, and the
+    SimCC layers. They are a thousandth of the work, their numbers are those that overflow (65504 is the end
+    of FP16) or are pixels of which FP16 has no fractions, and no name is needed to find them.
+    """
+    readers = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    before_convolution, found = set(), []
+    # The nodes of a graph are sorted, so those that read an output stand behind it.
+    for node in reversed(model.graph.node):
+        following = [reader for name in node.output for reader in readers.get(name, ())]
+        if any(reader.op_type in CONVOLUTIONS or reader.name in before_convolution for reader in following):
+            before_convolution.add(node.name)
+        elif node.op_type not in CONVOLUTIONS:
+            found.append(node.name)
+    if not before_convolution:
+        raise PoseGaugeError("a network without convolutions: there is nothing to convert")
+    return found[::-1]
+
+
+def convert_fp16(source, path) -> dict:
+    """Write the ONNX file `source` with FP16 weights and arithmetic up to its last convolutions.
+
+    Inputs and outputs stay float32, and so do the decoding_nodes, and the 1 x 1 convolutions before them: a
+    distance of 9 strides of 32 pixels has steps of a quarter pixel in FP16. Returns {"kept": how many nodes
+    stay, "nodes": {"fp32", "fp16"} counts of computing nodes}. The file appears whole or not at all.
+    """
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    model = read_onnx(source)
+    decoding = decoding_nodes(model)
+    last = _last_convolutions(model, decoding)
+    kept = [*decoding, *(node.name for node in last if set(_attribute(node, "kernel_shape", [0])) == {1})]
+    half = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=kept))
+    # The converter casts to FP16 and back between two nodes that stay: there a large number would overflow.
+    half.remove_cascaded_cast_nodes()
+    half.remove_useless_cast_nodes()
+    half.topological_sort()
+    # Shapes and types that were noted for the network as it was are made anew by whoever reads the file.
+    del half.model.graph.value_info[:]
+    with atomic_path(path) as temporary:
+        onnx.save(half.model, str(temporary))
+        onnx.checker.check_model(str(temporary), full_check=True)
+    return {"kept": len(kept), "nodes": node_precisions(half.model)}
+
+
+def node_precisions(model) -> dict[str, int]:
+    """Count the nodes that compute floating-point numbers, by the type of their first output."""
+    import onnx
+
+    # ONNX has no shape inference for dynamic batches through every node; types it always finds.
+    inferred = onnx.shape_inference.infer_shapes(model)
+    named = [*inferred.graph.value_info, *inferred.graph.output]
+    types = {value.name: value.type.tensor_type.elem_type for value in named}
+    shown = {
+        onnx.TensorProto.FLOAT: "fp32",
+        onnx.TensorProto.FLOAT16: "fp16",
+        onnx.TensorProto.INT8: "int8",
+        onnx.TensorProto.UINT8: "int8",
+    }
+    skipped = ("Cast", "Constant", "Identity")
+    found = Counter(
+        shown.get(types.get(node.output[0])) for node in model.graph.node if node.op_type not in skipped
+    )
+    return {name: count for name, count in sorted(found.items(), key=str) if name}
+
+
+def calibration_entries(entries: list[dict], count: int, compared: int) -> tuple[list[dict], int]:
+    """Choose `count` entries of person_images.json, evenly spread, to set the ranges of INT8 by.
+
+    compared: how many the parity gate looks at; others are taken as long as there are enough of them. Returns
+    (entries, how many of them the gate looks at too).
+    """
+    gate = {entry["id"] for entry in spread(entries, compared)}
+    others = [entry for entry in entries if entry["id"] not in gate]
+    chosen = spread(others if len(others) >= count else entries, count)
+    return chosen, sum(entry["id"] in gate for entry in chosen)
+
+
+class Batches:
+    """A calibration reader of onnxruntime.quantization: the pipeline's own inputs, image after image.
+
+    Args:
+        role: detector or pose.
+        input_size: (width, height) of the network's input.
+        images_dir: folder of the images.
+        entries: those of person_images.json to read.
+        annotations: what coco.read_annotations returned.
+    """
+
+    input_name = None  # set before the first batch is taken
+
+    def __init__(self, role: str, input_size, images_dir, entries: list[dict], annotations: dict):
+        self.role, self.input_size = role, tuple(input_size)
+        self.images_dir, self.entries, self.annotations = images_dir, entries, annotations
+        self.samples = 0
+        self._batches = self._read()
+
+    def get_next(self) -> dict | None:
+        """Return the next input of the network, None after the last."""
+        batch = next(self._batches, None)
+        return None if batch is None else {self.input_name: batch}
+
+    def _read(self):
+        for entry in self.entries:
+            image = read_entry(self.images_dir, entry)
+            if self.role == "detector":
+                self.samples += 1
+                yield detector_input(image, self.input_size)[0]
+                continue
+            # The boxes as annotated: this needs no detector, and brings in no detector's mistakes.
+            boxes = person_boxes(self.annotations, entry["id"])
+            for first in range(0, len(boxes), CALIBRATION_BATCH):
+                center, size = padded_box(boxes[first : first + CALIBRATION_BATCH], self.input_size)
+                self.samples += len(center)
+                yield pose_input(image, center, size, self.input_size)
+
+
+def _last_convolutions(model, decoding: list[str]) -> list:
+    """Return the convolutions whose outputs are decoded."""
+    decoding = set(decoding)
+    read = {name for node in model.graph.node if node.name in decoding for name in node.input}
+    return [node for node in model.graph.node if node.op_type in CONVOLUTIONS and node.output[0] in read]
+
+
+def _attribute(node, name: str, default):
+    import onnx
+
+    found = [item for item in node.attribute if item.name == name]
+    return onnx.helper.get_attribute_value(found[0]) if found else default
+
+
+def _sensitive_convolutions(model, decoding: list[str]) -> list[str]:
+    """Return the names of the convolutions that stay float32 in INT8: see convert_int8."""
+    last = {node.name for node in _last_convolutions(model, decoding)}
+    convolutions = [node for node in model.graph.node if node.op_type in CONVOLUTIONS]
+    return [
+        node.name
+        for index, node in enumerate(convolutions)
+        if index < FIRST_CONVOLUTIONS or node.name in last or _attribute(node, "group", 1) > 1
+    ]
+
+
+def convert_int8(source, path, batches: Batches) -> dict:
+    """Write the ONNX file `source` with INT8 convolutions, static ranges from `batches`.
+
+    Activations uint8, weights int8 per channel: what ONNX Runtime and OpenVINO both compute in VNNI
+    instructions. decoding_nodes, the last convolutions before them, depthwise convolutions (little work, and
+    a range per channel that one number cannot hold) and the FIRST_CONVOLUTIONS stay float32: each was seen to
+    bring the keypoints of the demo's models nearer to those of FP32.
+    Returns as convert_fp16. Raises PoseGaugeError where no image can be calibrated on.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    model = read_onnx(source)
+    decoding = decoding_nodes(model)
+    kept = [*decoding, *_sensitive_convolutions(model, decoding)]
+    # Operator sets before 13 have one scale per tensor only.
+    old = any(entry.domain in ("", "ai.onnx") and entry.version < 13 for entry in model.opset_import)
+    batches.input_name = model.graph.input[0].name
+    with atomic_path(path) as temporary:
+        try:
+            quantize_static(
+                model,
+                str(temporary),
+                batches,
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                per_channel=not old,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=kept,
+            )
+        except ValueError as error:
+            if batches.samples:
+                raise
+            raise PoseGaugeError(
+                "no annotated person in the images to set the ranges of INT8 by: "
+                "raise precision.calibration_images"
+            ) from error
+        onnx.checker.check_model(str(temporary), full_check=True)
+        found = node_precisions(onnx.load(str(temporary)))
+    return {"kept": len(kept), "nodes": found}
+
+
+def record(role: str, precision: str, source, path, made: dict, calibration: dict | None) -> dict:
+    """Describe a converted file, for results/<run>/models/<role>_<precision>.json.
+
+    made: what convert_fp16 or convert_int8 returned. calibration: None, or {"images", "samples"}.
+    """
+    import onnxruntime
+
+    tool = {"fp16": "onnxruntime.transformers.float16", "int8": "onnxruntime.quantization, QDQ, static"}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "precision",
+        "role": role,
+        "precision": precision,
+        "source": str(source),
+        "source_sha256": sha256_file(source),
+        "onnx": str(path),
+        "onnx_sha256": sha256_file(path),
+        "tool": tool[precision],
+        "tool_version": onnxruntime.__version__,
+        "kept_fp32": made["kept"],
+        "nodes": made["nodes"],
+        "calibration": calibration,
+    }

@@ -1,0 +1,253 @@
+"""Speed by persons and by batch: table, Markdown and figure."""
+
+import textwrap
+
+import jsonschema
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from posegauge.errors import PoseGaugeError
+from posegauge.report.markdown import cell, machines, markdown, page
+from posegauge.report.parity import artifact_title
+from posegauge.report.style import GREY, QUIET, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
+from posegauge.score.intervals import median_interval
+from posegauge.store import files
+from posegauge.study import RUNTIME_TITLES
+
+BATCH_COLUMNS = (
+    "artifact", "title", "status", "reason", "sweep", "images", "persons", "runs", "turn_ms_p50",
+    "images_per_s", "images_per_s_low", "images_per_s_high", "persons_per_s", "parity",
+)  # fmt: skip
+
+
+TITLES = {
+    "persons": "Images per second by persons in the image, one image at a time",
+    "images": "Images per second by images in a batch, {} in each",
+}
+
+
+MARK = " †"
+
+
+def read_batches(path) -> dict:
+    """Return results/<run>/batches.json; PoseGaugeError when it does not fit its schema."""
+    record = files.read_json(path)
+    validator = jsonschema.Draft202012Validator(files.read_schema("batches.schema.yaml"))
+    if error := jsonschema.exceptions.best_match(validator.iter_errors(record)):
+        where = "/".join(str(part) for part in error.absolute_path) or "top level"
+        raise PoseGaugeError(
+            f"{path}: does not fit its schema at {where}: {error.message}; delete it and run again"
+        )
+    return record
+
+
+def batches_table(record: dict, failing: tuple | set = ()) -> pd.DataFrame:
+    """Return one row per point (see BATCH_COLUMNS), one in all for an artifact that was not run.
+
+    record: see read_batches. failing: the artifacts that fail parity.
+    """
+    rows = []
+    for entry in record["artifacts"]:
+        same = {"artifact": entry["artifact"], "title": artifact_title(entry)}
+        same["parity"] = "fails" if entry["artifact"] in failing else None
+        for point in entry["points"] or [{"status": entry["status"], "reason": entry["reason"]}]:
+            row = same | {key: point.get(key) for key in ("status", "reason", "sweep", "images", "persons")}
+            if point["status"] == "ok":
+                speed = 1e3 * point["images_per_turn"] / np.array(point["turn_ms"])
+                low, high = median_interval(speed)
+                row |= {
+                    "runs": len(speed),
+                    "turn_ms_p50": float(np.median(point["turn_ms"])),
+                    "images_per_s": float(np.median(speed)),
+                    "images_per_s_low": low,
+                    "images_per_s_high": high,
+                    "persons_per_s": float(np.median(speed)) * point["persons"],
+                }
+            rows.append(row)
+    table = pd.DataFrame(rows, columns=list(BATCH_COLUMNS))
+    return table.astype(dict.fromkeys(("images", "persons", "runs"), "Int64"))
+
+
+def heading(sweep: str, record: dict) -> str:
+    """Return what one of the sweeps shows."""
+    count = record["persons_per_image"]
+    return TITLES[sweep].format(f"{count} person{'' if count == 1 else 's'}")
+
+
+def _counts(table: pd.DataFrame, sweep: str) -> list[int]:
+    return list(dict.fromkeys(int(value) for value in table.loc[table["sweep"] == sweep, sweep]))
+
+
+def _speed(row: dict) -> str:
+    if row["status"] != "ok":
+        return "not run"
+    shown = cell(row["images_per_s"], 1)
+    if pd.isna(row["images_per_s_low"]):
+        return shown
+    return f"{shown} ({cell(row['images_per_s_low'], 1)} to {cell(row['images_per_s_high'], 1)})"
+
+
+def batches_markdown(table: pd.DataFrame, record: dict, title: str = "", notice: str | None = None) -> str:
+    """Return both sweeps for people, with models, machine and notice."""
+    parts = []
+    for sweep in TITLES:
+        counts = _counts(table, sweep)
+        columns = {"Artifact": "left"} | {str(count): "right" for count in counts}
+        rows = []
+        for _, lines in table.groupby("artifact", sort=False):
+            first = lines.iloc[0]
+            row = {"Artifact": cell(first["title"]) + (MARK if first["parity"] == "fails" else "")}
+            found = lines[lines["sweep"] == sweep]
+            row |= {str(line[sweep]): _speed(line) for line in found.to_dict("records")}
+            if found.empty:
+                row["Artifact"] += f": *not run: {cell(first['reason'])}*"
+            rows.append(row)
+        parts += [f"**{heading(sweep, record)}**", markdown(rows, columns)]
+    reasons = [
+        f"{row['title']}, {row['images']} images: {row['reason']}"
+        for row in table[(table["status"] != "ok") & table["sweep"].notna()].to_dict("records")
+    ]
+    explained = (
+        f"Detector and pose network, boxes given. Medians of {record['runs']} turns, taken in turn"
+        + (" (95 % intervals)" if table["images_per_s_low"].notna().any() else "")
+        + f". {record['threads']} CPU threads."
+        + (" † fails parity: other results than PyTorch's." if (table["parity"] == "fails").any() else "")
+    )
+    measured = " · ".join(
+        filter(None, (title, f"Machine: {'; '.join(machines([record])) or 'not recorded'}"))
+    )
+    told = "; ".join(map(cell, reasons))
+    return page([*parts, measured, explained, f"Not run: {told}." if told else ""], notice)
+
+
+AXES = {"persons": "persons in the image (logarithmic)", "images": "images in a batch (logarithmic)"}
+
+
+LEFT_IN, AXES_IN, PANEL_IN = 0.75, 5.6, 2.75  # left edge and width of the axes, height of a panel
+
+
+LINES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # artifacts of one runtime
+
+
+MARKERS = ("o", "s", "^", "D")
+
+
+LABEL_IN = 0.33  # least distance of two labels of two lines
+
+
+def spread(values: list[float], gap: float) -> list[float]:
+    """Move values apart until neighbours lie at least `gap` from each other; in the order given.
+
+    The mean of two ways that both keep the gap: everything moved up only, and everything moved down only.
+    """
+    order = np.argsort(values, kind="stable")
+    steps = gap * np.arange(len(values))
+    standing = np.asarray(values, np.float64)[order] - steps
+    up = np.maximum.accumulate(standing)
+    down = np.minimum.accumulate(standing[::-1])[::-1]
+    moved = np.empty(len(values))
+    moved[order] = (up + down) / 2 + steps
+    return moved.tolist()
+
+
+def _panel(axes, lines: pd.DataFrame, sweep: str, styles: dict) -> None:
+    """Draw one sweep: medians with their intervals, each line with its name at the right."""
+    ends = []
+    for name, points in lines.groupby("artifact", sort=False):
+        points = points.sort_values(sweep)
+        x, speed = points[sweep].to_numpy(float), points["images_per_s"].to_numpy(float)
+        colour, line, marker = styles[name]
+        axes.plot(x, speed, linestyle=line, marker=marker, color=colour, markersize=5, linewidth=1.6)
+        low, high = (points[f"images_per_s_{end}"].astype(float) for end in ("low", "high"))
+        axes.vlines(x, low.to_numpy(), high.to_numpy(), color=colour, linewidth=3.5, alpha=0.35)
+        row = points.iloc[-1]
+        text = row["title"] + (MARK if row["parity"] == "fails" else "")
+        ends.append((x[-1], speed[-1], text, colour))
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    counts = sorted({int(count) for count in lines[sweep]})
+    axes.set_xlim(counts[0] / 1.12, counts[-1] * 1.12)
+    axes.xaxis.set_major_locator(FixedLocator(counts))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+    bounds = lines[["images_per_s", "images_per_s_low", "images_per_s_high"]].astype(float)
+    low, high = np.nanmin(bounds) / 1.25, np.nanmax(bounds) * 1.25
+    axes.set_ylim(low, high)
+    wide = high / low > 30
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 3, 5, 7), numticks=20))
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(color=RULE, linewidth=0.8, zorder=0)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(AXES[sweep], fontsize=10)
+    height = axes.get_window_extent().height / axes.figure.dpi
+    where = [np.log(speed / low) / np.log(high / low) * height for _, speed, _, _ in ends]
+    for y, (x, speed, text, colour) in zip(spread(where, LABEL_IN), ends, strict=True):
+        axes.annotate(
+            "\n".join(textwrap.wrap(text, 34)), xy=(x, speed), xycoords="data",
+            xytext=(1.04, y / height), textcoords="axes fraction", va="center", fontsize=9, color=colour,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 4},
+        )  # fmt: skip
+
+
+def _plain(value: float, _position=None) -> str:
+    return f"{value:g}"
+
+
+def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notice: str | None = None) -> None:
+    """Draw both sweeps as PNG: images per second, logarithmic both ways, one line per artifact.
+
+    table, record: see batch_pages.batches_table and read_batches. What was not run is named below.
+    """
+    name = "Speed by persons and by batch"
+    ran = table[table["status"] == "ok"]
+    missing = table[(table["status"] != "ok") & table["sweep"].isna()]
+    reasons = [f"{row.title}: {row.reason}" for row in missing.itertuples()]
+    with plt.rc_context(STYLE):
+        if ran.empty:
+            message(path, name, textwrap.fill("not run: " + "; ".join(reasons), 80), notice)
+            return
+        styles, seen = {}, {}
+        runtimes = {entry["artifact"]: RUNTIME_TITLES[entry["runtime"]] for entry in record["artifacts"]}
+        for artifact in dict.fromkeys(ran["artifact"]):
+            runtime = runtimes[artifact]
+            turn = seen[runtime] = seen.get(runtime, -1) + 1
+            styles[artifact] = (
+                RUNTIME_COLOURS[runtime], LINES[turn % len(LINES)], MARKERS[turn % len(MARKERS)]
+            )  # fmt: skip
+        panel = max(PANEL_IN, LABEL_IN * len(styles) + 0.2)
+        below = textwrap.wrap("not run: " + "; ".join(reasons), 125) if reasons else []
+        foot, head, between = 0.75 + 0.19 * len(below), 0.55, 1.05
+        intervals = ran["images_per_s_low"].notna().any()
+        told = [title, f"medians of {record['runs']} turns" + (" with 95 % intervals" if intervals else "")]
+        told += machines([record])
+        if (ran["parity"] == "fails").any():
+            told.append("†: fails parity: other results than PyTorch's")
+        subtitle = " · ".join(filter(None, told))
+        # The height must stand before the texts at the edges say how much of it is theirs.
+        probe = plt.figure(figsize=(WIDTH_IN, 8))
+        bottom, top = dress(probe, name, subtitle, notice)
+        plt.close(probe)
+        height = bottom + foot + 2 * panel + between + head + top
+        figure = plt.figure(figsize=(WIDTH_IN, height))
+        dress(figure, name, subtitle, notice)
+        base = bottom + foot
+        for index, sweep in enumerate(TITLES):
+            low = base + (1 - index) * (panel + between)
+            axes = figure.add_axes(
+                (LEFT_IN / WIDTH_IN, low / height, AXES_IN / WIDTH_IN, panel / height)
+            )  # fmt: skip
+            axes.set_title(heading(sweep, record), fontsize=11, fontweight="bold", pad=8)
+            lines = ran[ran["sweep"] == sweep]
+            if lines.empty:
+                axes.set_axis_off()
+                axes.text(0.5, 0.5, "not run", ha="center", color=GREY, transform=axes.transAxes)
+                continue
+            _panel(axes, lines, sweep, styles)
+        figure.text(
+            0.15 / WIDTH_IN, (bottom + 0.06) / height, "\n".join(below), va="bottom", fontsize=9,
+            color=QUIET, style="italic",
+        )  # fmt: skip
+        save(figure, path)

@@ -1,0 +1,260 @@
+"""Key findings as sentences: latency and parity here, accuracy from the two modules beside this one.
+
+Each is computed from the results; no outcome is taken for granted.
+"""
+
+import pandas as pd
+
+from posegauge.report.calibration import calibration_finding, confidence_finding
+from posegauge.report.coco_c import coco_c_finding, mpc_finding
+from posegauge.report.latency import needs_parity
+from posegauge.report.loss import bottleneck_finding, loss_finding
+from posegauge.report.markdown import condition_title, listed
+from posegauge.report.parity import artifact_title, parity_failure
+from posegauge.report.protocols import protocols_finding
+from posegauge.report.records import by_suite, clean_record
+from posegauge.report.robustness import (
+    FAMILIES,
+    disagreement_finding,
+    family_finding,
+    holds_finding,
+    same_finding,
+    scores_text,
+    worst_finding,
+)
+from posegauge.study import BENCHMARKS, PIPELINE_TITLES
+
+REAL_TIME_FPS = 30.0
+
+
+ALL = len(BENCHMARKS)  # of these lists nothing is left out
+
+
+def _ran(rows: dict, pipeline: str) -> list[dict]:
+    """Return the rows of one pipeline that ran, without those that are not the models, or may not be."""
+    title = PIPELINE_TITLES[pipeline]
+    ran = [row for row in rows.values() if row["pipeline"] == title and row["status"] == "ok"]
+    return [row for row in ran if row["parity"] != "fails" and not needs_parity(row)]
+
+
+def _speed(row: dict) -> str:
+    return f"{row['latency_ms_mean']:.2f} ms per image ({row['fps']:.1f} FPS)"
+
+
+def _compared(row: dict, rows: dict) -> str:
+    """Return how a row compares with its PyTorch row, and whether their samples overlap."""
+    against = row["speedup_against"]
+    if against == row["benchmark"]:
+        return ""
+    if pd.isna(row["speedup"]):
+        return f"; it has no speed-up because {against}"
+    base = rows[against]
+    text = f", {row['speedup']:.2f}× the speed of {base['title']}"
+    low, high = "latency_ms_p5", "latency_ms_p95"
+    overlap = row[low] <= base[high] and base[low] <= row[high]
+    return text + (" (the P5 to P95 ranges of their samples overlap)" if overlap else "")
+
+
+def _fastest(pipeline: str, rows: dict) -> str:
+    """Return the sentence on the fastest row of one pipeline."""
+    title = PIPELINE_TITLES[pipeline]
+    ran = _ran(rows, pipeline)
+    if not ran:
+        return f"No {title} row ran, or none that passes parity."
+    best = min(ran, key=_mean)
+    if len(ran) == 1:
+        text = f"{best['title']} is the only {title} row that ran: {_speed(best)}"
+    else:
+        text = f"{best['title']} is the fastest of {len(ran)} {title} rows: {_speed(best)}"
+    scope = "; its boxes are given, so it compares with pose-only rows only" if pipeline == "pose" else ""
+    return f"{text}{_compared(best, rows)}{scope}."
+
+
+def _mean(row: dict) -> float:
+    return row["latency_ms_mean"]
+
+
+def _real_time(rows: dict) -> str | None:
+    """Return which detect+pose rows reach REAL_TIME_FPS."""
+    ran = _ran(rows, "full")
+    if not ran:
+        return None
+    quick = [row["title"] for row in ran if row["fps"] >= REAL_TIME_FPS]
+    names = f" ({listed(quick, ALL)})" if quick else ""
+    return f"Detect+pose rows that reach {REAL_TIME_FPS:.0f} FPS: {len(quick)} of {len(ran)} that ran{names}."
+
+
+def _bottleneck(rows: dict) -> str | None:
+    """Return the share of detector and pose network in the fastest detect+pose row."""
+    ran = [
+        row
+        for row in _ran(rows, "full")
+        if not pd.isna(row["stage_detect_ms"]) and not pd.isna(row["stage_pose_ms"])
+    ]
+    if not ran:
+        return None
+    best = min(ran, key=_mean)
+    detect, pose = (best[f"stage_{stage}_ms"] / best["latency_ms_mean"] for stage in ("detect", "pose"))
+    return (
+        f"In {best['title']} the detector takes {100 * detect:.0f} % and the pose network {100 * pose:.0f} % "
+        f"of the time ({best['persons']} {'person' if best['persons'] == 1 else 'persons'} in the image)."
+    )
+
+
+def _floor(rows: dict) -> str | None:
+    """Return which detect+pose row comes closest to what the machine can do at best."""
+    ran = [row for row in _ran(rows, "full") if not pd.isna(row["times_floor"])]
+    if not ran:
+        return None
+    best = min(ran, key=_times_floor)
+    return (
+        f"Of the detect+pose rows {best['title']} comes closest to its floor: "
+        f"{best['times_floor']:.1f}× the {best['floor_ms']:.3g} ms that the networks' arithmetic and memory "
+        "traffic need at this machine's best measured rates."
+    )
+
+
+def _times_floor(row: dict) -> float:
+    return row["times_floor"]
+
+
+def _overhead(rows: dict) -> str | None:
+    """Return how much of the fastest detect+pose row on the GPU is not the networks' time there."""
+    ran = [row for row in _ran(rows, "full") if not pd.isna(row["host_overhead"])]
+    if not ran:
+        return None
+    best = min(ran, key=_mean)
+    return (
+        f"In {best['title']} the networks take {best['device_ms_mean']:.2f} ms on the GPU; the other "
+        f"{100 * best['host_overhead']:.0f} % of the time is host, copies and the other stages."
+    )
+
+
+def _not_run(rows: dict) -> str | None:
+    """Return which rows did not run, grouped by reason."""
+    reasons = {}
+    for row in rows.values():
+        if row["status"] != "ok":
+            reasons.setdefault(row["reason"], []).append(row["title"])
+    if not reasons:
+        return None
+    told = "; ".join(f"{listed(titles, ALL)} ({reason})" for reason, titles in reasons.items())
+    return f"{sum(map(len, reasons.values()))} of {len(rows)} benchmark rows did not run: {told}."
+
+
+def _parity(records: list[dict]) -> str | None:
+    """Return which artifacts give the models' own results, which do not, and which were not compared."""
+    if not records:
+        return None
+    compared = [record for record in records if record["passes"] is not None]
+    failed = [record for record in compared if not record["passes"]]
+    parts = [f"{len(compared) - len(failed)} of {len(compared)} compared artifacts pass" if compared else ""]
+    parts += [f"{_artifact(record)} fails ({parity_failure(record)})" for record in failed]
+    reasons = {}
+    for record in records:
+        if record["passes"] is None:
+            reasons.setdefault(record["reason"], []).append(_artifact(record))
+    parts += [f"not compared: {listed(titles, ALL)} ({reason})" for reason, titles in reasons.items()]
+    uncounted = " The latency findings leave out rows that fail." if failed else ""
+    return f"Parity with PyTorch on the CPU: {'; '.join(filter(None, parts))}.{uncounted}"
+
+
+def _artifact(record: dict) -> str:
+    return artifact_title(record).replace(",", "")
+
+
+def _sweep(record: dict) -> str | None:
+    """Return how fast the sweep is against the original study's way of predicting images."""
+    parts = []
+    for way in record["ways"]:
+        ratios = [ratio for ratio in record["ratios"] if ratio["way"] == way["way"]]
+        told = [f"{_ratio(ratio)} on {condition_title(ratio['condition'])}" for ratio in ratios]
+        sets = len(way["sets"])
+        if told:
+            parts.append(f"{way['title']} ({sets} {'set' if sets == 1 else 'sets'}) {listed(told, ALL)}")
+    if not parts:
+        return None
+    original = "MMPose's inferencer on one image after the other, which makes 1 set of predictions"
+    return f"Images per second against {original}: {'; '.join(parts)}."
+
+
+def _ratio(ratio: dict) -> str:
+    """Return '1.62× [1.55, 1.70]', with a word where the interval has 1 in it."""
+    if ratio["low"] is None:
+        return f"{ratio['ratio']:.2f}×"
+    same = ", not distinguishable," if ratio["low"] <= 1 <= ratio["high"] else ""
+    return f"{ratio['ratio']:.2f}× [{ratio['low']:.2f}, {ratio['high']:.2f}]{same}"
+
+
+def key_findings(
+    benchmark: pd.DataFrame, scores: list[dict], parity=(), sweep: dict | None = None
+) -> list[dict]:
+    """Return [{"id", "text"}]; sentences without data are left out.
+
+    benchmark: tables.benchmark_table. scores: accuracy_tables.read_scores. parity: tables.read_parity.
+    sweep: sweep.json.
+    """
+    rows = {row["benchmark"]: row for row in benchmark.to_dict("records")}
+    rows = {name: rows[name] for name in BENCHMARKS if name in rows}
+    found = {}
+    if rows:
+        found["fastest_full"] = _fastest("full", rows)
+        found["real_time"] = _real_time(rows)
+        found["bottleneck"] = _bottleneck(rows)
+        found["floor"] = _floor(rows)
+        found["overhead"] = _overhead(rows)
+        found["fastest_pose"] = _fastest("pose", rows)
+        found["not_run"] = _not_run(rows)
+    found["parity"] = _parity(list(parity))
+    found["sweep"] = _sweep(sweep) if sweep else None
+    if scores:
+        clean = clean_record(scores)
+        found |= condition_findings(scores, clean) | cause_findings(scores, clean)
+    return [{"id": name, "text": text} for name, text in found.items() if text]
+
+
+def _intervals(records: list[dict]) -> str | None:
+    note = records[0]["interval"]["note"]
+    return f"Differences are told as measured, and none is claimed: {note}." if note else None
+
+
+def _unreadable(records: list[dict]) -> str | None:
+    count = max(len(record["unreadable"]) for record in records)
+    return f"Images that could not be read: {count}." if count else None
+
+
+def condition_findings(records: list[dict], clean: dict | None) -> dict[str, str | None]:
+    """Return sentences by id on what each condition costs, None where there are no data.
+
+    records: one or more, as accuracy_tables.read_scores gives them. clean: the one of clean images.
+    """
+    found = {"clean": "Clean images were not evaluated: no loss can be told."}
+    if clean:
+        found["clean"] = f"Clean images ({clean['images']}): {scores_text(clean, None)}."
+    found["intervals"] = _intervals(records)
+    for name, (title, corruptions) in FAMILIES.items():
+        found[f"family_{name}"] = family_finding(title, corruptions, records, clean)
+    return found | {
+        "coco_c": coco_c_finding(records, clean),
+        "mpc": mpc_finding(records, clean),
+        "worst": worst_finding(records, clean),
+        "same": same_finding(records, clean),
+        "holds": holds_finding(records, clean),
+        "disagree": disagreement_finding(records, clean),
+        "unreadable": _unreadable(records),
+    }
+
+
+def cause_findings(records: list[dict], clean: dict | None) -> dict[str, str | None]:
+    """Return sentences by id on where accuracy is lost, None where there are no data.
+
+    records: one or more, as accuracy_tables.read_scores gives them. clean: the one of clean images.
+    """
+    found = {}
+    if clean:
+        for suite, of_suite in by_suite(records).items():
+            found[f"loss_{suite}"] = loss_finding(suite, of_suite, clean)
+        found["accuracy_bottleneck"] = bottleneck_finding(records, clean)
+        found["calibration"] = calibration_finding(records, clean)
+        found["confidence"] = confidence_finding(records, clean)
+    return found | {"protocols": protocols_finding(records)}

@@ -1,0 +1,400 @@
+"""The latency table: rows, Markdown and figure."""
+
+import math
+import textwrap
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from posegauge.measure import roofline
+from posegauge.report.markdown import DASH, DEVICE_TITLES, cell, machines, markdown, page, span
+from posegauge.report.parity import parity_failure
+from posegauge.report.style import (
+    GREY,
+    LEGEND_IN,
+    QUIET,
+    RULE,
+    RUNTIME_COLOURS,
+    STYLE,
+    WIDTH_IN,
+    axis_number,
+    band,
+    columns,
+    dress,
+    frame,
+    legend,
+    message,
+    save,
+)
+from posegauge.study import BENCHMARKS, PIPELINE_TITLES, SOURCE, STAGES, Artifact
+
+# So many runs allow one above the 99th percentile at 99 % confidence: .99^n + n .01 .99^(n-1) < .01.
+RUNS_FOR_P99 = 662
+
+
+BENCHMARK_COLUMNS = (
+    "benchmark", "title", "pipeline", "runtime", "device", "precision", "status", "reason",
+    "runs", "persons", "latency_ms_mean", "latency_ms_std", "latency_ms_p5", "latency_ms_p50",
+    "latency_ms_p95", "latency_ms_p99", "fps", "speedup", "speedup_against",
+    "floor_ms", "times_floor", "floor_reason", "device_ms_mean", "host_overhead",
+    "parity", "parity_reason", "threads",
+    *(f"stage_{stage}_ms" for stage in STAGES),
+)  # fmt: skip
+
+
+def _verdict(benchmark: str, parity: dict[str, dict]) -> dict:
+    """Return the columns parity and parity_reason of a row; `parity` maps artifacts to their records."""
+    artifact = BENCHMARKS[benchmark].artifact
+    record = parity.get(artifact.name)
+    if artifact == SOURCE:
+        word, reason = "source", None
+    elif record is None:
+        word, reason = "not checked", "not compared with PyTorch"
+    elif record["status"] != "ok":
+        word, reason = "not checked", record["reason"]
+    else:
+        word, reason = ("passes", None) if record["passes"] else ("fails", parity_failure(record))
+    return {"parity": word, "parity_reason": reason}
+
+
+def _baseline(record: dict, trusted: dict) -> str | None:
+    """Return the PyTorch row that `record` is compared with: that of the GPU, else that of its own device."""
+    for device in ("cuda", record["device"]):
+        for name, row in BENCHMARKS.items():
+            same = PIPELINE_TITLES[row.pipeline] == record["pipeline"]
+            if same and row.artifact == Artifact("pytorch", device) and name in trusted:
+                return name
+    return None
+
+
+def _no_baseline(record: dict, ran: dict, trusted: dict) -> str:
+    """Say why a row has no speed-up."""
+    plain = (SOURCE, Artifact("pytorch", "cuda"))
+    names = [name for name, row in BENCHMARKS.items() if name in ran and row.artifact in plain]
+    same = [name for name in names if ran[name]["pipeline"] == record["pipeline"]]
+    if wrong := [name for name in same if name not in trusted]:
+        return f"{BENCHMARKS[wrong[0]].title} fails parity"
+    return f"no PyTorch row ran on the {DEVICE_TITLES[record['device']]}" if same else "no PyTorch row ran"
+
+
+def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.DataFrame:
+    """Return one row per latency record (see BENCHMARK_COLUMNS; times in milliseconds).
+
+    P99 is left out below RUNS_FOR_P99 samples. `measured_limits` (of read_limits) gives floor_ms, the least
+    time of the networks' work on this machine, and times_floor, the mean divided by it. host_overhead is the
+    share of the mean that is not the networks' time on the GPU (device_ms_mean).
+
+    The speed-up is the mean of the PyTorch row divided by the mean of this row, always within one pipeline:
+    the GPU row when it ran, else the row of the same device; `speedup_against` names it. An artifact that
+    fails parity (`parity`: the records of read_parity) computes something else: it has no speed-up, and is
+    nobody's baseline. Nor has an INT8 row one whose parity was not checked.
+    """
+    parity = {record["artifact"]: record for record in parity}
+    verdicts = {record["benchmark"]: _verdict(record["benchmark"], parity) for record in records}
+    ran = {record["benchmark"]: record for record in records if record["status"] == "ok"}
+    trusted = {name: record for name, record in ran.items() if verdicts[name]["parity"] != "fails"}
+    rows = []
+    for record in records:
+        verdict = verdicts[record["benchmark"]]
+        row = {key: record[key] for key in BENCHMARK_COLUMNS[:8]} | verdict
+        if record["status"] == "ok":
+            samples = np.asarray(record["latency_ms"], dtype=np.float64)
+            mean = float(samples.mean())
+            p5, p50, p95, p99 = (float(value) for value in np.percentile(samples, (5, 50, 95, 99)))
+            if verdict["parity"] == "fails":
+                against, missing = None, f"fails parity ({verdict['parity_reason']})"
+            elif needs_parity(row):
+                against, missing = None, "INT8 counts where parity was checked"
+            else:
+                against = _baseline(record, trusted)
+                missing = None if against else _no_baseline(record, ran, trusted)
+            row |= {
+                "runs": len(samples),
+                "persons": record["persons"],
+                "latency_ms_mean": mean,
+                "latency_ms_std": float(samples.std()),
+                "latency_ms_p5": p5,
+                "latency_ms_p50": p50,
+                "latency_ms_p95": p95,
+                "latency_ms_p99": p99 if len(samples) >= RUNS_FOR_P99 else None,
+                "fps": 1000 / mean,
+                "speedup": float(np.mean(ran[against]["latency_ms"])) / mean if against else None,
+                "speedup_against": against or missing,
+                "threads": record["provenance"].get("threads"),
+            }
+            row |= _beside_the_limit(record, mean, (measured_limits or {}).get(record["device"]))
+            row |= {f"stage_{name}_ms": float(np.mean(ms)) for name, ms in record["stages_ms"].items() if ms}
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=list(BENCHMARK_COLUMNS))
+    # A column without a single number would be one of objects.
+    numbers = ("latency_ms_p99", "floor_ms", "times_floor", "device_ms_mean", "host_overhead")
+    return table.astype(
+        dict.fromkeys(("runs", "persons", "threads"), "Int64") | dict.fromkeys(numbers, "float64")
+    )
+
+
+def _beside_the_limit(record: dict, mean: float, limit: dict | None) -> dict:
+    """Return the columns from floor_ms to host_overhead of a row that ran."""
+    roles = ("pose",) if record["pipeline"] == PIPELINE_TITLES["pose"] else ("detector", "pose")
+    floor = roofline.floor_ms(limit, roles, record["persons"], record["precision"])
+    samples = record.get("device_ms") or {}
+    on_device = sum(float(np.mean(ms)) for ms in samples.values()) if samples else None
+    return {
+        "floor_ms": floor,
+        "times_floor": mean / floor if floor else None,
+        "floor_reason": roofline.reason_without(limit, record["precision"]),
+        "device_ms_mean": on_device,
+        "host_overhead": None if on_device is None else 1 - on_device / mean,
+    }
+
+
+def measured_text(records: list[dict]) -> str:
+    """Say on which machine, on which image and with how many runs the latency rows were measured."""
+    ran = [record for record in records if record["status"] == "ok"]
+    if not ran:
+        return "No row ran."
+    images = dict.fromkeys(
+        f"{r['image']['file_name']} ({r['image']['width']}×{r['image']['height']})" for r in ran
+    )
+    threads = sorted({t for r in ran if (t := r["provenance"].get("threads"))})
+    runs = sorted({len(record["latency_ms"]) for record in ran})
+    warmup = sorted({runs for record in ran for runs in _warm_up_runs(record)})
+    parts = [
+        f"Machine: {'; '.join(machines(ran)) or 'not recorded'}",
+        f"threads: {span(threads)}" if threads else "",
+        f"image: {', '.join(images)}",
+        f"persons in it: {_persons(ran)}",
+        f"timed runs: {span(runs)}, after {span(warmup)} for warm-up",
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def _warm_up_runs(record: dict) -> list[int]:
+    """Return the warm-up runs of each process; files from before they were counted have those asked for."""
+    return [state["warm_up"]["runs"] for state in record.get("measured_under") or []] or [record["warmup"]]
+
+
+def _persons(ran: list[dict]) -> str:
+    """Return '3', or '4 (detect+pose), 3 (pose only)' when the detector does not find what is annotated."""
+    counts = {}
+    for record in ran:
+        counts.setdefault(record["pipeline"], set()).add(record["persons"])
+    told = {pipeline: span(sorted(numbers)) for pipeline, numbers in counts.items()}
+    if len(set(told.values())) == 1:
+        return next(iter(told.values()))
+    return ", ".join(f"{number} ({pipeline})" for pipeline, number in told.items())
+
+
+def p99_note(table: pd.DataFrame) -> str | None:
+    """Return why P99 is not shown in some rows, or None when every row has enough runs."""
+    few = table.loc[table["runs"].fillna(RUNS_FOR_P99) < RUNS_FOR_P99, "runs"]
+    if few.empty:
+        return None
+    counts = sorted({(int(runs), math.ceil(int(runs) * 0.01)) for runs in few})
+    told = " and ".join(
+        f"of {n} runs it would rest on the slowest {k if k > 1 else 'one'}" for n, k in counts
+    )
+    return f"P99 is shown from {RUNS_FOR_P99} runs on: {told}."
+
+
+def floor_note(table: pd.DataFrame) -> str:
+    """Say what the floor is, and why rows that ran have none."""
+    ran = table[table["status"] == "ok"]
+    if ran.empty:
+        return ""
+    notes = []
+    if ran["floor_ms"].notna().any():
+        notes.append(
+            "Floor: the least time in which this machine, at its best measured rates, does the networks' "
+            "arithmetic or moves their weights, inputs and outputs; × floor: mean / floor."
+        )
+    notes += [
+        f"No floor: {cell(reason)} ({', '.join(rows['title'])})."
+        for reason, rows in ran.groupby("floor_reason", sort=False)
+    ]
+    return " ".join(notes)
+
+
+def benchmark_markdown(
+    table: pd.DataFrame, records: list[dict], title: str = "", notice: str | None = None
+) -> str:
+    """Return the latency table for people, with models, machine, runs, notice and footnote.
+
+    title: what was measured, like 'RTMDet-m + RTMPose-m on COCO val2017'.
+    """
+    note = p99_note(table)
+    columns = {"Configuration": "left", "Pipeline": "left", "Runtime / device": "left", "Mean (ms)": "right"}
+    columns |= dict.fromkeys(("FPS", "P95 (ms)", "P99 (ms)", "Floor (ms)", "× floor"), "right")
+    columns["Speed-up"] = "left"
+    rows = []
+    for row in table.to_dict("records"):
+        precision = "" if row["precision"] == "fp32" else f" {row['precision'].upper()}"
+        shown = {
+            "Configuration": cell(row["title"]),
+            "Pipeline": row["pipeline"],
+            "Runtime / device": f"{DEVICE_TITLES[row['device']]} ({row['runtime']}{precision})",
+        }
+        if row["status"] == "ok":
+            shown |= {
+                "Mean (ms)": cell(row["latency_ms_mean"]),
+                "FPS": cell(row["fps"]),
+                "P95 (ms)": cell(row["latency_ms_p95"]),
+                "P99 (ms)": f"{DASH} ¹" if row["runs"] < RUNS_FOR_P99 else cell(row["latency_ms_p99"]),
+                "Floor (ms)": cell(row["floor_ms"], 2 if row["floor_ms"] >= 1 else 3),
+                "× floor": cell(row["times_floor"], 1, "×"),
+                "Speed-up": speedup_text(row),
+            }
+        else:
+            shown["Speed-up"] = f"*not run: {cell(row['reason'])}*"
+        rows.append(shown)
+    if not rows:
+        return page(["No benchmark row is configured."], notice)
+    measured = " · ".join(filter(None, (title, measured_text(records))))
+    speedup = "Speed-up: mean of the named PyTorch row of the same pipeline / mean of this row."
+    notes = [speedup, floor_note(table), parity_note(table), f"¹ {note}" if note else ""]
+    return page([markdown(rows, columns), measured, *notes], notice)
+
+
+def parity_note(table: pd.DataFrame) -> str:
+    """Say which rows of the latency table are not the models' own answers, or may not be."""
+    ran = table[table["status"] == "ok"]
+    unchecked = ran[ran["parity"] == "not checked"]
+    notes = [
+        f"Parity not checked: {cell(reason)} ({', '.join(rows['title'])})."
+        for reason, rows in unchecked.groupby("parity_reason", sort=False)
+    ]
+    if (ran["parity"] == "fails").any():
+        notes.append(
+            "A row that fails parity gives other results than PyTorch does (see the parity table), so it has "
+            "no speed-up."
+        )
+    return " ".join(notes)
+
+
+def needs_parity(row: dict) -> bool:
+    """Say whether a row counts only with a parity that it lacks: INT8 seldom gives the model's results."""
+    return row["precision"] == "int8" and row["parity"] == "not checked"
+
+
+def speedup_text(row: dict) -> str:
+    """Return '1.87× (vs PyTorch Full CPU)', or why there is no speed-up."""
+    if row["parity"] == "fails":
+        return row["speedup_against"]
+    if pd.isna(row["speedup"]):
+        return f"{DASH} ({row['speedup_against']})"
+    number = f"{row['speedup']:.{2 if row['speedup'] >= 0.1 else 3}f}×"
+    same = row["speedup_against"] == row["benchmark"]
+    return f"{number} ({'baseline' if same else 'vs ' + BENCHMARKS[row['speedup_against']].title})"
+
+
+LABEL_LETTERS = 22  # of a row's title in one line at the left
+
+
+def _latency_row(axes, y: float, record: dict) -> None:
+    """Draw the samples of one row: dots, the box of the quartiles, the median and P95."""
+    samples = np.asarray(record["latency_ms"], dtype=np.float64)
+    colour = RUNTIME_COLOURS[record["runtime"]]
+    p25, p50, p75, p95 = np.percentile(samples, (25, 50, 75, 95))
+    # A fixed scatter (golden ratio) instead of a random one: the same data give the same picture.
+    scatter = (np.arange(len(samples)) * 0.618034 % 1 - 0.5) * 0.56
+    axes.scatter(samples, y + scatter, s=5, color=colour, alpha=0.28, linewidths=0, zorder=2)
+    axes.fill_betweenx([y - 0.3, y + 0.3], p25, p75, color=colour, alpha=0.35, linewidth=0, zorder=3)
+    axes.plot([p50, p50], [y - 0.36, y + 0.36], color=colour, linewidth=2.4, zorder=4)
+    axes.plot(p95, y, marker="D", markersize=5, markerfacecolor="white", markeredgecolor="black", zorder=5)
+    columns(axes, y, [axis_number(value) for value in (p50, p95, 1000 / samples.mean())])
+
+
+def _ticks(value: float, _position=None) -> str:
+    return f"{value:g}"
+
+
+def _latency_axis(axes, records: list[dict]) -> None:
+    """Set the logarithmic axis so that all samples fit and at least two ticks have a label."""
+    samples = np.concatenate([np.asarray(record["latency_ms"], dtype=np.float64) for record in records])
+    low, high = samples.min() / 1.3, samples.max() * 1.3
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    wide = high / low > 30
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 3, 5, 7), numticks=20))
+    axes.xaxis.set_major_formatter(FuncFormatter(_ticks))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="x", color=RULE, linewidth=0.8, zorder=0)
+    axes.set_axisbelow(True)
+
+
+def plot_latency(
+    records: list[dict], path, title: str = "", notice: str | None = None, failing: tuple | set = ()
+) -> None:
+    """Draw the latency figure as PNG: one row per benchmark, grouped by pipeline.
+
+    records: as read by tables.read_latency. A row that did not run is listed in grey with its reason.
+    failing: the benchmarks whose artifact fails parity; they are marked.
+    """
+    heading = "Latency per image"
+    ran = [record for record in records if record["status"] == "ok"]
+    with plt.rc_context(STYLE):
+        if not records:
+            message(path, heading, "No benchmark row is configured.", notice)
+            return
+        groups = [(name, [r for r in records if r["pipeline"] == name]) for name in PIPELINE_TITLES.values()]
+        groups = [(name, rows) for name, rows in groups if rows]
+        slots = len(records) + len(groups)
+        height = 0.43 * slots + 2.1
+        figure = plt.figure(figsize=(WIDTH_IN, height))
+        runs = sorted({len(record["latency_ms"]) for record in ran})
+        told = [title, f"{' / '.join(map(str, runs))} runs each" if runs else "no row ran", *machines(ran)]
+        if any(record["benchmark"] in failing for record in ran):
+            told.append("†: fails parity: other results than PyTorch's")
+        bottom, top = dress(figure, heading, " · ".join(filter(None, told)), notice)
+        axes = frame(figure, bottom + LEGEND_IN, top + 0.15)
+        axes.set_ylim(slots - 0.45, -0.55)
+        if ran:
+            _latency_axis(axes, ran)
+        else:
+            axes.set_xticks([])
+            axes.spines["bottom"].set_visible(False)
+        y, margin = 0.0, axes.get_yaxis_transform()
+        for pipeline, rows in groups:
+            band(axes, y, 0.4, pipeline)
+            for record in rows:
+                y += 1
+                works = record["status"] == "ok"
+                mark = " †" if works and record["benchmark"] in failing else ""
+                name = textwrap.fill(record["title"] + mark, LABEL_LETTERS)
+                axes.text(
+                    -0.02, y, name, transform=margin, ha="right", va="center",
+                    color="black" if works else GREY, fontsize=9 if "\n" in name else None, linespacing=1,
+                )  # fmt: skip
+                if works:
+                    _latency_row(axes, y, record)
+                else:
+                    reason = textwrap.shorten(f"not run: {record['reason']}", 95, placeholder=" …")
+                    quiet = {"color": GREY, "fontsize": 10, "style": "italic"}
+                    ground = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+                    axes.text(0.015, y, reason, transform=margin, va="center", bbox=ground, **quiet)
+            y += 1
+        axes.set_yticks([])
+        if ran:
+            columns(axes, 0, ["median", "P95", "FPS"], fontsize=9.5, color=QUIET)
+            axes.set_xlabel("milliseconds per image (logarithmic)")
+            _latency_legend(figure, ran, bottom + 0.02)
+        save(figure, path)
+
+
+def _latency_legend(figure, ran: list[dict], y_in: float) -> None:
+    handles = [
+        plt.Line2D([], [], color=colour, linewidth=5, alpha=0.8, label=name)
+        for name, colour in RUNTIME_COLOURS.items()
+        if any(record["runtime"] == name for record in ran)
+    ]
+    plain = {"linestyle": "none", "color": QUIET}
+    markers = {
+        "median": {"marker": "|", "markersize": 11, "markeredgewidth": 2.4},
+        "middle half": {"marker": "s", "markersize": 9, "alpha": 0.4},
+        "P95": {"marker": "D", "markersize": 5, "markerfacecolor": "white", "markeredgecolor": "black"},
+        "one run": {"marker": ".", "markersize": 5, "alpha": 0.6},
+    }
+    handles += [plt.Line2D([], [], label=name, **plain, **style) for name, style in markers.items()]
+    legend(figure, handles, y_in, columnspacing=1.4, handlelength=1.2, handletextpad=0.5)

@@ -1,0 +1,1 @@
+"""Metrics against annotations, calibration, and every kind of interval."""

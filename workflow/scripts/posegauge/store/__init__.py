@@ -1,0 +1,1 @@
+"""Files, run folders, records, the machine, provenance."""
