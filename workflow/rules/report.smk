@@ -1,31 +1,60 @@
-"""Write what the HTML report shows besides pictures: make report, or snakemake --report report.zip.
+"""Close the run: its record, with the sha256 of every result file, and the pages of the HTML report.
 
-Needs   the tables, the findings and run.json
-Makes   results/<run>/report/*.html, pages that hold all they need; the report shows these, of CSV it has the file
+Needs   everything else of the run
+Makes   results/<run>/run.json: config, machine, revision, files; results/<run>/report/*.html, which
+        snakemake --report shows beside the figures (make report)
 """
 
-# Table -> category, and its heading; those of summary.smk and one that is made with its figure.
-PAGES = {**TABLES, "batches": "Latency"}
-PAGE_TITLES = {**TABLE_TITLES, "batches": "Speed by persons and by batch"}
+
+rule write_run:
+    input:
+        predictions=with_trained_weights(*prediction_files()),
+        records=with_trained_weights(
+            *expand(f"{RUN}/predictions/{{condition}}/record.json", condition=CHOSEN)
+        ),
+        boxes=with_trained_weights(f"{RUN}/predictions/clean/boxes.json"),
+        **records_of(*FINDING_KINDS),
+        networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),
+        models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
+        converted=converted_files(),
+        tables=rules.make_tables.output,
+        findings=rules.write_findings.output,
+        readme=rules.write_readme.output,
+        person_images=person_images_file(),
+        schema=workflow_file("schemas/run.schema.yaml"),
+    output:
+        run=f"{RUN}/run.json",
+    log:
+        f"{RUN}/logs/write_run.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    params:
+        code=code("write_run"),
+        config=config,
+        overrides=OVERRIDES,
+        command=COMMAND,
+    message:
+        "Write {output.run}"
+    script:
+        "../scripts/write_run.py"
 
 
 rule write_report_pages:
     input:
-        **{f"{TABLE}_md": f"{RUN}/tables/{TABLE}.md" for TABLE in PAGES},
+        **{f"{PAGE.table}_md": f"{RUN}/tables/{PAGE.table}.md" for PAGE in TABLE_PAGES},
         findings=f"{RUN}/findings.json",
         run=f"{RUN}/run.json",
-        lib=expand(
-            "workflow/scripts/posegauge/{name}.py", name=["report_pages", "tables", "hardware", "results"]
-        ),
     output:
         **{
-            TABLE: report(
-                f"{RUN}/report/{TABLE}.html",
-                caption=f"../../report/captions/{TABLE}.rst",
-                category=CATEGORY,
-                labels={"what": PAGE_TITLES[TABLE], "as": "table"},
+            PAGE.table: report(
+                f"{RUN}/report/{PAGE.table}.html",
+                caption=f"../../report/captions/{PAGE.table}.rst",
+                category=PAGE.category,
+                labels={"what": PAGE.table_title, "as": "table"},
             )
-            for TABLE, CATEGORY in PAGES.items()
+            for PAGE in TABLE_PAGES
         },
         findings=report(
             f"{RUN}/report/findings.html",
@@ -47,7 +76,8 @@ rule write_report_pages:
     threads: 1
     params:
         **SHOWN,
-        tables={TABLE: PAGE_TITLES[TABLE] for TABLE in PAGES},
+        code=code("write_report_pages"),
+        tables=[PAGE.table for PAGE in TABLE_PAGES],
     message:
         "Write the pages of the report"
     script:

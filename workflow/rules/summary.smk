@@ -1,59 +1,24 @@
-"""Put the results into words: tables, key findings, and the README section.
+"""Put the results into words: tables, key findings, and the run's page.
 
-Needs   the latency rows, comparisons with PyTorch, scores and sweep speed of the run, its figures and grids
-Makes   results/<run>/tables/, findings.json, readme.md; with `readme` in the config also the section between its
-        markers in that README, and the pictures in report/readme/<block>/
+Needs   the records of the run, its figures and grids
+Makes   results/<run>/tables/, findings.json, readme.md
 """
-
-# Table -> category in the report; each has a caption of its own.
-TABLES = {
-    "benchmark": "Latency",
-    "machine": "Latency",
-    "parity": "Latency",
-    "peers": "Latency",
-    "robustness": "Robustness",
-    "protocols": "Robustness",
-    "accuracy": "Robustness",
-    "loss": "Robustness",
-    "suites": "Robustness",
-}
-if RANDOM_ROLES:
-    TABLES = {name: category for name, category in TABLES.items() if category == "Latency"}
-# Table -> its heading in the report.
-TABLE_TITLES = {
-    "benchmark": "Latency of every benchmark row",
-    "machine": "What the latency rows were measured under",
-    "parity": "Every artifact against PyTorch",
-    "peers": "The pipeline beside other programs",
-    "robustness": "Scores by image condition",
-    "protocols": "The study's protocol and the corrected one",
-    "accuracy": "Every score by box source",
-    "loss": "Where the loss of AP comes from",
-    "suites": "Robustness over the suites of corruptions",
-}
 
 
 rule make_tables:
     input:
-        latency=benchmark_files(),
-        limits=limits_files(),
-        parity=parity_files(),
-        peers=rules.measure_peers.output.peers,
-        robustness=with_trained_weights(*condition_files()),
-        replicates=with_trained_weights(*replicate_files()),
-        lib=[*LIB_TABLES, "workflow/scripts/posegauge/timing.py"],
-        schemas=SCHEMAS,
+        **records_of(*TABLE_KINDS),
     output:
         **{
-            f"{TABLE}_csv": report(
-                f"{RUN}/tables/{TABLE}.csv",
-                caption=f"../../report/captions/{TABLE}.rst",
-                category=CATEGORY,
-                labels={"what": TABLE_TITLES[TABLE], "as": "CSV to download"},
+            f"{PAGE.table}_csv": report(
+                f"{RUN}/tables/{PAGE.table}.csv",
+                caption=f"../../report/captions/{PAGE.table}.rst",
+                category=PAGE.category,
+                labels={"what": PAGE.table_title, "as": "CSV to download"},
             )
-            for TABLE, CATEGORY in TABLES.items()
+            for PAGE in TABLE_PAGES
         },
-        **{f"{TABLE}_md": f"{RUN}/tables/{TABLE}.md" for TABLE in TABLES},
+        **{f"{PAGE.table}_md": f"{RUN}/tables/{PAGE.table}.md" for PAGE in TABLE_PAGES},
     log:
         f"{RUN}/logs/make_tables.log",
     localrule: True
@@ -62,6 +27,13 @@ rule make_tables:
     threads: 1
     params:
         **SHOWN,
+        code=code(
+            "make_tables",
+            *[f"report.{PAGE.module}:{NAME}" for PAGE in TABLE_PAGES for NAME in ("table", "text")],
+            without=PAGE_LISTS,
+        ),
+        kinds=TABLE_KINDS,
+        tables=[PAGE.table for PAGE in TABLE_PAGES],
     message:
         "Make the tables"
     script:
@@ -70,21 +42,7 @@ rule make_tables:
 
 rule write_findings:
     input:
-        latency=benchmark_files(),
-        limits=limits_files(),
-        parity=parity_files(),
-        peers=rules.measure_peers.output.peers,
-        robustness=with_trained_weights(*condition_files()),
-        replicates=with_trained_weights(*replicate_files()),
-        sweep=with_trained_weights(f"{RUN}/sweep.json"),
-        lib=[
-            *LIB_TABLES,
-            *expand(
-                "workflow/scripts/posegauge/{name}.py",
-                name=["findings", "accuracy_findings", "cause_findings"],
-            ),
-        ],
-        schemas=SCHEMAS,
+        **records_of(*FINDING_KINDS),
     output:
         findings=f"{RUN}/findings.json",
     log:
@@ -93,41 +51,22 @@ rule write_findings:
     conda:
         "../../envs/analysis.yaml"
     threads: 1
+    params:
+        code=code("write_findings"),
+        kinds=FINDING_KINDS,
     message:
         "Write the key findings"
     script:
         "../scripts/write_findings.py"
 
 
-# The README and the pictures beside it are tracked by git, so they are no outputs: snakemake deletes those
-# before a job. results/<run>/readme.md is written last and stands for them.
 rule write_readme:
     input:
-        **{f"{TABLE}_md": f"{RUN}/tables/{TABLE}.md" for TABLE in TABLES},
-        **{f"{FIGURE}_picture": with_trained_weights(f"{RUN}/figures/{FIGURE}.png") for FIGURE in FIGURES},
-        latency_picture=rules.plot_latency.output.figure,
-        peers_picture=rules.plot_peers.output.figure,
-        batches_md=rules.show_batches.output.md,
-        batches_picture=rules.show_batches.output.figure,
-        latency=benchmark_files(),
-        parity=parity_files(),
-        peers=rules.measure_peers.output.peers,
-        robustness=with_trained_weights(*condition_files()),
-        replicates=with_trained_weights(*replicate_files()),
-        sweep=with_trained_weights(f"{RUN}/sweep.json"),
-        findings=rules.write_findings.output.findings,
-        conditions_picture=with_trained_weights(rules.draw_grids.output.conditions),
-        images_picture=with_trained_weights(rules.draw_grids.output.images),
-        corruptions_picture=with_trained_weights(rules.draw_corruptions.output.corruptions),
-        published="config/published_t4.yaml",
-        lib=[
-            *LIB_TABLES,
-            *expand(
-                "workflow/scripts/posegauge/{name}.py",
-                name=["readme", "readme_parts", "timing_readme", "pipeline", "protocol"],
-            ),
-        ],
-        schemas=SCHEMAS,
+        **records_of(*FINDING_KINDS),
+        **{f"{PAGE.table}_md": f"{RUN}/tables/{PAGE.table}.md" for PAGE in TABLE_PAGES},
+        **{f"{NAME}_picture": PATH for NAME, PATH in picture_files().items()},
+        findings=f"{RUN}/findings.json",
+        published=workflow_file("config/published_t4.yaml"),
     output:
         readme=f"{RUN}/readme.md",
     log:
@@ -138,13 +77,14 @@ rule write_readme:
     threads: 1
     params:
         **SHOWN,
+        code=code("write_readme"),
+        kinds=FINDING_KINDS,
+        scored=not RANDOM_ROLES,
         dataset=DATASET["title"],
         seed=config["seed"],
         pipeline=config["pipeline"],
-        readme=config["readme"],
         # The published numbers are of COCO val2017: beside those of other data they would mislead.
         beside_published=DATASET["kind"] == "coco",
-        timing_only=bool(RANDOM_ROLES),
         command=COMMAND,
     message:
         "Write {output.readme}"

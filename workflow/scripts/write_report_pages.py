@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from posegauge import logs
+from posegauge.report import pages
 from posegauge.report.html import findings_text, page, provenance_text
 from posegauge.store.files import read_json, write_text
 
@@ -12,8 +13,8 @@ texts = {
     "findings": ("Findings", findings_text(read_json(given.findings))),
     "provenance": ("Machine, versions, files", provenance_text(read_json(given.run))),
 }
-for name, title in params.tables.items():
-    texts[name] = (title, Path(given[f"{name}_md"]).read_text(encoding="utf-8"))
+for name in params.tables:
+    texts[name] = (pages.TABLES[name].table_title, Path(given[f"{name}_md"]).read_text(encoding="utf-8"))
 for name, (title, text) in texts.items():
     write_text(snakemake.output[name], page(title, text, params.notice))
     log.info("%s written", snakemake.output[name])

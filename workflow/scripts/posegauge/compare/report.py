@@ -6,7 +6,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from posegauge.report import style
 from posegauge.report.latency import RUNS_FOR_P99
-from posegauge.report.markdown import DASH, cell, markdown, page
+from posegauge.report.markdown import DASH, cell, markdown, page, ratio_text
 from posegauge.score.intervals import MINIMUM_EFFECT
 from posegauge.study import STAGES
 
@@ -92,8 +92,8 @@ def _ms(figures: dict, name: str) -> str:
 def _ratio(row: dict) -> str:
     if "ratio" not in row:
         mean = row.get("ratio_of_means")
-        return DASH if mean is None else f"{mean:.3f} (means)"
-    return f"{row['ratio']:.3f}{_range(row['low'], row['high'], 3)}"
+        return DASH if mean is None else f"{ratio_text(mean, digits=3)} (means)"
+    return ratio_text(row["ratio"], row["low"], row["high"], digits=3)
 
 
 def _verdict(row: dict) -> str:

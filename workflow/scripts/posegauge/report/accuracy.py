@@ -98,3 +98,15 @@ def accuracy_table(records: list[dict]) -> pd.DataFrame:
             metrics = DETECTED_METRICS if source == "detected" else KEYPOINT_METRICS
             rows.append(about | {"box_source": source} | score_columns(record, source, metrics))
     return as_table(rows, ACCURACY_COLUMNS)
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def table(run) -> pd.DataFrame:
+    """Return every score by box source. run: records.Run."""
+    return accuracy_table(run.scores)
+
+
+def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+    """Return the table of `table` as Markdown, with what explains it."""
+    return accuracy_markdown(table, run.scores, title, notice)

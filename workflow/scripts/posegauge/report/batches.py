@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from posegauge.errors import PoseGaugeError
 from posegauge.report.markdown import cell, machines, markdown, page
-from posegauge.report.parity import artifact_title
+from posegauge.report.parity import artifact_title, failing_artifacts
 from posegauge.report.style import GREY, QUIET, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
 from posegauge.score.intervals import median_interval
 from posegauge.store import files
@@ -251,3 +251,20 @@ def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notic
             color=QUIET, style="italic",
         )  # fmt: skip
         save(figure, path)
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def table(run) -> pd.DataFrame:
+    """Return the table by persons and batch. run: records.Run."""
+    return batches_table(run.batches, failing_artifacts(run.parity))
+
+
+def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+    """Return the table of `table` as Markdown, with what explains it."""
+    return batches_markdown(table, run.batches, title, notice)
+
+
+def plot(run, path, title: str, notice: str | None) -> None:
+    """Draw the figure as PNG."""
+    plot_batches(table(run), run.batches, path, title, notice)

@@ -176,3 +176,10 @@ def confidence_finding(records: list[dict], clean: dict) -> str | None:
     worst = listed([text for _, text in by_size(gaps)][:2])
     unseen = f" In {len(blind)} it does not fall, though similarity does ({listed(blind)})." if blind else ""
     return f"Confidence misleads in {len(gaps)} of {count} conditions: it {share}, most in {worst}.{unseen}"
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def plot(run, path, title: str, notice: str | None) -> None:
+    """Draw the figure as PNG."""
+    plot_calibration(run.scores, path, title, notice)

@@ -20,7 +20,14 @@ from posegauge.report.markdown import (
     spread,
     unreadable_note,
 )
-from posegauge.report.records import as_table, by_suite, clean_record, estimate, interval_columns
+from posegauge.report.records import (
+    as_table,
+    by_suite,
+    clean_record,
+    estimate,
+    interval_columns,
+    robustness_table,
+)
 from posegauge.report.style import (
     GREY,
     NO_COCO_C,
@@ -257,3 +264,20 @@ def suites_table(records: list[dict]) -> pd.DataFrame:
                 row |= before.columns("clean_ap") | (mpc / before).columns("rpc")
             rows.append(row)
     return as_table(rows, SUITE_COLUMNS)
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def table(run) -> pd.DataFrame:
+    """Return the table of the suites. run: records.Run."""
+    return suites_table(run.scores)
+
+
+def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+    """Return the table of `table` as Markdown, with what explains it."""
+    return suites_markdown(table, run.scores, title, notice)
+
+
+def plot(run, path, title: str, notice: str | None) -> None:
+    """Draw the figure as PNG."""
+    plot_coco_c(robustness_table(run.scores), table(run), path, title, notice)

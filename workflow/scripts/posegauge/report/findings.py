@@ -7,10 +7,12 @@ import pandas as pd
 
 from posegauge.report.calibration import calibration_finding, confidence_finding
 from posegauge.report.coco_c import coco_c_finding, mpc_finding
+from posegauge.report import latency
 from posegauge.report.latency import needs_parity
 from posegauge.report.loss import bottleneck_finding, loss_finding
-from posegauge.report.markdown import condition_title, listed
+from posegauge.report.markdown import condition_title, listed, ratio_text
 from posegauge.report.parity import artifact_title, parity_failure
+from posegauge.report.peers import peers_finding
 from posegauge.report.protocols import protocols_finding
 from posegauge.report.records import by_suite, clean_record
 from posegauge.report.robustness import (
@@ -168,7 +170,7 @@ def _sweep(record: dict) -> str | None:
     parts = []
     for way in record["ways"]:
         ratios = [ratio for ratio in record["ratios"] if ratio["way"] == way["way"]]
-        told = [f"{_ratio(ratio)} on {condition_title(ratio['condition'])}" for ratio in ratios]
+        told = [f"{_against(ratio)} on {condition_title(ratio['condition'])}" for ratio in ratios]
         sets = len(way["sets"])
         if told:
             parts.append(f"{way['title']} ({sets} {'set' if sets == 1 else 'sets'}) {listed(told, ALL)}")
@@ -178,12 +180,25 @@ def _sweep(record: dict) -> str | None:
     return f"Images per second against {original}: {'; '.join(parts)}."
 
 
-def _ratio(ratio: dict) -> str:
-    """Return '1.62× [1.55, 1.70]', with a word where the interval has 1 in it."""
-    if ratio["low"] is None:
-        return f"{ratio['ratio']:.2f}×"
-    same = ", not distinguishable," if ratio["low"] <= 1 <= ratio["high"] else ""
-    return f"{ratio['ratio']:.2f}× [{ratio['low']:.2f}, {ratio['high']:.2f}]{same}"
+def _against(ratio: dict) -> str:
+    """Return the ratio, with a word where its interval has 1 in it."""
+    same = ratio["low"] is not None and ratio["low"] <= 1 <= ratio["high"]
+    return ratio_text(ratio["ratio"], ratio["low"], ratio["high"]) + (", not distinguishable," if same else "")
+
+
+def all_findings(run) -> list[dict]:
+    """Return [{"id", "text"}] of a run. run: records.Run."""
+    found = key_findings(latency.table(run), run.scores, run.parity, run.throughput)
+    told = peers_finding(run.peers)
+    return [*found, *([{"id": "peers", "text": told}] if told else [])]
+
+
+def headline(findings: list[dict], most: int = 3) -> list[dict]:
+    """Return the findings that say most in few words: the fastest row, what harms most, what one may believe."""
+    order = ("fastest_full", "worst", "protocols", "disagree", "floor", "parity", "peers")
+    by_id = {finding["id"]: finding for finding in findings}
+    chosen = [by_id[name] for name in order if name in by_id]
+    return [*chosen, *(finding for finding in findings if finding not in chosen)][:most]
 
 
 def key_findings(

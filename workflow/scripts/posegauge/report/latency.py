@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from posegauge.measure import roofline
 from posegauge.report.markdown import DASH, DEVICE_TITLES, cell, machines, markdown, page, span
-from posegauge.report.parity import parity_failure
+from posegauge.report.parity import failing_artifacts, parity_failure
 from posegauge.report.style import (
     GREY,
     LEGEND_IN,
@@ -398,3 +398,22 @@ def _latency_legend(figure, ran: list[dict], y_in: float) -> None:
     }
     handles += [plt.Line2D([], [], label=name, **plain, **style) for name, style in markers.items()]
     legend(figure, handles, y_in, columnspacing=1.4, handlelength=1.2, handletextpad=0.5)
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def table(run) -> pd.DataFrame:
+    """Return the latency table. run: records.Run."""
+    return benchmark_table(run.latency, run.parity, run.roofline)
+
+
+def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+    """Return the table of `table` as Markdown, with what explains it."""
+    return benchmark_markdown(table, run.latency, title, notice)
+
+
+def plot(run, path, title: str, notice: str | None) -> None:
+    """Draw the figure as PNG."""
+    wrong = failing_artifacts(run.parity)
+    failing = {name for record in run.latency if BENCHMARKS[name := record["benchmark"]].artifact.name in wrong}
+    plot_latency(run.latency, path, title, notice, failing)

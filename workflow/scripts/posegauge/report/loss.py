@@ -262,3 +262,21 @@ def suite_loss_table(records: list[dict]) -> pd.DataFrame:
             row |= suite_mean(found, {key: split[name] for key, split in by_condition.items()}).columns(name)
         rows.append(row)
     return as_table(rows, LOSS_COLUMNS)
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def table(run) -> pd.DataFrame:
+    """Return the losses of every condition and of the suites. run: records.Run."""
+    # An empty table would make columns of text of the other's.
+    return pd.concat([made for made in (loss_table(run.scores), suite_loss_table(run.scores)) if len(made)])
+
+
+def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+    """Return the table of `table` as Markdown, with what explains it."""
+    return loss_markdown(table, run.scores, title, notice)
+
+
+def plot(run, path, title: str, notice: str | None) -> None:
+    """Draw the figure as PNG."""
+    plot_loss(loss_table(run.scores), path, title, notice)

@@ -5,6 +5,7 @@ import pandas as pd
 
 from posegauge.measure.gpu_monitor import HARMLESS
 from posegauge.measure.latency import STABLE_SHARE
+from posegauge.report import latency
 from posegauge.report.markdown import DASH, cell, markdown, page, percent
 
 MACHINE_COLUMNS = (
@@ -152,3 +153,15 @@ def _gpu_notes(ran: pd.DataFrame) -> list[str]:
         for reason, rows in missing.groupby("gpu_reason", sort=False)
     ]
     return notes
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def table(run) -> pd.DataFrame:
+    """Return what the latency rows were measured under. run: records.Run."""
+    return machine_table(run.latency, latency.table(run))
+
+
+def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+    """Return the table of `table` as Markdown, with what explains it."""
+    return machine_markdown(table, run.latency, title, notice)

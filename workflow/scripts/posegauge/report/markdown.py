@@ -128,20 +128,15 @@ def percent(value) -> str:
 
 def markdown(rows: list[dict], columns: dict[str, str]) -> str:
     """Return a Markdown table; `columns` maps each heading to its alignment, 'left' or 'right'."""
-    cells = [list(columns)] + [[row.get(name, DASH) for name in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        [
-            text.ljust(width) if side == "left" else text.rjust(width)
-            for text, width, side in zip(line, widths, columns.values(), strict=True)
-        ]
-        for line in cells
-    ]
-    rule = [
-        "-" * width if side == "left" else "-" * (width - 1) + ":"
-        for width, side in zip(widths, columns.values(), strict=True)
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+    rule = ["---" if side == "left" else "--:" for side in columns.values()]
+    lines = [list(columns), rule, *([row.get(name, DASH) for name in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def ratio_text(value: float, low: float | None = None, high: float | None = None, digits: int = 2) -> str:
+    """Return '1.62× [1.55, 1.70]', without the interval where it is unknown."""
+    known = not (low is None or pd.isna(low) or high is None or pd.isna(high))
+    return f"{value:.{digits}f}×" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if known else "")
 
 
 def machines(records: list[dict]) -> list[str]:

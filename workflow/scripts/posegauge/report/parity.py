@@ -33,6 +33,11 @@ def parity_table(records: list[dict]) -> pd.DataFrame:
     return table.astype({**dict.fromkeys(counts, "Int64"), "passes": "boolean"})
 
 
+def failing_artifacts(records: list[dict]) -> set[str]:
+    """Return the names of the artifacts that were compared and fail."""
+    return {record["artifact"] for record in records if record["status"] == "ok" and not record["passes"]}
+
+
 def artifact_title(record: dict) -> str:
     """Return 'ONNX Runtime, CPU, FP32'."""
     words = [RUNTIME_TITLES[record["runtime"]], DEVICE_TITLES[record["device"]], record["precision"].upper()]
@@ -121,3 +126,15 @@ def parity_failure(record: dict) -> str:
             f"no {name} in common" if record[key] is None else f"{name} P95 {round(record[key], 2):g} px"
         )
     return ", ".join(told)
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def table(run) -> pd.DataFrame:
+    """Return the parity table. run: records.Run."""
+    return parity_table(run.parity)
+
+
+def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+    """Return the table of `table` as Markdown, with what explains it."""
+    return parity_markdown(table, run.parity, title, notice)

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from posegauge.report.markdown import cell, machines, markdown, page
+from posegauge.report.markdown import cell, machines, markdown, page, ratio_text
 from posegauge.report.style import GREY, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, legend, message, save
 from posegauge.store import files
 from posegauge.study import NOTICE
@@ -17,12 +17,6 @@ PEERS_COLUMNS = (
 
 
 OURS = "ours"
-
-
-def read_peers(path) -> dict:
-    """Return peers.json; PoseGaugeError when it does not fit its schema."""
-    (record,) = files.read_records([path], "peers.schema.yaml", "kind", ("peers",))
-    return record
 
 
 def peers_table(record: dict) -> pd.DataFrame:
@@ -52,12 +46,6 @@ def peers_table(record: dict) -> pd.DataFrame:
     return table.astype(dict.fromkeys(("persons", "rounds"), "Int64"))
 
 
-def ratio_text(row: dict) -> str:
-    """Return '0.61× [0.60, 0.63]', without the interval where there is none."""
-    known = not pd.isna(row["ratio_low"])
-    return f"{row['ratio']:.2f}×" + (f" [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]" if known else "")
-
-
 def peers_markdown(table: pd.DataFrame, record: dict, title: str = "", notice: str | None = None) -> str:
     """Return the table for people: one line per way and pipeline, columns by number of persons."""
     counts = {number: f"{number} person{'' if number == 1 else 's'}" for number in record["persons"]}
@@ -72,7 +60,7 @@ def peers_markdown(table: pd.DataFrame, record: dict, title: str = "", notice: s
             continue
         shown["Pipeline"] = pipeline
         for row in part.to_dict("records"):
-            against = "" if way == OURS else f", {ratio_text(row)}"
+            against = "" if way == OURS else f", {ratio_text(row["ratio"], row["ratio_low"], row["ratio_high"])}"
             shown[counts[row["persons"]]] = f"{row['latency_ms_p50']:.1f} ms{against}"
         if way != OURS and not pd.isna(first["keypoint_px_p50"]):
             shown["Keypoints P50 / P95 (px)"] = (
@@ -111,7 +99,7 @@ def peers_finding(record: dict) -> str | None:
     table = table[(table["status"] == "ok") & (table["pipeline"] == "detect+pose") & (table["way"] != OURS)]
     told = []
     for _, part in table.groupby("way", sort=False):
-        ratios = [f"{ratio_text(row)} ({row['persons']})" for row in part.to_dict("records")]
+        ratios = [f"{ratio_text(row["ratio"], row["ratio_low"], row["ratio_high"])} ({row['persons']})" for row in part.to_dict("records")]
         told.append(f"{part.iloc[0]['title']} {', '.join(ratios)}")
     if not told:
         return None
@@ -209,3 +197,20 @@ def _panel(axes, table: pd.DataFrame, ways: list[dict], persons: list[int], labe
                 ends = [1 / row["ratio_high"], 1 / row["ratio_low"]]
                 axes.plot(ends, [y + offset] * 2, color=colour, linewidth=1.6)
             axes.plot(1 / row["ratio"], y + offset, MARKERS[place % len(MARKERS)], color=colour, markersize=6)
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def table(run) -> pd.DataFrame:
+    """Return the table of other programs. run: records.Run."""
+    return peers_table(run.peers)
+
+
+def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+    """Return the table of `table` as Markdown, with what explains it."""
+    return peers_markdown(table, run.peers, title, notice)
+
+
+def plot(run, path, title: str, notice: str | None) -> None:
+    """Draw the figure as PNG."""
+    plot_peers(run.peers, path, title, notice)

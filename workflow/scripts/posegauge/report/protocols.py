@@ -218,3 +218,15 @@ def protocols_text(pipeline: dict) -> str:
         f"{markdown(table, dict.fromkeys(columns, 'left'))}\n\n"
         "The study measured no accuracy; AP is added to both. All other sections use the corrected protocol."
     )
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def table(run) -> pd.DataFrame:
+    """Return the two protocols beside each other. run: records.Run."""
+    return protocols_table(run.scores)
+
+
+def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+    """Return the table of `table` as Markdown, with what explains it."""
+    return protocols_markdown(table, run.scores, title, notice)

@@ -1,5 +1,6 @@
 """Read the records of a run, and the scores of the conditions with their intervals."""
 
+import functools
 import zipfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 from posegauge.errors import PoseGaugeError
 from posegauge.report.markdown import DEVICE_TITLES
 from posegauge.score.estimate import Estimate
-from posegauge.store.files import read_json, read_records, sha256_json
+from posegauge.store.files import read_json, read_record, read_records, sha256_json
 from posegauge.study import ARTIFACTS, BENCHMARKS, CONDITIONS, SOURCE, SUITES
 
 # What is scored in each prediction set.
@@ -183,3 +184,58 @@ def read_limits(paths) -> dict[str, dict]:
     """Return {device: record} of limits JSON files; PoseGaugeError names a bad file."""
     records = read_records(paths, "limits.schema.yaml", "device", DEVICE_TITLES)
     return {record["device"]: record for record in records}
+
+
+class Run:
+    """The records of one run, each kind read and checked when it is asked for.
+
+    files: {kind: path or paths}, of the kinds that the caller has; PoseGaugeError names a bad file.
+    """
+
+    def __init__(self, files: dict):
+        self._files = files
+
+    @classmethod
+    def of_folder(cls, folder) -> "Run":
+        """Return the records of a finished run, from its folder."""
+        folder = Path(folder)
+        kinds = {"latency": "latency", "parity": "parity", "roofline": "roofline", "scores": "robustness"}
+        files = {kind: sorted((folder / name).glob("*.json")) for kind, name in kinds.items()}
+        single = {kind: folder / f"{kind}.json" for kind in ("peers", "batches", "throughput")}
+        return cls(files | {kind: path for kind, path in single.items() if path.is_file()})
+
+    @functools.cached_property
+    def latency(self) -> list[dict]:
+        """The latency rows."""
+        return read_latency(self._files["latency"])
+
+    @functools.cached_property
+    def parity(self) -> list[dict]:
+        """Every artifact against PyTorch."""
+        return read_parity(self._files["parity"])
+
+    @functools.cached_property
+    def roofline(self) -> dict[str, dict]:
+        """What each device can do at best."""
+        return read_limits(self._files["roofline"])
+
+    @functools.cached_property
+    def scores(self) -> list[dict]:
+        """The scores of every condition, with their replicates; empty with random weights."""
+        return read_scores(self._files.get("scores") or [])
+
+    @functools.cached_property
+    def peers(self) -> dict:
+        """The pipeline beside other programs."""
+        return read_record(self._files["peers"], "peers.schema.yaml")
+
+    @functools.cached_property
+    def batches(self) -> dict:
+        """The speed by persons and batch."""
+        return read_record(self._files["batches"], "batches.schema.yaml")
+
+    @functools.cached_property
+    def throughput(self) -> dict | None:
+        """The speed of the predictions; None where nothing is predicted."""
+        path = self._files.get("throughput")
+        return read_record(path, "throughput.schema.yaml") if path else None

@@ -25,7 +25,7 @@ from posegauge.report.markdown import (
     spread,
     unreadable_note,
 )
-from posegauge.report.records import estimate
+from posegauge.report.records import estimate, robustness_table
 from posegauge.report.style import (
     AP,
     DETECTION,
@@ -307,3 +307,20 @@ def same_finding(records: list[dict], clean: dict | None) -> str | None:
         names = f" ({listed(same)})" if same else ""
         parts.append(f"{len(same)} of {len(pairs)} pairs of the study's conditions{names}")
     return f"AP does not tell apart: {'; '.join(parts)}." if parts else None
+
+# ------------------------------------------------------------------- what report/pages.py asks for
+
+
+def table(run) -> pd.DataFrame:
+    """Return the robustness table. run: records.Run."""
+    return robustness_table(run.scores)
+
+
+def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+    """Return the table of `table` as Markdown, with what explains it."""
+    return robustness_markdown(table, run.scores, title, notice)
+
+
+def plot(run, path, title: str, notice: str | None) -> None:
+    """Draw the figure as PNG."""
+    plot_robustness(table(run), path, title, notice)
