@@ -15,7 +15,9 @@ shown = pages.shown(params.scored)
 tables = {page.table: Path(given[f"{page.table}_md"]).read_text("utf-8") for page in shown if page.table}
 names = [*(page.figure for page in shown if page.figure), *(pages.GRIDS if params.scored else ())]
 links = readme.relative_links({name: given[f"{name}_picture"] for name in names}, snakemake.output.readme)
-facts = readme.make_facts([*run.latency, *run.scores, *run.parity], params.dataset, params.seed, params.command)
+facts = readme.make_facts(
+    [*run.latency, *run.scores, *run.parity], params.dataset, params.seed, params.command
+)
 if params.scored:
     facts |= readme.throughput_fact(run.throughput)
 else:

@@ -99,6 +99,7 @@ def accuracy_table(records: list[dict]) -> pd.DataFrame:
             rows.append(about | {"box_source": source} | score_columns(record, source, metrics))
     return as_table(rows, ACCURACY_COLUMNS)
 
+
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 

@@ -252,6 +252,7 @@ def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notic
         )  # fmt: skip
         save(figure, path)
 
+
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 

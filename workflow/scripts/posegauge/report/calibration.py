@@ -177,6 +177,7 @@ def confidence_finding(records: list[dict], clean: dict) -> str | None:
     unseen = f" In {len(blind)} it does not fall, though similarity does ({listed(blind)})." if blind else ""
     return f"Confidence misleads in {len(gaps)} of {count} conditions: it {share}, most in {worst}.{unseen}"
 
+
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 

@@ -265,6 +265,7 @@ def suites_table(records: list[dict]) -> pd.DataFrame:
             rows.append(row)
     return as_table(rows, SUITE_COLUMNS)
 
+
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 

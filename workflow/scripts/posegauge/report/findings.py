@@ -183,7 +183,9 @@ def _sweep(record: dict) -> str | None:
 def _against(ratio: dict) -> str:
     """Return the ratio, with a word where its interval has 1 in it."""
     same = ratio["low"] is not None and ratio["low"] <= 1 <= ratio["high"]
-    return ratio_text(ratio["ratio"], ratio["low"], ratio["high"]) + (", not distinguishable," if same else "")
+    return ratio_text(ratio["ratio"], ratio["low"], ratio["high"]) + (
+        ", not distinguishable," if same else ""
+    )
 
 
 def all_findings(run) -> list[dict]:

@@ -399,6 +399,7 @@ def _latency_legend(figure, ran: list[dict], y_in: float) -> None:
     handles += [plt.Line2D([], [], label=name, **plain, **style) for name, style in markers.items()]
     legend(figure, handles, y_in, columnspacing=1.4, handlelength=1.2, handletextpad=0.5)
 
+
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 
@@ -415,5 +416,7 @@ def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
 def plot(run, path, title: str, notice: str | None) -> None:
     """Draw the figure as PNG."""
     wrong = failing_artifacts(run.parity)
-    failing = {name for record in run.latency if BENCHMARKS[name := record["benchmark"]].artifact.name in wrong}
+    failing = {
+        name for record in run.latency if BENCHMARKS[name := record["benchmark"]].artifact.name in wrong
+    }
     plot_latency(run.latency, path, title, notice, failing)

@@ -263,6 +263,7 @@ def suite_loss_table(records: list[dict]) -> pd.DataFrame:
         rows.append(row)
     return as_table(rows, LOSS_COLUMNS)
 
+
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 

@@ -154,6 +154,7 @@ def _gpu_notes(ran: pd.DataFrame) -> list[str]:
     ]
     return notes
 
+
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 

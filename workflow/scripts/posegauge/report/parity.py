@@ -127,6 +127,7 @@ def parity_failure(record: dict) -> str:
         )
     return ", ".join(told)
 
+
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 

@@ -60,7 +60,9 @@ def peers_markdown(table: pd.DataFrame, record: dict, title: str = "", notice: s
             continue
         shown["Pipeline"] = pipeline
         for row in part.to_dict("records"):
-            against = "" if way == OURS else f", {ratio_text(row["ratio"], row["ratio_low"], row["ratio_high"])}"
+            against = (
+                "" if way == OURS else f", {ratio_text(row['ratio'], row['ratio_low'], row['ratio_high'])}"
+            )
             shown[counts[row["persons"]]] = f"{row['latency_ms_p50']:.1f} ms{against}"
         if way != OURS and not pd.isna(first["keypoint_px_p50"]):
             shown["Keypoints P50 / P95 (px)"] = (
@@ -99,7 +101,10 @@ def peers_finding(record: dict) -> str | None:
     table = table[(table["status"] == "ok") & (table["pipeline"] == "detect+pose") & (table["way"] != OURS)]
     told = []
     for _, part in table.groupby("way", sort=False):
-        ratios = [f"{ratio_text(row["ratio"], row["ratio_low"], row["ratio_high"])} ({row['persons']})" for row in part.to_dict("records")]
+        ratios = [
+            f"{ratio_text(row['ratio'], row['ratio_low'], row['ratio_high'])} ({row['persons']})"
+            for row in part.to_dict("records")
+        ]
         told.append(f"{part.iloc[0]['title']} {', '.join(ratios)}")
     if not told:
         return None
@@ -197,6 +202,7 @@ def _panel(axes, table: pd.DataFrame, ways: list[dict], persons: list[int], labe
                 ends = [1 / row["ratio_high"], 1 / row["ratio_low"]]
                 axes.plot(ends, [y + offset] * 2, color=colour, linewidth=1.6)
             axes.plot(1 / row["ratio"], y + offset, MARKERS[place % len(MARKERS)], color=colour, markersize=6)
+
 
 # ------------------------------------------------------------------- what report/pages.py asks for
 

@@ -219,6 +219,7 @@ def protocols_text(pipeline: dict) -> str:
         "The study measured no accuracy; AP is added to both. All other sections use the corrected protocol."
     )
 
+
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 

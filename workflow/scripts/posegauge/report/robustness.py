@@ -308,6 +308,7 @@ def same_finding(records: list[dict], clean: dict | None) -> str | None:
         parts.append(f"{len(same)} of {len(pairs)} pairs of the study's conditions{names}")
     return f"AP does not tell apart: {'; '.join(parts)}." if parts else None
 
+
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 

@@ -1,0 +1,102 @@
+"""Write a finished run into the tracked documents: its page under docs/results/, and the blocks that show it.
+
+A block stands between `<!-- generated:begin latency from timing -->` and `<!-- generated:end latency -->`; the
+first marker names the run that fills it.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from posegauge.compare.headline import BLOCKS, block
+from posegauge.compare.published import published_markdown, read_published
+from posegauge.errors import PoseGaugeError
+from posegauge.report.records import Run
+from posegauge.store import files, runs
+
+BEGIN = re.compile(r"<!-- generated:begin (?P<name>\S+)(?: from (?P<run>\S+))? -->")
+PICTURE = re.compile(r"(!\[[^\]]*\]\()([^)]+)(\))")
+GRID = "conditions.jpg"
+
+
+def publish(run: str, repository: Path) -> list[Path]:
+    """Write a run's page, pictures and blocks; return the files that changed.
+
+    run: its name under results/, or a path. PoseGaugeError when it is not finished or was changed since, or when
+    a marker is missing.
+    """
+    folder = runs.find(run)
+    about = runs.read_record(folder)
+    runs.check_files(folder, about)
+    name = runs.label(folder)
+    text = read_text(folder / "readme.md")
+    pictures = {link: folder / link for _, link, _ in PICTURE.findall(text)}
+    if missing := [str(path) for path in pictures.values() if not path.is_file()]:
+        raise PoseGaugeError(f"{folder}/readme.md: shows {', '.join(missing)}, which is missing; run again")
+    readme, published_page = repository / "README.md", repository / "docs" / "published.md"
+    page, shown = repository / "docs" / "results" / f"{name}.md", repository / "docs" / "results" / name
+    published = read_published(repository / "config" / "published_t4.yaml")
+    # All texts before the first file, so that a fault leaves none half done.
+    texts = {page: PICTURE.sub(lambda found: f"{found[1]}{name}/{Path(found[2]).name}{found[3]}", text)}
+    texts[published_page] = fill(
+        read_text(published_page), {"published": published_markdown(published)}, published_page
+    )
+    before = read_text(readme)
+    wanted = [found["name"] for found in BEGIN.finditer(before) if found["run"] == name]
+    if unknown := set(wanted) - set(BLOCKS):
+        raise PoseGaugeError(f"{readme}: no block '{unknown.pop()}'; there are {', '.join(BLOCKS)}")
+    findings, records = files.read_json(folder / "findings.json"), Run.of_folder(folder)
+    links = {"page": f"docs/results/{name}.md", "grid": f"docs/results/{name}/{GRID}"}
+    blocks = {what: block(what, records, about, findings, published, **links) for what in wanted}
+    texts[readme] = fill(before, blocks, readme)
+    changed = [_copy(source, shown / source.name) for source in pictures.values()]
+    for path in shown.glob("*"):
+        if path.name not in {source.name for source in pictures.values()}:
+            path.unlink()
+            changed.append(path)
+    for path, content in texts.items():
+        if not path.is_file() or read_text(path) != content:
+            files.write_text(path.resolve(), content)  # resolve: a link stays a link
+            changed.append(path)
+    return [Path(os.path.relpath(path, repository)) for path in changed if path]
+
+
+def fill(text: str, blocks: dict[str, str], file) -> str:
+    """Return `text` with what stands between the markers of each block replaced; nothing outside changes.
+
+    PoseGaugeError names `file` and the marker that is missing, doubled or in the wrong order.
+    """
+    for name, content in blocks.items():
+        begins = [found for found in BEGIN.finditer(text) if found["name"] == name]
+        end = f"<!-- generated:end {name} -->"
+        for what, count in ((f"<!-- generated:begin {name} ... -->", len(begins)), (end, text.count(end))):
+            if count != 1:
+                found = "is missing" if count == 0 else f"stands {count} times"
+                raise PoseGaugeError(f"{file}: the marker '{what}' {found}; write it once")
+        first, last = begins[0].end(), text.index(end)
+        if last < first:
+            raise PoseGaugeError(f"{file}: the marker '{end}' stands before its begin; exchange them")
+        newline = "\r\n" if text[first : first + 2] == "\r\n" else "\n"
+        body = content.strip("\n").replace("\n", newline)
+        text = f"{text[:first]}{newline}{body}{newline}{text[last:]}"
+    return text
+
+
+def read_text(file) -> str:
+    """Read a document without changing its line ends; PoseGaugeError when it is missing or not UTF-8."""
+    try:
+        return Path(file).read_bytes().decode("utf-8")
+    except FileNotFoundError as error:
+        raise PoseGaugeError(f"{file}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise PoseGaugeError(f"{file}: not UTF-8 text ({error})") from error
+
+
+def _copy(source: Path, target: Path) -> Path | None:
+    """Copy a picture unless it is there already; return it when it was copied."""
+    if target.is_file() and target.read_bytes() == source.read_bytes():
+        return None
+    with files.atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return target
