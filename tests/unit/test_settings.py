@@ -242,8 +242,12 @@ FAULTS = [
     ("grids.images", "a.jpg", "grids.images: is the text 'a.jpg', expected a list or null, like [a.jpg]"),
     ("grids.images", ["a.jpg", "a.jpg"], "grids.images: has a.jpg more than once"),
     ("readme", "README.md", "readme: is the text 'README.md', expected a group of keys or null"),
-    ("readme.block", "demos", "(did you mean 'demo'?)"),
-    ("readme.file", "README.txt", "readme.file: is the text 'README.txt', expected a file that ends in .md"),
+    ("readme", {"file": "a.md", "block": "demos"}, "(did you mean 'demo'?)"),
+    (
+        "readme",
+        {"file": "a.txt", "block": "demo"},
+        "readme.file: is the text 'a.txt', expected a file that ends in .md",
+    ),
 ]
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from posegauge.data import download
 from posegauge.settings import check as settings
 from posegauge.settings import cluster, timing_only
-from posegauge.store import provenance, runs
+from posegauge.store import provenance, runs, used_code
 from posegauge.errors import PoseGaugeError
 from posegauge.store.runs import PUBLISHED
 from posegauge.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE
