@@ -9,9 +9,8 @@ import pytest
 from fake_results import fake_scores
 from matplotlib.text import Text
 
-from posegauge.report import calibration, coco_c, robustness, style
-from posegauge.report.loss import loss_table, plot_loss
-from posegauge.report.records import robustness_table
+from posegauge.report import calibration, coco_c, loss, pages, robustness, style
+from posegauge.report.records import Run
 from posegauge.study import COCO_C_CONDITIONS, COCO_C_CORRUPTIONS, CONDITIONS, STUDY_CONDITIONS
 
 TITLE, NOTICE = (
@@ -45,16 +44,9 @@ CASES = {
 
 def plot(name: str, records: list[dict], path, *text) -> None:
     """Draw a figure as the workflow does."""
-    match name:
-        case "robustness":
-            robustness.plot_robustness(robustness_table(records), path, *text)
-        case "loss":
-            plot_loss(loss_table(records), path, *text)
-        case "calibration":
-            calibration.plot_calibration(records, path, *text)
-        case "coco_c":
-            tables = robustness_table(records), coco_c.suites_table(records)
-            coco_c.plot_coco_c(*tables, path, *text)
+    run = Run({})
+    run.scores = records
+    pages.load(pages.FIGURES[name], "plot")(run, path, *text)
 
 
 FIGURES = ("robustness", "loss", "calibration", "coco_c")
@@ -64,7 +56,7 @@ FIGURES = ("robustness", "loss", "calibration", "coco_c")
 def drawn(monkeypatch):
     """A function that draws a figure and returns it instead of saving it."""
     kept = []
-    for module in (robustness, style):
+    for module in (robustness, loss, calibration, coco_c, style):
         monkeypatch.setattr(module, "save", lambda figure, path: kept.append(figure))
 
     def draw(name, records):

@@ -40,7 +40,7 @@ def test_latency_figure(tmp_path, case):
 
 def test_rows_that_fail_parity_are_marked(monkeypatch):
     kept = []
-    monkeypatch.setattr(style, "save", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(latency, "save", lambda figure, path: kept.append(figure))
     for failing in ({"onnx_full_cpu", "onnx_full_gpu"}, {"onnx_full_gpu"}):
         latency.plot_latency(LATENCY["cpu"], None, failing=failing)
     marked, unmarked = (
