@@ -22,7 +22,7 @@ ON_SLURM = (
     "measure_onnx_pose_cpu",
     "measure_pytorch_pose_cpu",
     "measure_onnx_pose_gpu",
-    "measure_sweep",
+    "measure_throughput",
     "check_parity_onnxruntime_cpu_fp32",
     "predict_clean_shard",
     "predict_occlusion_shard",
@@ -95,7 +95,7 @@ def finished(slurm, session_workspace):
     log = workspace.path / "second.log"
     process = start(slurm, workspace, log)
     try:
-        workspace.cancelled = wait_for_job(slurm, "measure_sweep", process, log)["id"]
+        workspace.cancelled = wait_for_job(slurm, "measure_throughput", process, log)["id"]
         slurm.run("scancel", workspace.cancelled)
         returned = process.wait(timeout=900)
     finally:
@@ -142,10 +142,12 @@ def test_jobs_that_a_killed_run_left_are_cancelled(finished):
 
 def test_a_cancelled_job_is_tried_again(finished):
     assert finished.records[finished.cancelled]["JobState"] == "CANCELLED"
-    states = [finished.records[job]["JobState"] for job in ids(finished.jobs, "measure_sweep")]
+    states = [finished.records[job]["JobState"] for job in ids(finished.jobs, "measure_throughput")]
     assert sorted(states) == ["CANCELLED", "COMPLETED"]
     # What it asks for grows from try to try.
-    asked = [finished.records[job]["Tres"] for job in sorted(ids(finished.jobs, "measure_sweep"), key=int)]
+    asked = [
+        finished.records[job]["Tres"] for job in sorted(ids(finished.jobs, "measure_throughput"), key=int)
+    ]
     assert "mem=6000M" in asked[0] and "mem=12000M" in asked[1]
 
 
@@ -163,7 +165,7 @@ def test_the_run_says_that_its_hardware_is_the_same(finished):
     hardware = json.loads((finished.run / "run.json").read_text())["hardware"]
     assert hardware["same"] and hardware["gpus"] == []
     (group,) = hardware["processors"]
-    assert {"measure_onnx_pose_cpu", "measure_sweep", "predict_clean", "predict_occlusion"} <= set(
+    assert {"measure_onnx_pose_cpu", "measure_throughput", "predict_clean", "predict_occlusion"} <= set(
         group["jobs"]
     )
     assert "same hardware" not in (finished.run / "readme.md").read_text()

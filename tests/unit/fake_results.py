@@ -149,7 +149,7 @@ def fake_limits(device: str = "cpu", reason: str | None = None, **rates) -> dict
     matrix = {name: rate(per_s) for name, per_s in rates.items() if name != "copy"}
     return {
         "schema_version": 1,
-        "kind": "limits",
+        "kind": "roofline",
         "device": device,
         "status": "not run" if reason else "ok",
         "reason": reason,

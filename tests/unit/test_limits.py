@@ -165,7 +165,7 @@ def test_rates_of_the_cpu(small, tmp_path):
         assert rate["best_per_s"] == pytest.approx(work * rate["repeats"] / min(rate["rounds_ms"]) * 1e3)
         assert rate["best_per_s"] >= rate["median_per_s"] > 0
     path = tmp_path / "cpu.json"
-    files.write_json(path, fake_limits() | {"rates": rates}, "limits.schema.yaml")
+    files.write_json(path, fake_limits() | {"rates": rates}, "roofline.schema.yaml")
     assert set(records.read_limits([path])) == {"cpu"}
 
 
@@ -231,7 +231,7 @@ def test_the_floor_is_the_longer_of_arithmetic_and_traffic():
 @pytest.mark.parametrize(
     ("record", "precision", "reason"),
     [
-        (None, "fp32", "the limits of the device were not measured"),
+        (None, "fp32", "the roofline of the device was not measured"),
         (fake_limits("cuda", "no CUDA device"), "fp16", "no CUDA device"),
         (fake_limits(), "int8", "the INT8 rate of the device was not measured"),
     ],
@@ -249,5 +249,5 @@ def test_without_a_count_there_is_no_floor():
 
 @pytest.mark.parametrize("reason", [None, "no CUDA device"])
 def test_limits_fit_the_schema(tmp_path, reason):
-    files.write_json(tmp_path / "cuda.json", fake_limits("cuda", reason), "limits.schema.yaml")
+    files.write_json(tmp_path / "cuda.json", fake_limits("cuda", reason), "roofline.schema.yaml")
     assert records.read_limits([tmp_path / "cuda.json"])["cuda"]["reason"] == reason

@@ -9,7 +9,7 @@ from fake_results import MACHINE
 
 from posegauge.data.scenes.scenes import render_scene
 from posegauge.errors import PoseGaugeError
-from posegauge.measure import peers
+from posegauge.measure import peer_programs, peers
 from posegauge.pipeline.steps import Settings
 from posegauge.report import peers as report_peers
 from posegauge.score import intervals
@@ -39,16 +39,17 @@ def ways(onnx):
     """All that run here, by name."""
     pipeline, folder = onnx
     made = {
-        "bare": peers.Bare(pipeline),
-        "ours": peers.Ours(pipeline),
-        "study": peers.Study(pipeline),
-        "mmpose": peers.MMPose(DETECTOR, POSE, Settings()),
-        "inferencer": peers.Inferencer(DETECTOR, POSE, Settings()),
+        "bare": peer_programs.Bare(pipeline),
+        "ours": peer_programs.Ours(pipeline),
+        "original": peer_programs.Original(pipeline),
+        "mmpose": peer_programs.MMPose(DETECTOR, POSE, Settings()),
+        "inferencer": peer_programs.Inferencer(DETECTOR, POSE, Settings()),
     }
     files = str(folder / "detector.onnx"), str(folder / "pose.onnx")
-    nms = peers.append_nms(files[0], folder / "nms.onnx", Settings())
+    nms = peer_programs.append_nms(files[0], folder / "nms.onnx", Settings())
     pytest.importorskip("rtmlib")
-    made["rtmlib"] = peers.Rtmlib(nms, files[1], (DETECTOR.input_size, POSE.input_size), Settings(), 1)
+    sizes = DETECTOR.input_size, POSE.input_size
+    made["rtmlib"] = peer_programs.Rtmlib(nms, files[1], sizes, Settings(), 1)
     return made
 
 
@@ -61,10 +62,10 @@ def test_programs_agree_where_they_do_the_same(ways, scene):
     # rtmlib takes red for blue; given an image in the other order it agrees.
     swapped = np.ascontiguousarray(image[..., ::-1])
     assert np.percentile(distance(ways["rtmlib"].pose_only(swapped, boxes), own), 95) < 0.1
-    assert np.percentile(distance(ways["study"].detect_and_pose(image, boxes), own), 95) > 1
+    assert np.percentile(distance(ways["original"].detect_and_pose(image, boxes), own), 95) > 1
     told = peers.agreement(ways, image, boxes)
-    assert set(told) == {"study", "mmpose", "inferencer", "rtmlib"}
-    assert told["mmpose"]["keypoints"] == 51 and told["study"]["px_p95"] > told["mmpose"]["px_p95"]
+    assert set(told) == {"original", "mmpose", "inferencer", "rtmlib"}
+    assert told["mmpose"]["keypoints"] == 51 and told["original"]["px_p95"] > told["mmpose"]["px_p95"]
 
 
 def test_nms_in_the_graph_keeps_our_boxes(ways, onnx, scene):
@@ -79,7 +80,7 @@ def test_ours_runs_the_detector_and_takes_the_boxes(onnx, scene, monkeypatch):
     pipeline, _ = onnx
     image, boxes = scene
     runs = []
-    way = peers.Ours(pipeline)
+    way = peer_programs.Ours(pipeline)
     monkeypatch.setattr(
         pipeline.detector, "run", lambda batch, run=pipeline.detector.run: runs.append(1) or run(batch)
     )
@@ -92,7 +93,9 @@ def test_ours_runs_the_detector_and_takes_the_boxes(onnx, scene, monkeypatch):
 def test_a_stretched_input_shows_the_whole_box_in_rgb():
     image = np.zeros((40, 60, 3), np.uint8)
     image[10:20, 30:50] = (0, 0, 255)  # red, in OpenCV's order
-    batch, corner, scale = peers.stretched_input(image, np.array([30, 10, 50, 20], np.float32), (192, 256))
+    batch, corner, scale = peer_programs.stretched_input(
+        image, np.array([30, 10, 50, 20], np.float32), (192, 256)
+    )
     assert batch.shape == (1, 3, 256, 192) and batch.dtype == np.float32
     np.testing.assert_array_equal(batch.reshape(3, -1).min(1), [1, 0, 0])
     np.testing.assert_allclose(corner + scale * (192, 256), (50, 20), rtol=1e-6)
@@ -183,7 +186,7 @@ def fake_peers(**changes) -> dict:
                 "status": "not run" if name == "rtmlib" else "ok",
                 "reason": "rtmlib is not installed" if name == "rtmlib" else None,
                 "rows": [] if name == "rtmlib" else rows[:2] if name == "inferencer" else rows,
-                "agreement": near if name in ("study", "mmpose") else None,
+                "agreement": near if name in ("original", "mmpose") else None,
             }
             for name, way in peers.WAYS.items()
         ],

@@ -166,7 +166,7 @@ def test_facts_come_from_the_provenance():
 
 
 def fake_sweep(**changes) -> dict:
-    """An invented sweep.json: the original at 2 images per second, ONNX Runtime at 8, PyTorch not run."""
+    """An invented throughput.json: the original at 2 images per second, ONNX Runtime at 8, no PyTorch."""
     turn = {"condition": "noise_heavy", "inference_share": 0.5, "poses": 9}
     ways = {
         "original": {"title": "One after the other", "runtime": "pytorch", "wall_s": 5.0},
@@ -186,7 +186,7 @@ def fake_sweep(**changes) -> dict:
         found.append({"way": name, **way, "sets": [], "turns": timed, **run})
     return {
         "schema_version": 1,
-        "kind": "sweep",
+        "kind": "throughput",
         "device": "cpu",
         "threads": 2,
         "workers": 1,
@@ -201,22 +201,22 @@ def fake_sweep(**changes) -> dict:
 
 
 def test_the_speed_of_the_sweep_is_a_fact(tmp_path):
-    files.write_json(tmp_path / "sweep.json", fake_sweep(), "sweep.schema.yaml")
-    (text,) = readme.sweep_fact(tmp_path / "sweep.json").values()
+    files.write_json(tmp_path / "throughput.json", fake_sweep(), "throughput.schema.yaml")
+    (text,) = readme.sweep_fact(tmp_path / "throughput.json").values()
     assert "10 images, 2 rounds" in text
     assert "One after the other: Noise Heavy 2.00 (50 %);" in text
     assert "Sweep, PyTorch: not run (no PyTorch \\| model);" in text
     assert text.endswith("Sweep, ONNX Runtime: Noise Heavy 8.00 (50 %), 4.00× [3.50, 4.50]")
     ratio = {"way": "onnxruntime", "condition": "noise_heavy", "ratio": 4.0, "low": None, "high": None}
-    files.write_json(tmp_path / "sweep.json", fake_sweep(ratios=[ratio]), "sweep.schema.yaml")
-    assert readme.sweep_fact(tmp_path / "sweep.json")["Speed of the sweep"].endswith("(50 %), 4.00×")
+    files.write_json(tmp_path / "throughput.json", fake_sweep(ratios=[ratio]), "throughput.schema.yaml")
+    assert readme.sweep_fact(tmp_path / "throughput.json")["Speed of the sweep"].endswith("(50 %), 4.00×")
     assert readme.sweep_fact([]) == {}
 
 
 def test_a_bad_sweep_file_is_named(tmp_path):
-    files.write_json(tmp_path / "sweep.json", fake_sweep(images="many"))
+    files.write_json(tmp_path / "throughput.json", fake_sweep(images="many"))
     with pytest.raises(PoseGaugeError, match=r"sweep\.json: does not fit sweep\.schema\.yaml at images"):
-        readme.sweep_fact(tmp_path / "sweep.json")
+        readme.sweep_fact(tmp_path / "throughput.json")
 
 
 def test_facts_of_nothing():

@@ -116,7 +116,7 @@ def test_the_floor_stands_beside_the_mean():
     assert table.floor_ms["onnx_pose_cpu"] == pytest.approx(15)
     assert table.times_floor["onnx_full_cpu"] == pytest.approx(table.latency_ms_mean["onnx_full_cpu"] / 25)
     assert table.floor_ms[["onnx_full_gpu", "onnx_int8_full_cpu"]].isna().all()
-    assert table.floor_reason["onnx_full_gpu"] == "the limits of the device were not measured"
+    assert table.floor_reason["onnx_full_gpu"] == "the roofline of the device was not measured"
     text = latency.benchmark_markdown(table.reset_index(), records)
     assert rows_of(text)["ONNX Full CPU"][-3:-1] == ["25.00", f"{table.times_floor['onnx_full_cpu']:.1f}×"]
     assert rows_of(text)["ONNX INT8 Full CPU"][-3:-1] == ["–", "–"]

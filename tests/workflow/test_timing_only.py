@@ -43,11 +43,11 @@ def test_the_plan_has_times_and_no_scores(timing):
         "write_run",
     ):
         assert f"\n{name} " in output, name
-    for name in ("predict_", "score_condition", "measure_sweep", "draw_grids", "download_asset"):
+    for name in ("predict_", "score_condition", "measure_throughput", "draw_grids", "download_asset"):
         assert name not in output, name
 
 
-@pytest.mark.parametrize("target", ["plot_robustness", "measure_sweep"])
+@pytest.mark.parametrize("target", ["plot_robustness", "measure_throughput"])
 def test_what_needs_trained_weights_is_refused_before_any_job(timing, target):
     done = timing.snakemake(target, configs=(TIMING,), check=False)
     assert done.returncode != 0 and "Job stats" not in done.stdout

@@ -16,8 +16,9 @@ from posegauge.settings import check as settings
 from posegauge.settings import cluster, timing_only
 from posegauge.store import provenance, runs, used_code
 from posegauge.errors import PoseGaugeError
+from posegauge.backends.assemble import config_keys
 from posegauge.store.runs import PUBLISHED
-from posegauge.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE
+from posegauge.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE, Artifact
 from posegauge.study import ARTIFACTS as KNOWN_ARTIFACTS
 
 try:
@@ -46,6 +47,10 @@ if any(artifact.onnx_precision == "fp16" for artifact in CHOSEN_ARTIFACTS):
 ARTIFACTS = [artifact.name for artifact in CHOSEN_ARTIFACTS if artifact != SOURCE]
 # Devices of the latency table.
 DEVICES = list(dict.fromkeys(artifact.device for artifact in CHOSEN_ARTIFACTS))
+# What the jobs that measure several artifacts run: throughput, batches, peers.
+SWEPT = [Artifact(runtime, config["robustness"]["device"]) for runtime in ("onnxruntime", "pytorch")]
+BATCHED = [KNOWN_ARTIFACTS[name] for name in config["batches"]["artifacts"]]
+BESIDE = [SOURCE, Artifact("onnxruntime", "cpu")]
 # The config files laid over config/config.yaml, and the command that makes this run again.
 OVERRIDES = provenance.override_files(workflow.configfiles)
 COMMAND = provenance.command(OVERRIDES, workflow.config_settings.config or {})
@@ -78,7 +83,7 @@ LIB_TABLES = expand(
 )
 SCHEMAS = expand(
     "workflow/schemas/{kind}.schema.yaml",
-    kind=["latency", "limits", "robustness", "parity", "sweep", "peers"],
+    kind=["latency", "roofline", "robustness", "parity", "throughput", "peers"],
 )
 
 # Modules whose change must remake what the models make.
@@ -111,6 +116,36 @@ wildcard_constraints:
     condition="|".join(CHOSEN),
     benchmark="|".join(config["benchmarks"]),
     role="|".join(ROLES),
+    artifact="|".join(ARTIFACTS) or "none",
+    device="cpu|cuda",
+
+
+def code(script, *more, without=(), in_job=False):
+    """For params: {file of the library: digest} of what a script uses, so that a change of it runs the rule again.
+
+    script: its name. more: modules and definitions that it finds at run time ("backends.torch"); without: what the
+    rule gives it in another way ("study:CONDITIONS"). in_job: the script itself reads this param.
+    """
+    used_code.check_names(script, *more, without=without)
+    return partial(_used_code, script, more, tuple(without), in_job)
+
+
+def _used_code(script, more, without, in_job, wildcards):
+    # The main process alone compares and records params: the process of a job need not read the library.
+    if workflow.subprocess_exec and not in_job:
+        return {}
+    return used_code.used_code(script, *more, without=without)
+
+
+def runtimes(*artifacts):
+    """For code(): the modules that run these artifacts, which are chosen by name at run time."""
+    names = {"torch" if artifact.runtime == "pytorch" else artifact.runtime for artifact in artifacts}
+    return [f"backends.{name}" for name in sorted(names)]
+
+
+def chosen(*keys):
+    """For params: the part of the config with these keys alone; "benchmark.image" is a key inside another."""
+    return settings.part(config, keys)
 
 
 def measuring_threads():
@@ -136,6 +171,63 @@ def batches_device():
     """cuda where a GPU is among what the batches are measured on, else cpu."""
     on_gpu = any(KNOWN_ARTIFACTS[name].device == "cuda" for name in config["batches"]["artifacts"])
     return "cuda" if on_gpu else "cpu"
+
+
+def needs_by(device_of, **amounts):
+    """The resources of a rule whose wildcards say which device it runs on: device_of(wildcards)."""
+    by_device = {device: needs(device=device, **amounts) for device in ("cpu", "cuda")}
+    return {name: partial(_resource, by_device, device_of, name) for name in by_device["cuda"]}
+
+
+def _resource(by_device, device_of, name, wildcards, attempt):
+    # None: the job does not ask for it.
+    value = by_device[device_of(wildcards)].get(name)
+    return value(wildcards, attempt) if callable(value) else value
+
+
+def roofline_env(wildcards):
+    """The conda file of PyTorch, which measures what a device can do."""
+    return conda_env("pytorch", wildcards.device)
+
+
+def device_wildcard(wildcards):
+    """The device of a rule that is named by it."""
+    return wildcards.device
+
+
+def artifact_device(wildcards):
+    """The device of an artifact."""
+    return KNOWN_ARTIFACTS[wildcards.artifact].device
+
+
+def parity_env(wildcards):
+    """The conda file of an artifact's runtime: what PyTorch gives lies in a file."""
+    artifact = KNOWN_ARTIFACTS[wildcards.artifact]
+    return conda_env(artifact.runtime, artifact.device)
+
+
+def runtime_keys(*artifacts):
+    """For chosen(): the keys that pipelines of these artifacts are built from."""
+    return dict.fromkeys(key for artifact in artifacts for key in config_keys(artifact))
+
+
+def row_config(benchmark):
+    """For params: what of the config a benchmark row reads."""
+    # Not how many processes: asking for five instead of three keeps the three that were measured.
+    protocol = [f"benchmark.{key}" for key in ("image", "boxes", "warmup", "max_warmup", "runs")]
+    return chosen("threads", *protocol, *runtime_keys(BENCHMARKS[benchmark].artifact))
+
+
+def parity_config(wildcards):
+    """For params: what of the config the comparison of an artifact reads."""
+    read = ("bootstrap.resamples", "dataset.unreadable", "parity", "seed", "threads")
+    return chosen(*read, *runtime_keys(KNOWN_ARTIFACTS[wildcards.artifact]))
+
+
+def parity_code(wildcards):
+    """For params: the code that the comparison of an artifact uses."""
+    used = runtimes(KNOWN_ARTIFACTS[wildcards.artifact])
+    return code("check_parity", *used, without=["study:ARTIFACTS"])(wildcards)
 
 
 def trained_weights(wildcards):

@@ -122,11 +122,6 @@ def benchmark_files():
     return expand(f"{RUN}/latency/{{benchmark}}.json", benchmark=config["benchmarks"])
 
 
-def limits_files():
-    """What the devices of the latency table can do at best."""
-    return expand(f"{RUN}/limits/{{device}}.json", device=DEVICES)
-
-
 def video_output():
     """The annotated video; null where the config names none to annotate."""
     source, target = config["video"]["input"], config["video"]["output"]
@@ -137,3 +132,21 @@ def annotated_video():
     """The annotated video and its results, as a list: empty when there is none to annotate."""
     path = video_output()
     return [path, path.removesuffix(".mp4") + ".json"] if config["video"]["input"] else []
+
+
+def roofline_files():
+    """What the devices of the latency table can do at best."""
+    return expand(f"{RUN}/roofline/{{device}}.json", device=DEVICES)
+
+
+def source_files():
+    """What PyTorch gave for the parity checks, by input names; empty where a model has no checkpoint."""
+    there = all(checkpoint(role) for role in ROLES)
+    files = {"source": f"{RUN}/parity/source/pytorch.json", "arrays": f"{RUN}/parity/source/pytorch.npz"}
+    files["source_checkpoints"] = [path for role in ROLES for path in checkpoint(role)]
+    return files if there else dict.fromkeys(files, [])
+
+
+def parity_inputs(wildcards):
+    """What an artifact runs, by the names of the rules' inputs."""
+    return network_inputs(KNOWN_ARTIFACTS[wildcards.artifact])

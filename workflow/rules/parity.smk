@@ -1,49 +1,62 @@
-"""Compare every artifact with PyTorch, one rule each: check_parity_onnxruntime_cpu_fp32, ...
+"""Compare every artifact with PyTorch: check_parity for onnxruntime_cpu_fp32, openvino_cpu_fp32, ...
 
 Needs   the ONNX files, the checkpoints, person images and their annotations
-Makes   results/<run>/parity/<artifact>.json with the differences, or the reason why nothing was compared
+Makes   results/<run>/parity/source/pytorch.json and .npz: what PyTorch gives, once for all artifacts;
+        results/<run>/parity/<artifact>.json with the differences, or the reason why nothing was compared
 """
 
-for ARTIFACT in ARTIFACTS:
 
-    rule:
-        name:
-            f"check_parity_{ARTIFACT}"
-        input:
-            **network_inputs(KNOWN_ARTIFACTS[ARTIFACT]),
-            source=[*checkpoint("detector"), *checkpoint("pose")],
-            annotations=annotations_file(),
-            images=images_dir(),
-            person_images=person_images_file(),
-            lib=[
-                *LIB_MODELS,
-                *expand(
-                    "workflow/scripts/posegauge/{name}.py",
-                    name=["parity", "metrics", "bootstrap", "predictions"],
-                ),
-            ],
-            schema="workflow/schemas/parity.schema.yaml",
-        output:
-            parity=f"{RUN}/parity/{ARTIFACT}.json",
-        log:
-            f"{RUN}/logs/check_parity_{ARTIFACT}.log",
-        benchmark:
-            f"{RUN}/logs/check_parity_{ARTIFACT}.jobcost.tsv"
-        # PyTorch runs beside the artifact. Its environment has ONNX Runtime, that of CUDA has all runtimes.
-        conda:
-            conda_env("pytorch", ARTIFACT.split("_")[1])
-        threads: measuring_threads()
-        resources:
-            **needs(minutes=240, mem_mb=6000, device=ARTIFACT.split("_")[1]),
-        params:
-            artifact=ARTIFACT,
-            seed=config["seed"],
-            resamples=config["bootstrap"]["resamples"],
-            parity=config["parity"],
-            pipeline=config["pipeline"],
-            execution=config["execution"],
-            unreadable=DATASET["unreadable"],
-        message:
-            f"Compare {ARTIFACT} with PyTorch"
-        script:
-            "../scripts/check_parity.py"
+rule predict_source:
+    input:
+        checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
+        annotations=annotations_file(),
+        images=images_dir(),
+        person_images=person_images_file(),
+        schema="workflow/schemas/source.schema.yaml",
+    output:
+        record=f"{RUN}/parity/source/pytorch.json",
+        arrays=f"{RUN}/parity/source/pytorch.npz",
+    log:
+        f"{RUN}/logs/predict_source.log",
+    benchmark:
+        f"{RUN}/logs/predict_source.jobcost.tsv"
+    conda:
+        conda_env("pytorch", "cpu")
+    threads: measuring_threads()
+    resources:
+        **needs(minutes=240, mem_mb=6000),
+    params:
+        config=chosen("dataset.unreadable", "models", "parity.images", "pipeline", "threads"),
+        code=code("predict_source", *runtimes(SOURCE)),
+    message:
+        "Run PyTorch for the parity checks"
+    script:
+        "../scripts/predict_source.py"
+
+
+rule check_parity:
+    input:
+        unpack(parity_inputs),
+        **source_files(),
+        annotations=annotations_file(),
+        images=images_dir(),
+        person_images=person_images_file(),
+        schema="workflow/schemas/parity.schema.yaml",
+    output:
+        parity=f"{RUN}/parity/{{artifact}}.json",
+    log:
+        f"{RUN}/logs/check_parity_{{artifact}}.log",
+    benchmark:
+        f"{RUN}/logs/check_parity_{{artifact}}.jobcost.tsv"
+    conda:
+        parity_env
+    threads: measuring_threads()
+    resources:
+        **needs_by(artifact_device, minutes=240, mem_mb=6000),
+    params:
+        config=parity_config,
+        code=parity_code,
+    message:
+        "Compare {wildcards.artifact} with PyTorch"
+    script:
+        "../scripts/check_parity.py"

@@ -1,20 +1,18 @@
-"""Time the pipeline beside other programs that run the same networks: rtmlib, MMPose, the study's way.
+"""Time the pipeline beside other programs that run the same networks: rtmlib, MMPose, the original study's way.
 
 Needs   the ONNX files, the checkpoints, one image and annotated boxes
-Makes   results/<run>/peers.json with every timed call, or the reason why a program did not run, and
-        results/<run>/figures/peers.png; its table is made with the others (summary.smk)
+Makes   results/<run>/peers.json with every timed call, or the reason why a program did not run
 """
 
 
 rule measure_peers:
     input:
-        detector=f"{RUN}/models/detector.onnx",
-        pose=f"{RUN}/models/pose.onnx",
+        detector=network_file("detector"),
+        pose=network_file("pose"),
         checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
         annotations=annotations_file(),
         images=images_dir(),
         person_images=person_images_file(),
-        lib=[*LIB_MODELS, "workflow/scripts/posegauge/peers.py"],
         schema="workflow/schemas/peers.schema.yaml",
     output:
         peers=f"{RUN}/peers.json",
@@ -30,42 +28,11 @@ rule measure_peers:
     resources:
         **needs(minutes=120, mem_mb=8000, alone=True),
     params:
-        peers=config["peers"],
-        image=config["benchmark"]["image"],
-        pipeline=config["pipeline"],
-        threads=config["threads"],
-        seed=config["seed"],
-        resamples=config["bootstrap"]["resamples"],
+        config=chosen(
+            "benchmark.image", "bootstrap.resamples", "peers", "seed", "threads", *runtime_keys(*BESIDE)
+        ),
+        code=code("measure_peers", *runtimes(*BESIDE)),
     message:
         "Time the pipeline beside other programs"
     script:
         "../scripts/measure_peers.py"
-
-
-rule plot_peers:
-    input:
-        peers=f"{RUN}/peers.json",
-        lib=[
-            *LIB_TABLES,
-            *expand("workflow/scripts/posegauge/{name}.py", name=["figures", "peers_figure"]),
-        ],
-        schema="workflow/schemas/peers.schema.yaml",
-    output:
-        figure=report(
-            f"{RUN}/figures/peers.png",
-            caption="../../report/captions/peers_figure.rst",
-            category="Latency",
-            labels={"what": "The pipeline beside other programs", "as": "figure"},
-        ),
-    log:
-        f"{RUN}/logs/plot_peers.log",
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    threads: 1
-    params:
-        **SHOWN,
-    message:
-        "Draw the pipeline beside other programs"
-    script:
-        "../scripts/plot_peers.py"

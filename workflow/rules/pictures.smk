@@ -103,3 +103,4 @@ rule draw_corruptions:
         "Draw the corruptions of COCO-C"
     script:
         "../scripts/draw_corruptions.py"
+

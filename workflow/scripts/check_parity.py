@@ -2,26 +2,19 @@
 
 from posegauge import logs
 from posegauge.backends.assemble import thread_count
+from posegauge.measure import parity_source
 from posegauge.measure.parity import check_artifact
-from posegauge.store.files import read_json, write_json
-from posegauge.study import ROLES
+from posegauge.store.files import write_json
 
 log = logs.start(snakemake.log[0])
-config = snakemake.config
-record = check_artifact(
-    config,
-    snakemake.params.artifact,
-    onnx={role: snakemake.input[role] for role in ROLES},
-    data={
-        "images": snakemake.input.images,
-        "entries": read_json(snakemake.input.person_images)["images"],
-        "annotations": snakemake.input.annotations,
-    },
-    threads=thread_count(config["threads"], snakemake.threads),
-)
+config, artifact = snakemake.params.config, snakemake.wildcards.artifact
+files = dict(snakemake.input.items())
+threads = thread_count(config["threads"], snakemake.threads)
+source = parity_source.read(files["source"], config, files, threads) if files["source"] else None
+record = check_artifact(config, artifact, files, source, threads)
 write_json(snakemake.output.parity, record, "parity.schema.yaml")
 if record["status"] == "ok":
     verdict = f"fails {', '.join(record['failed'])}" if record["failed"] else "passes"
 else:
     verdict = f"not compared: {record['reason']}"
-log.info("%s: %s", snakemake.params.artifact, verdict)
+log.info("%s: %s", artifact, verdict)

@@ -13,10 +13,10 @@ target = Path(snakemake.output.run)
 dataset = read_json(snakemake.input.person_images)
 measured = [
     *snakemake.input.latency,
-    *snakemake.input.limits,
+    *snakemake.input.roofline,
     *snakemake.input.records,
     *snakemake.input.parity,
-    *snakemake.input.sweep,
+    *snakemake.input.throughput,
     snakemake.input.batches,
     snakemake.input.peers,
 ]

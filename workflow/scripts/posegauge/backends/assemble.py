@@ -42,17 +42,38 @@ def thread_count(configured, available: int) -> int:
     return threads
 
 
-def backend_options(config: dict, onnx) -> Options:
-    """Return what the config says of runtimes. onnx: a path in the run's folder models/, or nothing."""
-    engine = config["engine"]
-    return Options(
-        allow_fallback=config["execution"]["allow_fallback"],
-        engines=str(Path(onnx).parents[1] / "engines") if onnx else None,
-        library=engine["library"],
-        pose_batches=tuple(engine["pose_batches"]),
-        optimization_level=engine["optimization_level"],
-        compute_capability=engine["compute_capability"],
-    )
+def config_keys(artifact: Artifact) -> tuple[str, ...]:
+    """Return the keys of the config that build_pipeline reads for an artifact."""
+    keys = ("models", "pipeline")
+    if artifact.runtime == "tensorrt":
+        return (*keys, "engine")
+    if artifact.runtime == "onnxruntime" and artifact.device != "cpu":
+        return (*keys, "execution.allow_fallback", "engine.pose_batches")
+    return keys
+
+
+def backend_options(config: dict, artifact: Artifact, onnx) -> Options:
+    """Return what the config says of an artifact's runtime.
+
+    config: it has the keys of config_keys. onnx: a path in the run's folder models/, or nothing.
+    """
+    engines = str(Path(onnx).parents[1] / "engines") if onnx else None
+    if artifact.runtime == "tensorrt":
+        engine = config["engine"]
+        return Options(
+            engines=engines,
+            library=engine["library"],
+            pose_batches=tuple(engine["pose_batches"]),
+            optimization_level=engine["optimization_level"],
+            compute_capability=engine["compute_capability"],
+        )
+    if artifact.runtime == "onnxruntime" and artifact.device != "cpu":
+        return Options(
+            allow_fallback=config["execution"]["allow_fallback"],
+            engines=engines,
+            pose_batches=tuple(config["engine"]["pose_batches"]),
+        )
+    return Options()
 
 
 def build_pipeline(
@@ -61,7 +82,7 @@ def build_pipeline(
     """Load the networks of a config as an artifact.
 
     Args:
-        config: the whole config.
+        config: it has the keys of config_keys.
         artifact: runtime, device, precision, and how they are used.
         threads: CPU threads.
         onnx: {"detector": path, "pose": path} of the run's ONNX files in the artifact's precision; a path may
@@ -71,7 +92,7 @@ def build_pipeline(
     Raises:
         Unavailable: see posegauge.backends.load.
     """
-    options = backend_options(config, onnx["pose"])
+    options = backend_options(config, artifact, onnx["pose"])
     sessions = {
         role: backends.load(network(config["models"], role, onnx[role]), artifact, threads, options)
         for role in ROLES

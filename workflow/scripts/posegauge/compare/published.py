@@ -6,14 +6,13 @@ It has no raw samples and no accuracy, and its protocol has known faults. Every 
 
 from pathlib import Path
 
-import jsonschema
 import pandas as pd
 import yaml
 
 from posegauge.errors import PoseGaugeError
 from posegauge.report.latency import speedup_text
 from posegauge.report.markdown import DASH, cell, markdown, percent
-from posegauge.store.files import read_json, read_schema
+from posegauge.store.files import read_record
 from posegauge.store.runs import PUBLISHED
 from posegauge.study import BENCHMARKS, PIPELINE_TITLES, STUDY_CONDITIONS
 
@@ -72,13 +71,10 @@ def is_published(record) -> bool:
 
 def read(path, of: str) -> dict:
     """Read one file of the published run; PoseGaugeError when it is not one, or not about `of`."""
-    record = read_json(path)
-    error = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(read_schema(SCHEMA)).iter_errors(record)
-    )
-    if error or record["of"] != of:
-        fault = error.message if error else f"it is of {record['of']}, expected {of}"
-        raise PoseGaugeError(f"{path}: does not fit {SCHEMA}: {fault}; make it again: make_published_run")
+    hint = "make it again: make_published_run"
+    record = read_record(path, SCHEMA, hint)
+    if record["of"] != of:
+        raise PoseGaugeError(f"{path}: is of {record['of']}, expected {of}; {hint}")
     return record
 
 

@@ -4,14 +4,12 @@ Equal must be what goes in: settings, hashes of weights and annotations, the ima
 in the last digits, for another processor or library adds in another order (TOLERANCES).
 """
 
-import jsonschema
 import numpy as np
 
 from posegauge.compare.gate import differing, flat
-from posegauge.errors import PoseGaugeError
 from posegauge.report.markdown import cell, markdown
 from posegauge.score.metrics import match_boxes
-from posegauge.store.files import read_json, read_schema
+from posegauge.store.files import read_json, read_record
 from posegauge.store.machine import describe
 
 SCHEMA = "reference.schema.yaml"
@@ -138,17 +136,7 @@ def _persons(predictions: list[dict], bbox_thr: float) -> list[list[float]]:
 
 def read_reference(path) -> dict:
     """Read a reference; PoseGaugeError when it is missing or does not fit its schema."""
-    record = read_json(path)
-    error = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(read_schema(SCHEMA)).iter_errors(record)
-    )
-    if error:
-        where = "/".join(str(part) for part in error.absolute_path) or "top level"
-        raise PoseGaugeError(
-            f"{path}: does not fit {SCHEMA} at {where}: {error.message}; take the file of the repository, or "
-            "make it anew: make_reference"
-        )
-    return record
+    return read_record(path, SCHEMA, "take the file of the repository, or make it anew: make_reference")
 
 
 def check(reference: dict, found: dict) -> dict:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from posegauge.backends.assemble import build_pipeline
+from posegauge.data.coco import find_entry, person_boxes, read_annotations, read_entry
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
 from posegauge.pipeline.pipeline import Pipeline
@@ -23,6 +25,10 @@ from posegauge.pipeline.steps import (
     pose_input,
     select_boxes,
 )
+from posegauge.store.files import read_json
+from posegauge.store.provenance import collect
+from posegauge.store.record import attempt, make_record
+from posegauge.study import ARTIFACTS
 
 # Rounds that do not count. On a GPU torch.compile needs three runs of every shape: it compiles, records its
 # CUDA graph, and replays it.
@@ -31,6 +37,67 @@ WARMUP_ROUNDS = {"cpu": 1, "cuda": 3}
 
 # Boxes that are made up lie off an annotated one by at most this share of its size, in x and y.
 JITTER = 0.1
+
+
+def measure_batches(config: dict, files: dict, onnx: dict, threads: int) -> dict:
+    """Measure the speed against the persons in an image and against the images in a batch.
+
+    Args:
+        config: what the runtimes of `batches.artifacts` need (networks.config_keys), batches, seed,
+            benchmark.image.
+        files: {"images": folder, "person_images", "annotations": paths}.
+        onnx: artifact -> {"detector", "pose": the run's ONNX files, or nothing where it runs none}.
+        threads: CPU threads of inference.
+
+    Returns:
+        The record for results/<run>/batches.json (batches.schema.yaml). An artifact that this machine cannot
+        run has its reason in it.
+    """
+    protocol = config["batches"]
+    entries = read_json(files["person_images"])["images"]
+    first = find_entry(entries, config["benchmark"]["image"] or entries[0]["file_name"], "benchmark.image")
+    others = [entry for entry in entries if entry != first]
+    entries = [first, *others[: max(protocol["images"]) - 1]]
+    annotations = read_annotations(files["annotations"])
+    pictures = [
+        Picture(read_entry(files["images"], entry), person_boxes(annotations, entry["id"]))
+        for entry in entries
+    ]
+    pipelines, outcomes = {}, {}
+    for name in protocol["artifacts"]:
+        with attempt(name) as outcomes[name]:
+            pipelines[name] = build_pipeline(config, ARTIFACTS[name], threads, onnx[name])
+    devices = {name: ARTIFACTS[name].device for name in pipelines}
+    measured = measure(
+        {name: (pipelines[name], devices[name]) for name in pipelines}, pictures, protocol, config["seed"]
+    )
+    artifacts = []
+    for name in protocol["artifacts"]:
+        artifact, pipeline = ARTIFACTS[name], pipelines.get(name)
+        sessions = {"detector": pipeline.detector, "pose": pipeline.pose} if pipeline else {}
+        artifacts.append(
+            {
+                "artifact": name,
+                "runtime": artifact.runtime,
+                "device": artifact.device,
+                "precision": artifact.precision,
+                "execution": artifact.execution,
+                "images_on": artifact.images,
+                **outcomes[name].fields(),
+                "points": measured.get(name, []),
+                "backends": {role: session.provenance() for role, session in sessions.items()},
+            }
+        )
+    return make_record(
+        "batches",
+        collect(config, {}, threads),
+        device="cuda" if "cuda" in devices.values() else "cpu",
+        threads=threads,
+        runs=protocol["runs"],
+        persons_per_image=protocol["persons_per_image"],
+        pictures=[{key: entry[key] for key in ("file_name", "width", "height")} for entry in entries],
+        artifacts=artifacts,
+    )
 
 
 @dataclass(frozen=True)
@@ -187,21 +254,20 @@ def measure(
     turns = []
     for name, (pipeline, device) in pipelines.items():
         for point, batches in work.items():
-            try:
-                for images, boxes in batches * WARMUP_ROUNDS[device]:
-                    run(pipeline, images, boxes)
-            except Unavailable as error:
-                reason = str(error)
-            except Exception as error:
-                # Each runtime has its own exception for an input of another shape than its file allows.
-                if point.images == 1 or isinstance(error, PoseGaugeError):
+            with attempt(f"{name}, {point}") as outcome:
+                try:
+                    for images, boxes in batches * WARMUP_ROUNDS[device]:
+                        run(pipeline, images, boxes)
+                except (PoseGaugeError, Unavailable):
                     raise
-                told = str(error).splitlines() or [type(error).__name__]
-                reason = f"cannot run {point.images} images in a batch: {told[0]}"
-            else:
+                except Exception as error:
+                    # Each runtime has its own exception for an input of another shape than its file allows.
+                    if point.images == 1:
+                        raise
+                    told = str(error).splitlines() or [type(error).__name__]
+                    raise Unavailable(f"cannot run {point.images} images in a batch: {told[0]}") from error
                 turns.append((name, point))
-                continue
-            records[name][point] |= {"status": "not run", "reason": reason}
+            records[name][point] |= outcome.fields()
     for number in progress(range(protocol["runs"]), "rounds"):
         # In another order in every round, so that none always follows the same.
         for index in np.random.default_rng([seed, number]).permutation(len(turns)):

@@ -9,12 +9,17 @@ from collections.abc import Callable
 
 import numpy as np
 
+from posegauge.backends.assemble import build_pipeline
+from posegauge.data.coco import find_entry, person_boxes, read_annotations, read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.logs import progress
 from posegauge.measure import gpu_monitor
-from posegauge.pipeline.pipeline import Pipeline
+from posegauge.pipeline.pipeline import Pipeline, detector_work
 from posegauge.store import machine as store_machine
-from posegauge.study import STAGES
+from posegauge.store.files import read_json
+from posegauge.store.provenance import collect
+from posegauge.store.record import attempt, make_record
+from posegauge.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES, STAGES
 
 # Warm enough: the medians of two windows of runs, one after the other, differ by less than this share.
 WINDOW = 10
@@ -25,6 +30,66 @@ STABLE_SHARE = 0.03
 
 # No warm-up goes on for longer, except for the runs that the config asks for at least.
 MAX_WARMUP_S = 60.0
+
+
+def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
+    """Measure one row of the latency table.
+
+    Args:
+        config: what its runtime needs (networks.config_keys), and benchmark: image, boxes, warmup,
+            max_warmup, runs.
+        name: of the row, a key of study.BENCHMARKS.
+        files: {"detector", "pose": the run's ONNX files, or nothing where the row runs none, "images":
+            folder, "person_images", "annotations": paths}.
+        threads: CPU threads.
+
+    Returns:
+        The record for results/<run>/latency/<name>.json (latency.schema.yaml), with every sample, or with the
+        reason why this machine cannot run the row.
+
+    Raises:
+        PoseGaugeError: poses are to be estimated in annotated boxes, and the image has none.
+    """
+    row, protocol = BENCHMARKS[name], config["benchmark"]
+    entries = read_json(files["person_images"])["images"]
+    entry = find_entry(entries, protocol["image"] or entries[0]["file_name"], "benchmark.image")
+    image = read_entry(files["images"], entry)
+    pose_only = row.pipeline == "pose"
+    given_boxes, bboxes = pose_only or protocol["boxes"] == "annotated", None
+    if given_boxes:
+        bboxes = person_boxes(read_annotations(files["annotations"]), entry["id"])
+        if len(bboxes) == 0:
+            raise PoseGaugeError(
+                f"{entry['file_name']} has no annotated box to estimate poses in; set benchmark.image"
+            )
+    sessions, detector = {}, None
+    measured = {"persons": None, "latency_ms": [], "stages_ms": {}, "device_ms": {}, "measured_under": []}
+    with attempt(name) as outcome:
+        # Before the networks are loaded: the memory in use then is not theirs.
+        monitor = gpu_monitor.watch(row.artifact.device)
+        pipeline = build_pipeline(config, row.artifact, threads, files, pose_only)
+        sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
+        detector = None if pose_only else detector_work(pipeline, image)
+        pipeline.always_detect = not pose_only
+        measured = measure(pipeline, image, bboxes, protocol, monitor)
+    boxes = "annotated" if given_boxes else "detected"
+    return make_record(
+        "latency",
+        collect(config, sessions, threads) | {"boxes": boxes, "detector": detector},
+        outcome,
+        benchmark=name,
+        title=row.title,
+        pipeline=PIPELINE_TITLES[row.pipeline],
+        runtime=RUNTIME_TITLES[row.artifact.runtime],
+        device=row.artifact.device,
+        precision=row.artifact.precision,
+        execution=row.artifact.execution,
+        images_on=row.artifact.images,
+        warmup=protocol["warmup"],
+        runs=len(measured["latency_ms"]),
+        image={key: entry[key] for key in ("file_name", "width", "height")},
+        **measured,
+    )
 
 
 def measure(

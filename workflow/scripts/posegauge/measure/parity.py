@@ -1,7 +1,7 @@
 """Is an artifact still the model? Its boxes, keypoints and AP on real images against those of PyTorch.
 
-An artifact is what a latency row runs (study.Artifact). The source
-is PyTorch on the CPU in float32. Both run the same pipeline on the same clean images.
+An artifact is what a latency row runs (study.Artifact). The source is PyTorch on the CPU in float32, run once
+for all artifacts (parity_source.py). Both run the same pipeline on the same clean images.
 """
 
 import logging
@@ -11,7 +11,7 @@ import numpy as np
 
 from posegauge import study
 from posegauge.backends import assemble
-from posegauge.data.coco import person_boxes, read_annotations, read_entry, spread
+from posegauge.data.coco import read_entry, spread
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
 from posegauge.pipeline.pipeline import Persons, Pipeline
@@ -19,9 +19,10 @@ from posegauge.pipeline.steps import detector_input
 from posegauge.predict.predictions import coco_results
 from posegauge.score import bootstrap, metrics
 from posegauge.score.metrics import match_boxes
-from posegauge.store.files import SCHEMA_VERSION
+from posegauge.store.files import read_json
 from posegauge.store.provenance import collect
-from posegauge.study import ARTIFACTS, SOURCE
+from posegauge.store.record import attempt, make_record
+from posegauge.study import ARTIFACTS
 
 PERCENTILE = 95
 
@@ -39,6 +40,11 @@ FIGURES = (
     "images", "persons", "ap_source", "ap_artifact", "ap_diff", "keypoints", "keypoint_px_p95",
     "keypoint_px_max", "boxes", "box_px_p95", "box_px_max", "box_score_diff_max", "unmatched_boxes", "raw",
 )  # fmt: skip
+
+
+def chosen_images(config: dict, files: dict) -> list[dict]:
+    """Return the entries of the images to compare on. config: parity.images; files: person_images."""
+    return spread(read_json(files["person_images"])["images"], config["parity"]["images"])
 
 
 class Recorder:
@@ -79,31 +85,26 @@ class Comparison:
     raw: dict = field(default_factory=_raw)  # per run of a network, the largest differences of its outputs
 
 
-def compare(source: Pipeline, artifact: Pipeline, images) -> Comparison:
-    """Run two pipelines with the same settings on `images`, pairs of (image id, uint8 BGR [H, W, 3])."""
-    settings = source.settings
-    theirs, ours = (
-        Pipeline(Recorder(p.detector), Recorder(p.pose), p.detector_size, p.pose_size, p.settings)
-        for p in (source, artifact)
-    )
+def compare(source, artifact: Pipeline, images) -> Comparison:
+    """Run a pipeline with the source's settings on `images`, pairs of (image id, uint8 BGR [H, W, 3])."""
+    settings = artifact.settings
+    ours = _recorded(artifact)
     found = Comparison()
     for image_id, image in images:
-        boxes, scores = theirs.detect(image)
+        theirs = source.image(image_id)
+        boxes, scores = theirs["boxes"], theirs["scores"]
         own_boxes, own_scores = ours.detect(image)
-        for one, other in zip(theirs.detector.take(), ours.detector.take(), strict=True):
-            _compare_detectors(one, other, settings.score_thr, found.raw)
+        (outputs,) = ours.detector.take()
+        _compare_detectors(theirs, outputs, settings.score_thr, found.raw)
         pairs = match_boxes(boxes, own_boxes)
         one, other = pairs.T
         found.box_px.append(np.abs(boxes[one] - own_boxes[other]).max(1))
         found.box_score.append(np.abs(scores[one] - own_scores[other]))
         found.unmatched += len(boxes) + len(own_boxes) - 2 * len(pairs)
 
-        keypoints, keypoint_scores = theirs.estimate(image, boxes)
         same_boxes, _ = ours.estimate(image, boxes)
-        for one, other in zip(theirs.pose.take(), ours.pose.take(), strict=True):
-            for axis in ("simcc_x", "simcc_y"):
-                found.raw["max_simcc_diff"].append(np.abs(one[axis] - other[axis]).max())
-        found.keypoint_px.append(np.linalg.norm(keypoints - same_boxes, axis=-1).reshape(-1))
+        _compare_simcc(theirs, ours.pose.take(), found.raw)
+        found.keypoint_px.append(np.linalg.norm(theirs["keypoints"] - same_boxes, axis=-1).reshape(-1))
         found.persons += len(boxes)
 
         # A score that is no number would be sorted anywhere; it stands for the worst one.
@@ -111,7 +112,7 @@ def compare(source: Pipeline, artifact: Pipeline, images) -> Comparison:
         own_keypoint_scores = np.nan_to_num(own_keypoint_scores, posinf=0, neginf=0)
         ours.pose.take()
         for results, persons in (
-            (found.source_results, Persons(boxes, scores, keypoints, keypoint_scores)),
+            (found.source_results, Persons(boxes, scores, theirs["keypoints"], theirs["keypoint_scores"])),
             (found.artifact_results, Persons(own_boxes, own_scores, own_keypoints, own_keypoint_scores)),
         ):
             results += coco_results(persons, image_id, settings.keypoint_thr, "detected")
@@ -119,12 +120,26 @@ def compare(source: Pipeline, artifact: Pipeline, images) -> Comparison:
     return found
 
 
+def _recorded(pipeline: Pipeline) -> Pipeline:
+    """Return the same pipeline on the host, with sessions that keep their outputs."""
+    sessions = Recorder(pipeline.detector), Recorder(pipeline.pose)
+    return Pipeline(*sessions, pipeline.detector_size, pipeline.pose_size, pipeline.settings)
+
+
 def _compare_detectors(theirs: dict, ours: dict, score_thr: float, raw: dict) -> None:
     """Add the largest differences of one run to `raw`; for boxes, of those that the source keeps."""
-    raw["max_score_diff"].append(np.abs(ours["scores"] - theirs["scores"]).max())
-    above = theirs["scores"][..., 0] > score_thr
+    raw["max_score_diff"].append(np.abs(ours["scores"] - theirs["raw_scores"]).max())
+    above = theirs["raw_scores"][..., 0] > score_thr
     if above.any():
-        raw["max_box_diff_px"].append(np.abs(ours["boxes"] - theirs["boxes"])[above].max())
+        raw["max_box_diff_px"].append(np.abs(ours["boxes"] - theirs["raw_boxes"])[above].max())
+
+
+def _compare_simcc(theirs: dict, runs: list[dict], raw: dict) -> None:
+    """Add the largest differences in the boxes of one image to `raw`; no run without a box."""
+    for axis in ("simcc_x", "simcc_y"):
+        if runs:
+            own = np.concatenate([outputs[axis] for outputs in runs])
+            raw["max_simcc_diff"].append(np.abs(own - theirs[axis]).max())
 
 
 def accuracy(annotations, found: Comparison, seed: int, resamples: int) -> dict:
@@ -203,15 +218,17 @@ def read_images(images_dir, entries: list[dict], unreadable: str):
         raise PoseGaugeError(f"{images_dir}: none of the {len(entries)} images could be read")
 
 
-def check_artifact(config: dict, artifact: str, onnx: dict, data: dict, threads: int) -> dict:
+def check_artifact(config: dict, artifact: str, files: dict, source, threads: int) -> dict:
     """Compare an artifact with PyTorch.
 
     Args:
-        config: the whole config of the run.
+        config: models, pipeline, parity, seed, bootstrap.resamples, dataset.unreadable, and what the runtime
+            needs (networks.config_keys).
         artifact: its name, a key of study.ARTIFACTS.
-        onnx: {"detector": path, "pose": path} of the run's ONNX files.
-        data: {"images": folder, "entries": the images of person_images.json, "annotations": path}.
-        threads: CPU threads of both.
+        files: {"detector", "pose": the run's ONNX files, or nothing where the artifact runs none, "images":
+            folder, "person_images", "annotations": paths}.
+        source: what PyTorch found, of parity_source.read; None where the models have no PyTorch source.
+        threads: CPU threads of the artifact.
 
     Returns:
         The record for results/<run>/parity/<artifact>.json (workflow/schemas/parity.schema.yaml). Where this
@@ -219,79 +236,70 @@ def check_artifact(config: dict, artifact: str, onnx: dict, data: dict, threads:
     """
     kind, models = ARTIFACTS[artifact], config["models"]
     gates = {gate: config["parity"][gate] for gate in GATES}
-    given = [models[role]["name"] for role in study.ROLES if models[role]["checkpoint"] is None]
-    random = [models[role]["name"] for role in study.ROLES if models[role].get("random")]
-    status, reason, figures, raw, sessions, source = "ok", None, {}, {}, {}, {}
-    if given:
-        status, reason = "no source", f"no PyTorch source: {' and '.join(given)} given as ONNX only"
-    else:
-        try:
+    figures, raw, sessions = {}, {}, {}
+    with attempt(artifact) as outcome:
+        if source is None:
+            given = [models[role]["name"] for role in study.ROLES if models[role]["checkpoint"] is None]
+            outcome.status = "no source"
+            outcome.reason = f"no PyTorch source: {' and '.join(given)} given as ONNX only"
+        else:
+            onnx = {role: files[role] for role in study.ROLES}
             ours = assemble.build_pipeline(config, kind, threads, onnx)
             sessions = {"detector": ours.detector, "pose": ours.pose}
-            theirs = assemble.build_pipeline(config, SOURCE, threads, onnx)
-            source = {role: getattr(theirs, role).provenance() for role in study.ROLES}
-            if random:
-                status, reason = "no accuracy", f"random weights ({' and '.join(random)}): raw outputs only"
-                raw = raw_differences(config, theirs, ours, data)
+            if reason := source.record["reason"]:
+                raise Unavailable(reason)
+            images = read_images(
+                files["images"], chosen_images(config, files), config["dataset"]["unreadable"]
+            )
+            if random := [models[role]["name"] for role in study.ROLES if models[role].get("random")]:
+                outcome.status = "no accuracy"
+                outcome.reason = f"random weights ({' and '.join(random)}): raw outputs only"
+                raw = raw_differences(source, ours, images)
             else:
-                figures = _figures(config, theirs, ours, data)
-        except Unavailable as error:
-            status, reason = "not run", str(error)
+                figures = _figures(config, source, ours, images, files["annotations"])
     failed = failed_gates(figures, gates) if figures else []
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "parity",
-        "artifact": artifact,
-        "runtime": kind.runtime,
-        "device": kind.device,
-        "precision": kind.precision,
-        "execution": kind.execution,
-        "images_on": kind.images,
-        "status": status,
-        "reason": reason,
-        **dict.fromkeys(FIGURES),
-        **raw,
-        **figures,
-        "gates": gates,
-        "passes": not failed if figures else None,
-        "failed": failed,
-        "provenance": {**collect(config, sessions, threads), "source": source},
-    }
+    return make_record(
+        "parity",
+        {**collect(config, sessions, threads), "source": source.record["networks"] if source else {}},
+        outcome,
+        artifact=artifact,
+        runtime=kind.runtime,
+        device=kind.device,
+        precision=kind.precision,
+        execution=kind.execution,
+        images_on=kind.images,
+        **{**dict.fromkeys(FIGURES), **raw, **figures},
+        gates=gates,
+        passes=not failed if figures else None,
+        failed=failed,
+    )
 
 
-def _figures(config: dict, source: Pipeline, artifact: Pipeline, data: dict) -> dict:
-    """Compare on the images that the config asks for; return what the record says of them (keys FIGURES)."""
-    entries = spread(data["entries"], config["parity"]["images"])
-    found = compare(source, artifact, read_images(data["images"], entries, config["dataset"]["unreadable"]))
+def _figures(config: dict, source, artifact: Pipeline, images, annotations) -> dict:
+    """Compare on `images`; return what the record says of them (keys FIGURES)."""
+    found = compare(source, artifact, images)
     if not found.persons:
         raise Unavailable(f"PyTorch finds no person in the {len(found.image_ids)} images to compare on")
-    annotations = metrics.load_annotations(data["annotations"])
+    truth = metrics.load_annotations(annotations)
     return {
-        **accuracy(annotations, found, config["seed"], config["bootstrap"]["resamples"]),
+        **accuracy(truth, found, config["seed"], config["bootstrap"]["resamples"]),
         **distances(found),
     }
 
 
-def raw_differences(config: dict, source: Pipeline, artifact: Pipeline, data: dict) -> dict:
+def raw_differences(source, artifact: Pipeline, images) -> dict:
     """Return {"images", "raw"}: the largest differences of the networks' outputs on the same inputs.
 
-    For random weights, whose boxes, keypoints and AP mean nothing: poses are run in the annotated boxes.
+    For random weights, whose boxes, keypoints and AP mean nothing: the source's poses, and so these, are run
+    in the annotated boxes.
     """
-    entries = spread(data["entries"], config["parity"]["images"])
-    annotations = read_annotations(data["annotations"])
-    theirs, ours = Recorder(source.pose), Recorder(artifact.pose)
-    raw, images = _raw(), 0
-    for image_id, image in read_images(data["images"], entries, config["dataset"]["unreadable"]):
-        images += 1
-        batch, _ = detector_input(image, source.detector_size)
-        _compare_detectors(
-            *(pipeline.detector.run(batch) for pipeline in (source, artifact)), source.settings.score_thr, raw
-        )
-        boxes = person_boxes(annotations, image_id)
-        for session in (theirs, ours):
-            Pipeline(None, session, None, source.pose_size, source.settings).estimate(image, boxes)
-        for one, other in zip(theirs.take(), ours.take(), strict=True):
-            raw["max_simcc_diff"] += [
-                np.abs(one[axis] - other[axis]).max() for axis in ("simcc_x", "simcc_y")
-            ]
-    return {"images": images, "raw": {name: float(np.max(v)) if v else None for name, v in raw.items()}}
+    ours, raw, count = _recorded(artifact), _raw(), 0
+    for image_id, image in images:
+        count += 1
+        theirs = source.image(image_id)
+        batch, _ = detector_input(image, ours.detector_size)
+        _compare_detectors(theirs, ours.detector.run(batch), ours.settings.score_thr, raw)
+        ours.detector.take()
+        ours.estimate(image, theirs["boxes"])
+        _compare_simcc(theirs, ours.pose.take(), raw)
+    return {"images": count, "raw": {name: float(np.max(v)) if v else None for name, v in raw.items()}}

@@ -6,20 +6,24 @@ number of persons; in the variant detect+pose the detector and NMS run before th
 dropped.
 """
 
-import contextlib
-import io
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
-import cv2
 import numpy as np
 
-from posegauge.data.coco import person_boxes
-from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.backends.assemble import build_pipeline, network
+from posegauge.data.coco import find_entry, person_boxes, read_annotations, read_entry
+from posegauge.errors import PoseGaugeError
 from posegauge.logs import progress
-from posegauge.models.network import Network
+from posegauge.measure.peer_programs import Bare, Inferencer, MMPose, Original, Ours, Rtmlib, append_nms
 from posegauge.pipeline.pipeline import Pipeline
-from posegauge.pipeline.steps import Settings, decode_simcc, detector_input, padded_box, pose_input
+from posegauge.score.intervals import paired_ratio
+from posegauge.store.files import read_json
+from posegauge.store.provenance import collect
+from posegauge.store.record import attempt, make_record
+from posegauge.study import ROLES, SOURCE, Artifact
 
 VARIANTS = ("detect+pose", "pose only")
 
@@ -55,8 +59,8 @@ WAYS = {
         "its RTMDet and RTMPose, one pose call per person; NMS is appended to the detector's graph, since it "
         "reads boxes after NMS; it gives the pose network blue for red, so keypoints are elsewhere",
     ),
-    "study": Way(
-        "The study's way",
+    "original": Way(
+        "The original's way",
         "ONNX Runtime",
         "this detector step, then one pose call per person on its box, stretched and divided by 255",
     ),
@@ -90,254 +94,94 @@ def given_boxes(annotations: dict, entries: list[dict], entry: dict, count: int)
     )
 
 
-# ------------------------------------------------------------------------------------------------- the ways
+def measure_peers(config: dict, files: dict, threads: int) -> dict:
+    """Time every way, and compare its keypoints with ours.
 
+    Args:
+        config: models, pipeline, peers, benchmark.image, seed, bootstrap.resamples.
+        files: {"detector", "pose": the run's ONNX files, "images": folder, "person_images", "annotations":
+            paths}.
+        threads: CPU threads.
 
-class Ours:
-    """posegauge.pipeline.pipeline with any sessions."""
-
-    def __init__(self, pipeline: Pipeline):
-        self.full = Pipeline(
-            pipeline.detector, pipeline.pose, pipeline.detector_size, pipeline.pose_size, pipeline.settings
-        )
-        self.full.always_detect = True
-
-    def detect_and_pose(self, image, bboxes):
-        """Return the keypoints, float32 [N, 17, 2], of uint8 BGR [H, W, 3] in float32 [N, 4] xyxy."""
-        return self.full(image, bboxes).keypoints
-
-    def pose_only(self, image, bboxes):
-        """As detect_and_pose, without the detector."""
-        return self.full.estimate(image, bboxes)[0]
-
-
-class Bare:
-    """The networks alone: inputs are prepared at the first call, outputs are not looked at."""
-
-    def __init__(self, pipeline: Pipeline):
-        self.pipeline = pipeline
-        self.detector, self.pose = ((s.session, s.input_name) for s in (pipeline.detector, pipeline.pose))
-        self.prepared = {}
-
-    def _inputs(self, image, bboxes):
-        key = (id(image), len(bboxes))
-        if key not in self.prepared:
-            size = self.pipeline.pose_size
-            self.prepared[key] = (
-                detector_input(image, self.pipeline.detector_size)[0],
-                pose_input(image, *padded_box(bboxes, size), size),
-            )
-        return self.prepared[key]
-
-    def detect_and_pose(self, image, bboxes):
-        """Run both networks; return None."""
-        batches = self._inputs(image, bboxes)
-        for (session, name), batch in zip((self.detector, self.pose), batches, strict=True):
-            session.run(None, {name: batch})
-
-    def pose_only(self, image, bboxes):
-        """Run the pose network; return None."""
-        session, name = self.pose
-        session.run(None, {name: self._inputs(image, bboxes)[1]})
-
-
-class Study:
-    """The study's way of preparing pose inputs, on our sessions."""
-
-    def __init__(self, pipeline: Pipeline):
-        self.pipeline = pipeline
-
-    def detect_and_pose(self, image, bboxes):
-        """See Ours."""
-        self.pipeline.detect(image)
-        return self.pose_only(image, bboxes)
-
-    def pose_only(self, image, bboxes):
-        """See Ours."""
-        size, found = self.pipeline.pose_size, []
-        for box in bboxes:
-            batch, corner, scale = stretched_input(image, box, size)
-            outputs = self.pipeline.pose.run(batch)
-            points, _ = decode_simcc(outputs["simcc_x"], outputs["simcc_y"])
-            found.append(points * scale + corner)
-        return np.concatenate(found)
-
-
-def stretched_input(image: np.ndarray, box: np.ndarray, input_size: tuple[int, int]):
-    """Cut out a box without padding, stretch it to the input size, turn it to RGB and divide by 255.
-
-    Returns (float32 [1, 3, height, width], float32 [2] corner, float32 [2] scale from crop to image pixels).
+    Returns:
+        The record for results/<run>/peers.json (peers.schema.yaml). A way that this machine cannot go has its
+        reason in it.
     """
-    height, width = image.shape[:2]
-    x1, y1 = np.clip(box[:2].astype(int), 0, (width - 1, height - 1))
-    x2, y2 = np.clip(box[2:].astype(int), (x1 + 1, y1 + 1), (width, height))
-    crop = cv2.cvtColor(cv2.resize(image[y1:y2, x1:x2], input_size), cv2.COLOR_BGR2RGB)
-    batch = np.ascontiguousarray((crop.astype(np.float32) / 255).transpose(2, 0, 1)[None])
-    scale = np.array([(x2 - x1) / input_size[0], (y2 - y1) / input_size[1]], np.float32)
-    return batch, np.array([x1, y1], np.float32), scale
-
-
-class Rtmlib:
-    """rtmlib's RTMDet and RTMPose on our ONNX files."""
-
-    def __init__(self, detector: str, pose: str, sizes: tuple, settings: Settings, threads: int):
-        """sizes: (width, height) of both inputs. Unavailable where rtmlib is not installed."""
-        try:
-            import rtmlib
-        except ImportError as error:
-            raise Unavailable("rtmlib is not installed") from error
-        import onnxruntime
-
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
-            self.detector = rtmlib.RTMDet(
-                detector,
-                model_input_size=sizes[0][::-1],
-                score_thr=settings.bbox_thr,
-                nms_thr=settings.nms_thr,
-            )
-            self.pose = rtmlib.RTMPose(pose, model_input_size=sizes[1])
-        # It has no setting for threads; all other options of the sessions stay its own.
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        for tool, file in ((self.detector, detector), (self.pose, pose)):
-            tool.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-
-    def detect_and_pose(self, image, bboxes):
-        """See Ours."""
-        self.detector(image)
-        return self.pose_only(image, bboxes)
-
-    def pose_only(self, image, bboxes):
-        """See Ours."""
-        return self.pose(image, bboxes)[0]
-
-
-def append_nms(detector: str, path, settings: Settings) -> str:
-    """Write the detector with NMS inside the graph, as rtmlib reads it; return the file to use.
-
-    boxes [1, A, 4] and scores [1, A, 1] become dets [1, K, 5]. A detector that has NMS is returned as it is.
-    """
-    import onnx
-    from onnx import TensorProto, helper
-
-    model = onnx.load(detector)
-    if "dets" in {output.name for output in model.graph.output}:
-        return detector
-    constants = {
-        "nms_boxes": (TensorProto.INT64, [1], [settings.max_persons]),
-        "nms_iou": (TensorProto.FLOAT, [1], [settings.nms_thr]),
-        "nms_score": (TensorProto.FLOAT, [1], [settings.score_thr]),
-        "nms_column": (TensorProto.INT64, [], [2]),
-    }
-    model.graph.initializer.extend(helper.make_tensor(name, *value) for name, value in constants.items())
-    model.graph.node.extend(
-        [
-            helper.make_node("Transpose", ["scores"], ["nms_scores"], perm=[0, 2, 1]),
-            helper.make_node(
-                "NonMaxSuppression",
-                ["boxes", "nms_scores", "nms_boxes", "nms_iou", "nms_score"],
-                ["nms_chosen"],
-            ),
-            helper.make_node("Gather", ["nms_chosen", "nms_column"], ["nms_anchors"], axis=1),
-            helper.make_node("Gather", ["boxes", "nms_anchors"], ["nms_kept"], axis=1),
-            helper.make_node("Gather", ["scores", "nms_anchors"], ["nms_kept_scores"], axis=1),
-            helper.make_node("Concat", ["nms_kept", "nms_kept_scores"], ["dets"], axis=2),
-        ]
+    protocol = config["peers"]
+    entries = read_json(files["person_images"])["images"]
+    entry = find_entry(entries, config["benchmark"]["image"] or entries[0]["file_name"], "benchmark.image")
+    image = read_entry(files["images"], entry)
+    annotations = read_annotations(files["annotations"])
+    boxes = {count: given_boxes(annotations, entries, entry, count) for count in protocol["persons"]}
+    pipeline = build_pipeline(config, Artifact("onnxruntime", "cpu"), threads, files)
+    with tempfile.TemporaryDirectory() as folder:
+        ways, outcomes = load_ways(config, pipeline, files, threads, Path(folder))
+        samples = take_turns(ways, image, boxes, protocol["rounds"])
+        agrees = agreement(ways, image, boxes[max(boxes)])
+    return make_record(
+        "peers",
+        collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads),
+        device="cpu",
+        threads=threads,
+        image={key: entry[key] for key in ("file_name", "width", "height")},
+        persons=list(boxes),
+        rounds=protocol["rounds"],
+        ways=[
+            {
+                "way": name,
+                "title": way.title,
+                "runtime": way.runtime,
+                "does": way.does,
+                **outcomes[name].fields(),
+                "rows": [
+                    {
+                        "pipeline": variant,
+                        "persons": persons,
+                        "latency_ms": taken,
+                        "ratio": paired_ratio(
+                            samples[OURS, variant, persons],
+                            taken,
+                            config["bootstrap"]["resamples"],
+                            config["seed"],
+                        ),
+                    }
+                    for (of, variant, persons), taken in samples.items()
+                    if of == name
+                ],
+                "agreement": agrees.get(name),
+            }
+            for name, way in WAYS.items()
+        ],
     )
-    del model.graph.output[:]
-    model.graph.output.append(helper.make_tensor_value_info("dets", TensorProto.FLOAT, [1, None, 5]))
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
-    return str(path)
 
 
-def _trained(*networks: Network) -> None:
-    for network in networks:
-        if network.checkpoint is None:
-            raise Unavailable(f"{network.name} is given as ONNX only: no PyTorch model")
+def load_ways(config: dict, pipeline: Pipeline, files: dict, threads: int, folder: Path) -> tuple[dict, dict]:
+    """Return the WAYS that this machine can go, loaded, and the outcome of each, both by name.
 
-
-def _same_thresholds(detector, settings: Settings) -> None:
-    """Set the thresholds of an MMDetection model to ours."""
-    config = detector.bbox_head.test_cfg
-    config.score_thr, config.max_per_img = settings.score_thr, settings.max_persons
-    config.nms.iou_threshold = settings.nms_thr
-
-
-class MMPose:
-    """inference_detector of MMDetection and inference_topdown of MMPose."""
-
-    def __init__(self, detector: Network, pose: Network, settings: Settings):
-        _trained(detector, pose)
-        from posegauge.models import build
-
-        self.detector, self.pose = build.load_model(detector), build.load_model(pose)
-        _same_thresholds(self.detector, settings)
-        self.pose.test_cfg["flip_test"] = settings.flip_test
-
-    def detect_and_pose(self, image, bboxes):
-        """See Ours."""
-        from mmdet.apis import inference_detector
-        from mmengine.registry import init_default_scope
-
-        init_default_scope("mmdet")
-        inference_detector(self.detector, image)
-        return self.pose_only(image, bboxes)
-
-    def pose_only(self, image, bboxes):
-        """See Ours."""
-        from mmpose.apis import inference_topdown
-
-        samples = inference_topdown(self.pose, image, bboxes)
-        return np.concatenate([sample.pred_instances.keypoints for sample in samples])
-
-
-class Inferencer:
-    """MMPoseInferencer; the given boxes take the place of what its detector found, after its NMS."""
-
-    pose_only = None
-
-    def __init__(self, detector: Network, pose: Network, settings: Settings):
-        _trained(detector, pose)
-        from posegauge.models import build, openmmlab
-
-        openmmlab.install()
-        from mmpose.apis import MMPoseInferencer
-
-        self.inferencer = MMPoseInferencer(
-            pose2d=str(build.config_path(pose.config)),
-            det_model=str(build.config_path(detector.config)),
-            det_cat_ids=[0],
-            device="cpu",
-        )
-        top_down = self.inferencer.inferencer
-        build.load_weights(top_down.model, pose)
-        build.load_weights(top_down.detector.model, detector)
-        _same_thresholds(top_down.detector.model, settings)
-        top_down.model.test_cfg["flip_test"] = settings.flip_test
-        self._detect, top_down.detector = top_down.detector, self._exchanged
-        self.bboxes = None
-
-    def _exchanged(self, *args, **kwargs) -> dict:
-        """Run the detector; return the given boxes as its predictions."""
-        import torch
-        from mmengine.structures import InstanceData
-
-        found = self._detect(*args, **kwargs)
-        count = len(self.bboxes)
-        found["predictions"][0].pred_instances = InstanceData(
-            bboxes=torch.from_numpy(self.bboxes),
-            scores=torch.linspace(1, 0.9, count),  # in falling order: its second NMS sorts by them
-            labels=torch.zeros(count, dtype=torch.long),
-        )
-        return found
-
-    def detect_and_pose(self, image, bboxes):
-        """See Ours."""
-        self.bboxes = bboxes
-        found = next(self.inferencer(image, nms_thr=1.0))["predictions"][0]
-        return np.array([person["keypoints"] for person in found], np.float32)
+    pipeline: ours, on ONNX Runtime. folder: for a file that must last as long as the ways.
+    """
+    settings = pipeline.settings
+    networks = [network(config["models"], role) for role in ROLES]
+    makers = {
+        "bare": lambda: Bare(pipeline),
+        OURS: lambda: Ours(pipeline),
+        "rtmlib": lambda: Rtmlib(
+            append_nms(files["detector"], folder / "nms.onnx", settings),
+            files["pose"],
+            (pipeline.detector_size, pipeline.pose_size),
+            settings,
+            threads,
+        ),
+        "original": lambda: Original(pipeline),
+        "pytorch": lambda: Ours(build_pipeline(config, SOURCE, threads, files)),
+        "mmpose": lambda: MMPose(*networks, settings),
+        "inferencer": lambda: Inferencer(*networks, settings),
+    }
+    ways, outcomes = {}, {}
+    for name, make in makers.items():
+        with attempt(WAYS[name].title) as outcomes[name]:
+            ways[name] = make()
+    return ways, outcomes
 
 
 # ---------------------------------------------------------------------------------------------- measurement

@@ -4,11 +4,16 @@ FLOPs and bytes are counted from the ONNX file, by shape inference; what the mac
 machine_rates.py). What the floor means, and what it does not: docs/metrics.md.
 """
 
+import logging
 import math
 from collections.abc import Iterable
 
 from posegauge.errors import PoseGaugeError
+from posegauge.measure import machine_rates
 from posegauge.pipeline.steps import MAX_POSE_BATCH
+from posegauge.store.files import sha256_file
+from posegauge.store.provenance import collect
+from posegauge.store.record import attempt, make_record
 
 BYTES = {"fp32": 4, "fp16": 2}  # of one number; int8 has no measured rate, so no floor
 
@@ -49,6 +54,44 @@ MOVES = _names("""
 VIEWS = _names("""
     Constant ConstantOfShape Dropout Flatten Identity Range Reshape Shape Size Squeeze Unsqueeze
 """)
+
+
+def measure_device(config: dict, device: str, files: dict, threads: int) -> dict:
+    """Count the work of both networks, and measure what a device can do at best.
+
+    Args:
+        config: models, pipeline.flip_test.
+        device: "cpu" or "cuda".
+        files: {"detector", "pose": the run's ONNX files in FP32}.
+        threads: CPU threads.
+
+    Returns:
+        The record for results/<run>/roofline/<device>.json (roofline.schema.yaml). Work that cannot be
+        counted and a device that is not here have their reason in it.
+    """
+    counted = {}
+    for role, batches in (("detector", (1,)), ("pose", POSE_BATCHES)):
+        path, model = files[role], config["models"][role]
+        counted[role] = {"name": model["name"], "sha256": sha256_file(path), "status": "ok", "reason": None}
+        try:
+            counted[role] |= count(path, model["input_size"], batches)
+        except PoseGaugeError as error:
+            counted[role] |= {"status": "not counted", "reason": str(error)}
+            logging.getLogger("posegauge").warning("%s", error)
+    rates = None
+    with attempt(device) as outcome:
+        rates = machine_rates.measure(device, threads)
+    return make_record(
+        "roofline",
+        collect(config, {}, threads),
+        outcome,
+        device=device,
+        threads=threads,
+        cache_bytes=machine_rates.cache_bytes(),
+        rates=rates,
+        pose_calls=2 if config["pipeline"]["flip_test"] else 1,
+        networks=counted,
+    )
 
 
 # ------------------------------------------------------------------------------------ counting one network
@@ -227,40 +270,40 @@ def at_batch(network: dict, batch: int) -> dict:
     return {key: round(value) for key, value in figures.items()}
 
 
-def network_floor_ms(record: dict, role: str, batch: int, precision: str) -> float:
+def network_floor_ms(roofline: dict, role: str, batch: int, precision: str) -> float:
     """Return the least milliseconds of one call of a network: the longer of its arithmetic and its traffic.
 
-    record: a limits file whose device has rates in that precision (see reason_without).
+    roofline: of measure_device, with a device that has rates in that precision (see reason_without).
     """
-    work, rates = at_batch(record["networks"][role], batch), record["rates"]
+    work, rates = at_batch(roofline["networks"][role], batch), roofline["rates"]
     arithmetic_s = work["flops"] / rates["matrix"][precision]["best_per_s"]
     traffic_s = work["numbers_minimum"] * BYTES[precision] / rates["copy"]["best_per_s"]
     return max(arithmetic_s, traffic_s) * 1e3
 
 
-def reason_without(record: dict | None, precision: str) -> str | None:
-    """Return why rows of a precision have no floor on the device of a limits file; None if they have one."""
-    if record is None:
-        return "the limits of the device were not measured"
-    if record["status"] != "ok":
-        return record["reason"]
-    if precision not in record["rates"]["matrix"]:
+def reason_without(roofline: dict | None, precision: str) -> str | None:
+    """Return why rows of a precision have no floor on the device of a roofline; None if they have one."""
+    if roofline is None:
+        return "the roofline of the device was not measured"
+    if roofline["status"] != "ok":
+        return roofline["reason"]
+    if precision not in roofline["rates"]["matrix"]:
         return f"the {precision.upper()} rate of the device was not measured"
-    return next((of["reason"] for of in record["networks"].values() if of["status"] != "ok"), None)
+    return next((of["reason"] for of in roofline["networks"].values() if of["status"] != "ok"), None)
 
 
-def floor_ms(record: dict | None, roles: Iterable[str], persons: int, precision: str) -> float | None:
+def floor_ms(roofline: dict | None, roles: Iterable[str], persons: int, precision: str) -> float | None:
     """Return the floor of a latency row: one call of the detector, and the pose network for all persons.
 
     More than MAX_POSE_BATCH persons need further calls, each of which reads the weights; the flip test calls
     the pose network twice. None where reason_without has a reason.
     """
-    if reason_without(record, precision):
+    if reason_without(roofline, precision):
         return None
     total = 0.0
     if "detector" in roles:
-        total += network_floor_ms(record, "detector", 1, precision)
+        total += network_floor_ms(roofline, "detector", 1, precision)
     for first in range(0, persons, MAX_POSE_BATCH):
         batch = min(MAX_POSE_BATCH, persons - first)
-        total += record["pose_calls"] * network_floor_ms(record, "pose", batch, precision)
+        total += roofline["pose_calls"] * network_floor_ms(roofline, "pose", batch, precision)
     return total

@@ -1,4 +1,4 @@
-"""How fast the sweep is, against MMPose's inferencer on one image after the other: the original study's way.
+"""Images per second of the sweep, against MMPose's inferencer on one image after the other: the original way.
 
 Every way runs the same images with the same weights, in turn and in several rounds, so that a change of the
 machine's pace meets all of them.
@@ -8,18 +8,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from posegauge.backends.base import require_cuda
+from posegauge import study
+from posegauge.backends import assemble
+from posegauge.backends.base import auto_device, require_cuda
 from posegauge.data import corruptions
-from posegauge.data.coco import read_entry
+from posegauge.data.coco import read_annotations, read_entry
 from posegauge.errors import Unavailable
 from posegauge.logs import progress
 from posegauge.models.network import Network
 from posegauge.pipeline.pipeline import Pipeline
-from posegauge.predict.image_queue import ImageQueue, Preparation
-from posegauge.predict.predictions import box_arrays
+from posegauge.predict.image_queue import ImageQueue, Preparation, worker_count
+from posegauge.predict.predictions import annotated_boxes, box_arrays
 from posegauge.predict.sweep import sweep
-from posegauge.score.intervals import ORIGINAL
-from posegauge.study import PREDICTION_SETS
+from posegauge.score.intervals import ORIGINAL, ratios_to_original
+from posegauge.store.files import read_json
+from posegauge.store.provenance import collect
+from posegauge.store.record import attempt, make_record
+from posegauge.study import PREDICTION_SETS, Artifact
 
 # A condition that costs nothing, and the study's costliest.
 CONDITIONS = ("clean", "noise_heavy")
@@ -42,6 +47,66 @@ WAYS = {
     # The same persons as the original's, by the same work.
     "onnxruntime_study": Way("Sweep, ONNX Runtime, the study's protocol only", "onnxruntime", ("study",)),
 }
+
+
+def measure_throughput(config: dict, files: dict, threads: int) -> dict:
+    """Measure the images per second of every way.
+
+    Args:
+        config: what the runtimes need (networks.config_keys), sweep, seed, robustness.device.
+        files: {"detector", "pose": the run's ONNX files, "images": folder, "person_images", "annotations":
+            paths}.
+        threads: CPU threads of inference.
+
+    Returns:
+        The record for results/<run>/throughput.json (throughput.schema.yaml). A way that this machine cannot
+        go has its reason in it.
+    """
+    protocol, device = config["sweep"], auto_device(config["robustness"]["device"])
+    entries = read_json(files["person_images"])["images"][: protocol["images"]]
+    annotated = annotated_boxes(read_annotations(files["annotations"]))
+    size = tuple(config["models"]["detector"]["input_size"])
+    how = Preparation(files["images"], "clean", config["seed"], size)
+    ready, outcomes, pipelines = {}, {}, {}
+    workers = worker_count(threads)
+    with ImageQueue(workers) as images:
+        for name, way in WAYS.items():
+            with attempt(way.title) as outcomes[name]:
+                if not way.sets:
+                    pair = (assemble.network(config["models"], role) for role in study.ROLES)
+                    ready[name] = Original(*pair, device, threads)
+                    continue
+                if way.runtime not in pipelines:
+                    artifact = Artifact(way.runtime, device)
+                    pipelines[way.runtime] = assemble.build_pipeline(config, artifact, threads, files)
+                ready[name] = Swept(pipelines[way.runtime], images, annotated, way.sets)
+        turns = take_turns(ready, entries, how, protocol["rounds"])
+    provenance = {
+        runtime: collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads)
+        for runtime, pipeline in pipelines.items()
+    }
+    return make_record(
+        "throughput",
+        provenance.get("onnxruntime") or collect(config, {}, threads),
+        device=device,
+        threads=threads,
+        workers=workers,
+        images=len(entries),
+        rounds=protocol["rounds"],
+        ways=[
+            {
+                "way": name,
+                "title": way.title,
+                "runtime": way.runtime,
+                "sets": list(way.sets),
+                **outcomes[name].fields(),
+                "turns": [turn for turn in turns if turn["way"] == name],
+            }
+            for name, way in WAYS.items()
+        ],
+        ratios=ratios_to_original(turns),
+        provenance_pytorch=provenance.get("pytorch"),
+    )
 
 
 class Original:

@@ -2,13 +2,11 @@
 
 import textwrap
 
-import jsonschema
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from posegauge.errors import PoseGaugeError
 from posegauge.report.markdown import cell, machines, markdown, page
 from posegauge.report.parity import artifact_title, failing_artifacts
 from posegauge.report.style import GREY, QUIET, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
@@ -33,14 +31,7 @@ MARK = " †"
 
 def read_batches(path) -> dict:
     """Return results/<run>/batches.json; PoseGaugeError when it does not fit its schema."""
-    record = files.read_json(path)
-    validator = jsonschema.Draft202012Validator(files.read_schema("batches.schema.yaml"))
-    if error := jsonschema.exceptions.best_match(validator.iter_errors(record)):
-        where = "/".join(str(part) for part in error.absolute_path) or "top level"
-        raise PoseGaugeError(
-            f"{path}: does not fit its schema at {where}: {error.message}; delete it and run again"
-        )
-    return record
+    return files.read_record(path, "batches.schema.yaml")
 
 
 def batches_table(record: dict, failing: tuple | set = ()) -> pd.DataFrame:

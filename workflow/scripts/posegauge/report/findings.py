@@ -5,9 +5,9 @@ Each is computed from the results; no outcome is taken for granted.
 
 import pandas as pd
 
+from posegauge.report import latency
 from posegauge.report.calibration import calibration_finding, confidence_finding
 from posegauge.report.coco_c import coco_c_finding, mpc_finding
-from posegauge.report import latency
 from posegauge.report.latency import needs_parity
 from posegauge.report.loss import bottleneck_finding, loss_finding
 from posegauge.report.markdown import condition_title, listed, ratio_text
@@ -209,7 +209,7 @@ def key_findings(
     """Return [{"id", "text"}]; sentences without data are left out.
 
     benchmark: tables.benchmark_table. scores: accuracy_tables.read_scores. parity: tables.read_parity.
-    sweep: sweep.json.
+    sweep: throughput.json.
     """
     rows = {row["benchmark"]: row for row in benchmark.to_dict("records")}
     rows = {name: rows[name] for name in BENCHMARKS if name in rows}

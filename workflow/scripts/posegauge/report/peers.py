@@ -7,7 +7,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from posegauge.report.markdown import cell, machines, markdown, page, ratio_text
 from posegauge.report.style import GREY, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, legend, message, save
-from posegauge.store import files
 from posegauge.study import NOTICE
 
 PEERS_COLUMNS = (

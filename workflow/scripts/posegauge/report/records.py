@@ -181,8 +181,8 @@ def read_parity(paths) -> list[dict]:
 
 
 def read_limits(paths) -> dict[str, dict]:
-    """Return {device: record} of limits JSON files; PoseGaugeError names a bad file."""
-    records = read_records(paths, "limits.schema.yaml", "device", DEVICE_TITLES)
+    """Return {device: record} of roofline JSON files; PoseGaugeError names a bad file."""
+    records = read_records(paths, "roofline.schema.yaml", "device", DEVICE_TITLES)
     return {record["device"]: record for record in records}
 
 

@@ -1,6 +1,7 @@
 """Result files: written whole or not at all, hashed, and validated against their schema."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import math
@@ -9,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import jsonschema
+import referencing
 import yaml
 
 from posegauge.errors import PoseGaugeError, nearest
@@ -64,6 +66,27 @@ def read_schema(name: str) -> dict:
     return yaml.safe_load((SCHEMAS / name).read_text(encoding="utf-8"))
 
 
+@functools.cache
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    """Return the validator of a schema of workflow/schemas; `$ref` names other files there."""
+
+    def retrieve(uri: str) -> referencing.Resource:
+        return referencing.Resource.from_contents(read_schema(uri))
+
+    return jsonschema.Draft202012Validator(
+        read_schema(name), registry=referencing.Registry(retrieve=retrieve)
+    )
+
+
+def _misfit(data, schema: str) -> str | None:
+    """Say where and why `data` does not fit a schema; None when it does."""
+    error = jsonschema.exceptions.best_match(validator(schema).iter_errors(data))
+    if error is None:
+        return None
+    where = "/".join(str(part) for part in error.absolute_path) or "top level"
+    return f"does not fit {schema} at {where}: {error.message}"
+
+
 def write_json(path, data, schema: str | None = None, indent: int | None = 1) -> None:
     """Write `data` as JSON; with `schema` (a file name in workflow/schemas) validate it first.
 
@@ -73,13 +96,8 @@ def write_json(path, data, schema: str | None = None, indent: int | None = 1) ->
     fit the schema: that is a fault of this code, and a wrong file is worse than none.
     """
     data = _finite(data)
-    if schema:
-        try:
-            jsonschema.validate(data, read_schema(schema))
-        except jsonschema.ValidationError as error:
-            where = "/".join(str(part) for part in error.absolute_path) or "top level"
-            message = f"{path}: result does not fit {schema} at {where}: {error.message}"
-            raise PoseGaugeError(message) from error
+    if schema and (fault := _misfit(data, schema)):
+        raise PoseGaugeError(f"{path}: result {fault}")
     write_text(path, json.dumps(data, indent=indent if isinstance(data, dict) else None) + "\n")
 
 
@@ -92,6 +110,32 @@ def read_json(path):
         raise PoseGaugeError(f"{path}: no such file") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise PoseGaugeError(f"{path}: not valid JSON ({error}); delete it and run again") from error
+
+
+def read_record(path, schema: str, hint: str = "delete it and run again") -> dict:
+    """Read a JSON file that holds one record, and hold it against its schema.
+
+    Args:
+        path: the file.
+        schema: file name in workflow/schemas.
+        hint: what to do about a file that does not fit.
+
+    Raises:
+        PoseGaugeError: the file is missing or not JSON, holds another kind of record or another version of
+            it, or does not fit.
+    """
+    record, rules = read_json(path), validator(schema).schema["properties"]
+    if not isinstance(record, dict):
+        raise PoseGaugeError(f"{path}: holds a {type(record).__name__}, expected a record; {hint}")
+    for key in ("kind", "schema_version"):
+        expected = rules[key]["const"]
+        if record.get(key) != expected:
+            raise PoseGaugeError(
+                f"{path}: does not fit {schema}: {key} is {record.get(key)!r}, expected {expected!r}; {hint}"
+            )
+    if fault := _misfit(record, schema):
+        raise PoseGaugeError(f"{path}: {fault}; {hint}")
+    return record
 
 
 def sha256_file(path) -> str:
@@ -107,15 +151,9 @@ def sha256_json(data) -> str:
 
 def read_records(paths, schema: str, key: str, registry: dict) -> list[dict]:
     """Read result files, validate them, and return them in the order of `registry`."""
-    validator = jsonschema.Draft202012Validator(read_schema(schema))
     records = {}
     for path in paths:
-        record = read_json(path)
-        error = jsonschema.exceptions.best_match(validator.iter_errors(record))
-        if error:
-            where = "/".join(str(part) for part in error.absolute_path) or "top level"
-            hint = "delete it and run again"
-            raise PoseGaugeError(f"{path}: does not fit {schema} at {where}: {error.message}; {hint}")
+        record = read_record(path, schema)
         name = record[key]
         if name not in registry:
             raise PoseGaugeError(f"{path}: unknown {key} '{name}'{nearest(name, registry)}")

@@ -147,8 +147,8 @@ def compare(records: list[dict]) -> dict:
     the GPUs of those that ran on one. Load, clock rate and temperature do not count.
 
     Args:
-        records: result files (latency, limits, predictions or scores, parity, sweep). A row that did not
-            run does not count.
+        records: result files (latency, roofline, predictions or scores, parity, throughput). A row that did
+            not run does not count.
 
     Returns:
         {"same": bool, "processors": groups, "gpus": groups}, each group {"hardware": text, "jobs": names},

@@ -1,0 +1,148 @@
+"""What PyTorch gives on the images of the parity checks: run once, and read by every check.
+
+The outputs are kept as they are (float32), so that a check gives the same figures as with PyTorch beside it.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from posegauge import study
+from posegauge.backends import assemble, load
+from posegauge.data.coco import person_boxes, read_annotations
+from posegauge.errors import PoseGaugeError
+from posegauge.measure.parity import Recorder, chosen_images, read_images
+from posegauge.pipeline.pipeline import Pipeline
+from posegauge.pipeline.steps import Settings, detector_input
+from posegauge.store.files import atomic_path, read_record, sha256_file, sha256_json
+from posegauge.store.provenance import collect
+from posegauge.store.record import attempt, make_record
+from posegauge.study import SOURCE
+
+SCHEMA = "source.schema.yaml"
+
+
+# Of each image, in the archive as <image id>.<name>. `raw_` are the detector's outputs before NMS; simcc
+# those of all runs of the pose network in `boxes`, one after the other: flip test: batch, mirrored batch.
+ARRAYS = (
+    "raw_boxes", "raw_scores", "boxes", "scores", "keypoints", "keypoint_scores", "simcc_x", "simcc_y",
+)  # fmt: skip
+
+
+@dataclass
+class Source:
+    """The record of `predict`, and the arrays of its archive."""
+
+    record: dict
+    path: str
+    arrays: np.lib.npyio.NpzFile
+
+    def image(self, image_id: int) -> dict[str, np.ndarray]:
+        """Return the ARRAYS of an image; PoseGaugeError when PyTorch was not run on it."""
+        if image_id not in self.record["images"]:
+            raise PoseGaugeError(
+                f"{self.path}: has no image {image_id}, which could not be read then; delete it and run again"
+            )
+        return {name: self.arrays[f"{image_id}.{name}"] for name in ARRAYS}
+
+
+def predict(config: dict, files: dict, target, threads: int) -> dict:
+    """Run PyTorch on the images that artifacts are compared on, and keep all that a comparison needs.
+
+    Args:
+        config: models, with a checkpoint each, pipeline, parity.images, dataset.unreadable.
+        files: {"images": folder, "person_images", "annotations": paths}.
+        target: path of the archive of arrays (.npz) to write.
+        threads: CPU threads.
+
+    Returns:
+        The record (source.schema.yaml). Where PyTorch cannot run here it says so, and the archive is empty.
+    """
+    models, sessions, read = config["models"], {}, []
+    # Boxes of random weights mean nothing.
+    random = any(models[role].get("random") for role in study.ROLES)
+    annotations = read_annotations(files["annotations"]) if random else None
+    with atomic_path(target) as temporary:
+        with zipfile.ZipFile(temporary, "w") as archive, attempt("PyTorch") as outcome:
+            sessions = {role: load(assemble.network(models, role), SOURCE, threads) for role in study.ROLES}
+            pipeline = Pipeline(
+                *(Recorder(sessions[role]) for role in study.ROLES),
+                *(models[role]["input_size"] for role in study.ROLES),
+                Settings(**config["pipeline"]),
+            )
+            entries = chosen_images(config, files)
+            for image_id, image in read_images(files["images"], entries, config["dataset"]["unreadable"]):
+                given = person_boxes(annotations, image_id) if random else None
+                for name, array in _outputs(pipeline, image, given).items():
+                    with archive.open(f"{image_id}.{name}.npy", "w", force_zip64=True) as stream:
+                        np.lib.format.write_array(stream, np.ascontiguousarray(array))
+                read.append(image_id)
+        digest = sha256_file(temporary)
+    return make_record(
+        "source",
+        collect(config, sessions, threads),
+        outcome,
+        **_made_of(config, files, threads),
+        boxes="annotated" if random else "detected",
+        images=read,
+        networks={role: session.provenance() for role, session in sessions.items()},
+        file=Path(target).name,
+        sha256=digest,
+    )
+
+
+def _outputs(pipeline: Pipeline, image: np.ndarray, given: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return the ARRAYS of an image; poses are run in the boxes that are `given`, or in those found."""
+    if given is None:
+        boxes, scores = pipeline.detect(image)
+    else:
+        boxes, scores = given, np.ones(len(given), np.float32)
+        pipeline.detector.run(detector_input(image, pipeline.detector_size)[0])
+    (raw,) = pipeline.detector.take()
+    keypoints, keypoint_scores = pipeline.estimate(image, boxes)
+    runs = pipeline.pose.take()
+    none = np.empty((0, 17, 0), np.float32)
+    return {
+        "raw_boxes": raw["boxes"],
+        "raw_scores": raw["scores"],
+        "boxes": boxes,
+        "scores": scores,
+        "keypoints": keypoints,
+        "keypoint_scores": keypoint_scores,
+        **{axis: np.concatenate([run[axis] for run in runs] or [none]) for axis in ("simcc_x", "simcc_y")},
+    }
+
+
+def _made_of(config: dict, files: dict, threads: int) -> dict:
+    """Return what the outputs depend on, as it stands in the record."""
+    checkpoints = {role: config["models"][role]["checkpoint"] for role in study.ROLES}
+    return {
+        "checkpoints_sha256": {role: sha256_file(path) for role, path in checkpoints.items()},
+        "settings": config["pipeline"],
+        "images_sha256": sha256_json(chosen_images(config, files)),
+        "threads": threads,
+    }
+
+
+def read(path, config: dict, files: dict, threads: int) -> Source:
+    """Read what `predict` made.
+
+    Args:
+        path: of its record; the archive lies beside it.
+        config, files: as `predict` was given.
+        threads: as `predict` was given: PyTorch's results depend on them in the fifth digit.
+
+    Raises:
+        PoseGaugeError: it was made of other checkpoints, settings, images or threads, or is damaged.
+    """
+    found = read_record(path, SCHEMA)
+    hint = "delete it and run again"
+    for name, expected in _made_of(config, files, threads).items():
+        if found[name] != expected:
+            raise PoseGaugeError(f"{path}: made with {name} {found[name]}, expected {expected}; {hint}")
+    archive = Path(path).with_name(found["file"])
+    if sha256_file(archive) != found["sha256"]:
+        raise PoseGaugeError(f"{archive}: is not the file that {path} describes (other sha256); {hint}")
+    return Source(found, str(path), np.load(archive))

@@ -1,0 +1,429 @@
+"""Which definitions of this library a script really uses: a digest for each file that holds some of them.
+
+Snakemake watches a script, not what it imports. This reads the imports, without running anything: from the
+names that a script uses to top-level functions, classes and assignments, and from each of these to what it
+uses in turn, imported at the top or inside a function. Comments, docstrings and other definitions of a file
+count for nothing. Top-level statements of an imported module that do something (a call, an entry in a
+registry) always count, an assignment where its name is used, and a module that is passed on as a value as a
+whole.
+
+What is chosen at run time cannot be read, so whoever asks names it: "backends.onnxruntime" is a module
+below the package, "precision:convert_fp16" a definition.
+"""
+
+import ast
+import functools
+import hashlib
+import sys
+from pathlib import Path
+
+from posegauge.errors import PoseGaugeError, nearest
+
+PACKAGE = __name__.partition(".")[0]
+
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+BINDINGS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.AugAssign)
+
+
+class Part:
+    """A top-level statement of a module, or one name of an import."""
+
+    def __init__(self, module: "Module", node: ast.stmt, text: str | None = None):
+        self.module, self.node, self.text = module, node, text
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """A hash of the code without comments and docstrings."""
+        text = self.text or ast.unparse(_without_docstrings(self.node))
+        return hashlib.sha256(text.encode()).digest()
+
+    @functools.cached_property
+    def uses(self) -> set[tuple[str, ...]]:
+        """Dotted names of the module's scope, ("coco", "read"), and of the library, ("", "coco", "read")."""
+        found: set[tuple[str, ...]] = set()
+        if self.text is None:
+            _collect(self.node, [], found, self.module.package)
+        return found
+
+
+class Module:
+    """A file of the library, or a script: what its top-level statements bind, import and do."""
+
+    def __init__(self, path: Path, dotted: tuple[str, ...] | None):
+        self.path, self.dotted = path, dotted
+        # The folder that relative imports are of; a script has none.
+        self.package = (dotted if path.name == "__init__.py" else dotted[:-1]) if dotted is not None else ()
+        self.parts: list[Part] = []
+        self.bound: dict[str, list[Part]] = {}
+        self.imported: dict[str, tuple[str, ...]] = {}  # names of the library's modules and definitions
+        self.effects: list[Part] = []
+        self.imports: set[tuple[str, ...]] = set()
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        for node in tree.body:
+            self._read(node)
+
+    def _read(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                name, target = _imported(node, alias, self.package)
+                one = ast.Import([alias])
+                if isinstance(node, ast.ImportFrom):
+                    one = ast.ImportFrom(node.module, [alias], node.level)
+                self._bind([name], Part(self, node, ast.unparse(one)))
+                self._import(name, target)
+            return
+        if _is_docstring(node):
+            return
+        part = Part(self, node)
+        names = _stored([node])
+        for inner in ast.walk(node) if not isinstance(node, BINDINGS) else ():
+            if isinstance(inner, ast.Import | ast.ImportFrom):
+                for alias in inner.names:
+                    self._import(*_imported(inner, alias, self.package))
+        self._bind(names, part)
+        if self._does_something(node):
+            self.effects.append(part)
+
+    def _bind(self, names, part: Part) -> None:
+        self.parts.append(part)
+        for name in names:
+            self.bound.setdefault(name, []).append(part)
+
+    def _import(self, name: str, target: tuple[str, ...] | None) -> None:
+        if target is not None:
+            self.imported[name] = target
+            self.imports.add(target)
+
+    def _does_something(self, node: ast.stmt) -> bool:
+        if isinstance(node, ast.Assign):
+            return not all(isinstance(target, ast.Name | ast.Tuple | ast.List) for target in node.targets)
+        if isinstance(node, ast.AnnAssign | ast.AugAssign):
+            return not isinstance(node.target, ast.Name)
+        if isinstance(node, BINDINGS):
+            # A decorator of the library may enter it into a registry; functools and the like do not.
+            roots = {
+                inner.id
+                for decorator in node.decorator_list
+                for inner in ast.walk(decorator)
+                if isinstance(inner, ast.Name)
+            }
+            return any(
+                root in self.imported
+                or any(isinstance(part.node, BINDINGS) for part in self.bound.get(root, ()))
+                for root in roots
+            )
+        if isinstance(node, ast.If | ast.Try):
+            inside = [node.body, node.orelse, *([node.finalbody] if isinstance(node, ast.Try) else [])]
+            inside += [handler.body for handler in getattr(node, "handlers", [])]
+            return any(self._does_something(one) for block in inside for one in block)
+        return not (
+            isinstance(node, ast.Import | ast.ImportFrom | ast.Pass | ast.Raise) or _is_docstring(node)
+        )
+
+
+class Library:
+    """The modules below a folder, each read once, when it is needed."""
+
+    def __init__(self, folder: Path, scripts: Path):
+        self.folder, self.scripts = Path(folder), Path(scripts)
+        self._modules: dict[tuple[str, ...], Module | None] = {}
+
+    def module(self, dotted: tuple[str, ...]) -> Module | None:
+        """Return a module by its parts below the package, () being the package; None when there is none."""
+        if dotted not in self._modules:
+            file = self.folder.joinpath(*dotted)
+            paths = [file / "__init__.py", *([file.with_suffix(".py")] if dotted else [])]
+            path = next((path for path in paths if path.is_file()), None)
+            self._modules[dotted] = Module(path, dotted) if path else None
+        return self._modules[dotted]
+
+    @functools.cache  # noqa: B019 (there is one library, as long as the process)
+    def used(self, script: str, more: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> dict[str, str]:
+        """Return {file below the package: digest of what is used of it}; see used_code."""
+        search = _Search(self, {self.entry(name) for name in without})
+        search.script(Module(self.script(script), None))
+        for name in more:
+            search.use(*self.entry(name))
+        files: dict[Path, list[Part]] = {}
+        for part in search.found:
+            if part.module.dotted is not None:
+                files.setdefault(part.module.path, []).append(part)
+        return {
+            path.relative_to(self.folder).as_posix(): _digest(files[path][0].module, set(files[path]))
+            for path in sorted(files)
+        }
+
+    def script(self, name: str) -> Path:
+        """Return the file of a script; PoseGaugeError when there is none of this name."""
+        path = self.scripts / f"{name}.py"
+        if path.is_file():
+            return path
+        near = nearest(name, [file.stem for file in self.scripts.glob("*.py")])
+        raise PoseGaugeError(f"code({name!r}): there is no script {path}{near}")
+
+    def entry(self, name: str) -> tuple[tuple[str, ...], str | None]:
+        """Return a module and perhaps a definition in it, by a name like those given to used_code."""
+        dotted, _, definition = name.partition(":")
+        module = self.module(tuple(dotted.split(".")))
+        if module is None:
+            raise PoseGaugeError(
+                f"code(..., {name!r}): {PACKAGE} has no module {dotted}; name it from below the package, "
+                "like 'backends.torch', or a definition in it, like 'study:CONDITIONS'"
+            )
+        if definition and definition not in module.bound:
+            near = nearest(definition, list(module.bound))
+            raise PoseGaugeError(f"code(..., {name!r}): {module.path} defines no {definition}{near}")
+        return module.dotted, definition or None
+
+
+class _Search:
+    def __init__(self, library: Library, without: set):
+        self.library, self.without = library, without
+        self.found: set[Part] = set()
+        self._run: set[tuple[str, ...]] = set()
+        self._whole: set[tuple[str, ...]] = set()
+
+    def script(self, module: Module) -> None:
+        """Follow everything of a script."""
+        for target in module.imports:
+            self._run_module(self._split(target)[0])
+        for part in module.parts:
+            self._follow(part)
+
+    def use(self, dotted: tuple[str, ...], name: str | None = None) -> None:
+        """Follow one definition of a module, or all of it."""
+        if (dotted, None) in self.without or (dotted, name) in self.without:
+            return
+        module = self.library.module(dotted)
+        if module is None:
+            return
+        self._run_module(dotted)
+        if name is None:
+            if dotted in self._whole:
+                return
+            self._whole.add(dotted)
+            parts = module.parts
+        # A name that no statement binds is made in a way that cannot be read.
+        elif name in module.bound or name in module.imported:
+            parts = module.bound.get(name, [])
+            if name in module.imported:
+                self._use_target(module.imported[name])
+        elif name.startswith("__"):
+            return
+        else:
+            parts = module.parts
+        for part in parts:
+            self._follow(part)
+
+    def _run_module(self, dotted: tuple[str, ...]) -> None:
+        """Follow what happens when a module is imported: effects of it, its packages and what it imports."""
+        if dotted in self._run or (dotted, None) in self.without:
+            return
+        self._run.add(dotted)
+        if dotted:
+            self._run_module(dotted[:-1])
+        module = self.library.module(dotted)
+        for target in module.imports if module else ():
+            self._run_module(self._split(target)[0])
+        for part in module.effects if module else ():
+            self._follow(part)
+
+    def _follow(self, part: Part) -> None:
+        if part in self.found:
+            return
+        self.found.add(part)
+        for words in sorted(part.uses):
+            if words[0] == "":
+                self._use_target(words[1:])
+            elif words[0] in part.module.imported:
+                if part.module.dotted is not None:
+                    for binding in part.module.bound.get(words[0], ()):
+                        self._follow(binding)
+                self._use_target((*part.module.imported[words[0]], *words[1:]))
+            elif part.module.dotted is not None and words[0] in part.module.bound:
+                self.use(part.module.dotted, words[0])
+
+    def _use_target(self, target: tuple[str, ...]) -> None:
+        dotted, rest = self._split(target)
+        module = self.library.module(dotted)
+        if rest and module and rest[0] in module.imported and len(rest) > 1:
+            self.use(dotted, None if rest[0] not in module.bound else rest[0])
+            self._use_target((*module.imported[rest[0]], *rest[1:]))
+        else:
+            self.use(dotted, rest[0] if rest else None)
+
+    def _split(self, target: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the module that a dotted name begins with, and the rest: definitions, attributes."""
+        end = len(target)
+        while end and self.library.module(target[:end]) is None:
+            end -= 1
+        return target[:end], target[end:]
+
+
+def _digest(module: Module, used: set[Part]) -> str:
+    """Return 12 hex digits for some statements of a module, in the order in which they stand there."""
+    text = hashlib.sha256()
+    for part in module.parts:
+        if part in used:
+            text.update(part.digest)
+    return text.hexdigest()[:12]
+
+
+def _imported(node, alias: ast.alias, package: tuple[str, ...]) -> tuple[str, tuple[str, ...] | None]:
+    """Return the name that an import binds and what it is, as parts below the package; None outside it."""
+    if isinstance(node, ast.Import):
+        words = tuple(alias.name.split("."))
+        if words[0] != PACKAGE:
+            return alias.asname or words[0], None
+        return (alias.asname, words[1:]) if alias.asname else (PACKAGE, ())
+    if node.level:
+        base = package[: len(package) - node.level + 1] + tuple(
+            (node.module or "").split(".") if node.module else ()
+        )
+    else:
+        words = tuple(node.module.split("."))
+        if words[0] != PACKAGE:
+            return alias.asname or alias.name, None
+        base = words[1:]
+    if alias.name == "*":
+        raise PoseGaugeError(
+            f"from {PACKAGE}... import *: what is used cannot be read; name what is imported"
+        )
+    return alias.asname or alias.name, (*base, alias.name)
+
+
+def _is_docstring(node) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _without_docstrings(node: ast.stmt) -> ast.stmt:
+    """Drop the docstrings inside a statement, in place: of them no one else has need."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and _is_docstring(
+            inner.body[0]
+        ):
+            inner.body = inner.body[1:] or [ast.Pass()]
+    return node
+
+
+def _stored(nodes) -> set[str]:
+    """Return the names that statements bind in their own scope."""
+    names, outer = set(), set()
+    left = list(nodes)
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names.update(alias.asname or alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Global):
+            outer.update(node.names)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            names.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            names.add(node.rest)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, COMPREHENSIONS):
+            # Only := reaches out of it.
+            left += [inner.target for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr)]
+        elif not isinstance(node, ast.Lambda):
+            left += ast.iter_child_nodes(node)
+    return names - outer
+
+
+def _collect(node: ast.AST, scopes: list[dict], found: set, package: tuple[str, ...]) -> None:
+    """Add to `found` the dotted names in a node that no scope around it binds, and those of lazy imports."""
+    if isinstance(node, ast.Attribute | ast.Name):
+        words, inner = [], node
+        while isinstance(inner, ast.Attribute):
+            words.append(inner.attr)
+            inner = inner.value
+        if not isinstance(inner, ast.Name):
+            _collect(inner, scopes, found, package)
+            return
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            return
+        words = tuple(reversed(words))
+        for scope in reversed(scopes):
+            if inner.id in scope:
+                if scope[inner.id] is not None:
+                    found.add(("", *scope[inner.id], *words))
+                return
+        found.add((inner.id, *words))
+        return
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return
+    outside: list[ast.AST] = []
+    inside: list[ast.AST] = []
+    scope: dict[str, tuple[str, ...] | None] = {}
+    if isinstance(node, FUNCTIONS):
+        body = [node.body] if isinstance(node, ast.Lambda) else node.body
+        arguments = node.args
+        every = [
+            *arguments.posonlyargs,
+            *arguments.args,
+            *arguments.kwonlyargs,
+            arguments.vararg,
+            arguments.kwarg,
+        ]
+        scope = dict.fromkeys(argument.arg for argument in every if argument)
+        scope.update(dict.fromkeys(_stored(body)))
+        for inner in _own(body):
+            if isinstance(inner, ast.Import | ast.ImportFrom):
+                scope.update(_imported(inner, alias, package) for alias in inner.names)
+        outside = [arguments, *getattr(node, "decorator_list", [])]
+        outside += [node.returns] if getattr(node, "returns", None) else []
+        inside = body
+    elif isinstance(node, COMPREHENSIONS):
+        scope = dict.fromkeys(_stored([generator.target for generator in node.generators]))
+        inside = list(ast.iter_child_nodes(node))
+    else:
+        outside = list(ast.iter_child_nodes(node))
+    for child in outside:
+        _collect(child, scopes, found, package)
+    for child in inside:
+        _collect(child, [*scopes, scope], found, package)
+
+
+def _own(body: list):
+    """Yield the nodes of a function's body, without those of functions inside it."""
+    left = list(body)
+    while left:
+        node = left.pop()
+        yield node
+        if not isinstance(node, FUNCTIONS):
+            left += ast.iter_child_nodes(node)
+
+
+@functools.cache
+def _library() -> Library:
+    folder = Path(sys.modules[PACKAGE].__file__).parent
+    return Library(folder, folder.parent)
+
+
+def used_code(script: str, *more: str, without: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return {file of the library: digest of the definitions in it that a script uses}.
+
+    Args:
+        script: name of a script, the file <script>.py beside the library.
+        more: modules ("backends.torch") and definitions ("study:CONDITIONS") that are found at run time.
+        without: the same, of what does not count: what the rule gives the script in another way.
+
+    Raises PoseGaugeError when there is no such script, module or definition.
+    """
+    return _library().used(script, more, tuple(without))
+
+
+def check_names(script: str, *more: str, without: tuple[str, ...] = ()) -> None:
+    """Raise what used_code raises for a name that does not exist, without the search."""
+    library = _library()
+    library.script(script)
+    for name in (*more, *without):
+        library.entry(name)
