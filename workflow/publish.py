@@ -1,7 +1,7 @@
 """Show a finished run in the documents that git tracks; nothing else writes them.
 
-Copies results/<run>/readme.md and its pictures to docs/results/<run>.md and docs/results/<run>/, and fills the
-generated blocks of README.md whose marker names this run, and that of the published numbers.
+Copies results/<run>/readme.md and its pictures to docs/results/<run>.md and docs/results/<run>/, and fills
+the generated blocks of README.md whose marker names this run, and that of the published numbers.
 
 Usage: python workflow/publish.py <run>    its name under results/, or the path of a copy
 """
@@ -9,11 +9,12 @@ Usage: python workflow/publish.py <run>    its name under results/, or the path 
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "workflow" / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 
 from posegauge.compare.publish import publish
 from posegauge.errors import PoseGaugeError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: list[str]) -> int:

@@ -224,7 +224,7 @@ def test_a_gain_is_hatched_and_leads_back(drawn, detected, clean, spans):
 
 def test_the_whisker_of_a_loss_stands_at_its_end(drawn):
     records = loss_records(0.5, 0.6)
-    row = loss_table(records).set_index("condition").loc["occlusion"]
+    row = loss.loss_table(records).set_index("condition").loc["occlusion"]
     (_, low, high), (_, pose_low, pose_high) = whiskers_of(drawn("loss", records))
     assert (low, high) == pytest.approx((0.5 + row.detector_loss_low, 0.5 + row.detector_loss_high))
     assert (pose_low, pose_high) == pytest.approx((0.6 + row.pose_loss_low, 0.6 + row.pose_loss_high))

@@ -12,6 +12,7 @@ from posegauge.errors import PoseGaugeError
 from posegauge.measure import peer_programs, peers
 from posegauge.pipeline.steps import Settings
 from posegauge.report import peers as report_peers
+from posegauge.report.records import Run
 from posegauge.score import intervals
 from posegauge.store.files import write_json
 
@@ -196,9 +197,8 @@ def fake_peers(**changes) -> dict:
 
 
 def test_the_table_shows_times_ratios_and_reasons(tmp_path):
-    path = tmp_path / "peers.json"
-    write_json(path, fake_peers(), "peers.schema.yaml")
-    record = report_peers.read_peers(path)
+    write_json(tmp_path / "peers.json", fake_peers(), "peers.schema.yaml")
+    record = Run.of_folder(tmp_path).peers
     table = report_peers.peers_table(record)
     assert list(table.columns) == list(report_peers.PEERS_COLUMNS)
     assert len(table) == 5 * 4 + 2 + 1

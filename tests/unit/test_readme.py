@@ -1,4 +1,4 @@
-"""The README section: its parts, the published numbers, and the splice between markers."""
+"""The page of a run: its parts, what is folded, facts; and the published numbers."""
 
 import re
 from pathlib import Path
@@ -8,15 +8,14 @@ from fake_results import fake_latency, fake_parity, fake_scores
 
 from posegauge.compare.published import published_markdown, read_published
 from posegauge.errors import PoseGaugeError
-from posegauge.report import readme, readme_parts
+from posegauge.report import pages, readme
 from posegauge.report.latency import benchmark_table
 from posegauge.report.protocols import protocols_table, protocols_text
+from posegauge.report.records import Run
 from posegauge.store import files
 from posegauge.study import STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "config" / "published_t4.yaml"
-BEFORE, AFTER = "# Title\n\nText before.  \n\n", "\n\nText after, without a last line end"
-README = f"{BEFORE}<!-- generated:begin demo -->\nold\n<!-- generated:end demo -->{AFTER}"
 
 
 PIPELINE = {
@@ -33,9 +32,10 @@ PIPELINE = {
 def make_section(**changes) -> str:
     records = [fake_latency(name) for name in STUDY_BENCHMARKS]
     parts = {
-        "tables": {name: f"| table of {name} |\n| --- |\n" for name in readme.TABLES},
+        "shown": pages.PAGES,
+        "tables": {name: f"| table of {name} |\n| --- |\n" for name in pages.TABLES},
         "findings": [{"id": "a", "text": "First finding."}, {"id": "b", "text": "Second <finding>."}],
-        "links": {name: f"pictures/{name}.png" for name in readme.PICTURES},
+        "links": {name: f"pictures/{name}.png" for name in (*pages.FIGURES, *pages.GRIDS)},
         "facts": readme.make_facts(records, "Fakes", 7, "make fakes"),
         "pipeline": PIPELINE,
         "notice": "All of it is invented.",
@@ -45,7 +45,7 @@ def make_section(**changes) -> str:
 
 def part_of(text: str, heading: str) -> str:
     """What stands under a heading."""
-    return text.split(f"### {heading}\n")[1].split("\n### ")[0]
+    return text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
 def test_the_section_has_all_parts_in_order():
@@ -54,34 +54,34 @@ def test_the_section_has_all_parts_in_order():
         text.index(part)
         for part in (
             "> **Note:** All of it is invented.",
-            "### Latency",
+            "## Latency",
             "| table of benchmark |",
             "(pictures/latency.png)",
             "| table of machine |",
             "| table of batches |",
-            "### Two protocols",
+            "## Two protocols",
             "| table of protocols |",
-            "### Robustness",
+            "## Robustness",
             "| table of robustness |",
             "(pictures/robustness.png)",
             "| table of accuracy |",
-            "### Where the loss comes from",
+            "## Where the loss comes from",
             "(pictures/loss.png)",
             "| table of loss |",
-            "### COCO-C",
+            "## COCO-C",
             "| table of suites |",
             "(pictures/coco_c.png)",
-            "### Calibration",
+            "## Calibration",
             "(pictures/calibration.png)",
-            "### Parity",
+            "## Parity",
             "| table of parity |",
-            "### Key findings",
+            "## Key findings",
             "- First finding.\n- Second &lt;finding>.",
             "(pictures/conditions.png)",
             "(pictures/images.png)",
             "(pictures/corruptions.png)",
             "| published |",
-            "### How these numbers were made",
+            "## How these numbers were made",
         )
     ]
     assert places == sorted(places)
@@ -96,8 +96,8 @@ def test_long_parts_are_folded_away():
         "| table of batches |",
         "| table of accuracy |",
         "| table of loss |",
-        f"![{readme.PICTURES['images']}](pictures/images.png)",
-        f"![{readme.PICTURES['corruptions']}](pictures/corruptions.png)",
+        f"![{pages.GRIDS['images'].alt}](pictures/images.png)",
+        f"![{pages.GRIDS['corruptions'].alt}](pictures/corruptions.png)",
     ]
     assert text.count("<details>") == text.count("</details>") == len(folded)
 
@@ -108,7 +108,7 @@ def test_a_note_is_not_told_twice():
         "two": "**Title**\n\n| a |\n| - |\n\nMachine: Fake.\n\n<details>\n\n</details>\n\n*Notice.*\n",
         "three": "*Notice.*\n",
     }
-    assert readme_parts.without_repeats(pages) == {
+    assert readme.without_repeats(pages) == {
         "one": "| a |\n| - |\n\nMachine: Fake.\n\nOnly here.",
         "two": "**Title**\n\n| a |\n| - |\n\n<details>\n\n</details>\n\n*Notice.*",
         "three": "*Notice.*",  # a page of nothing else keeps it
@@ -148,7 +148,7 @@ def test_the_protocols_are_told_with_the_thresholds_in_use():
 
 
 def test_the_section_without_notice_findings_or_published_numbers():
-    text = make_section(notice=None, findings=[], level=2)
+    text = make_section(notice=None, findings=[])
     assert "Note" not in text and "Beside the published" not in text
     assert "Nothing was measured." in text
     assert text.startswith("## Latency")
@@ -157,7 +157,10 @@ def test_the_section_without_notice_findings_or_published_numbers():
 def test_facts_come_from_the_provenance():
     records = [fake_latency("onnx_full_cpu"), fake_scores("clean"), fake_parity("onnxruntime_cpu_fp32")]
     records[0]["provenance"]["git_revision"] = "0123456789abcdef-dirty"
+    records[1]["provenance"]["made_at"] = "2026-11-25T23:59:00Z"
+    records[0]["provenance"]["made_at"] = "2026-11-26T00:01:00Z"
     facts = readme.make_facts(records, "Fakes", 7, "make fakes")
+    assert facts["When"] == "2026-11-25 to 2026-11-26"
     assert facts["Machine"] == "Fake 3000, 2 cores, 8 GiB, no GPU"
     assert facts["Networks (sha256)"] == "`pose.onnx` (dddddddddddd)"
     assert facts["Versions"] == "python 3.11, numpy 1.26.4"
@@ -165,7 +168,7 @@ def test_facts_come_from_the_provenance():
     assert facts["Data"] == "Fakes, seed 7" and facts["Command"] == "`make fakes`"
 
 
-def fake_sweep(**changes) -> dict:
+def fake_throughput(**changes) -> dict:
     """An invented throughput.json: the original at 2 images per second, ONNX Runtime at 8, no PyTorch."""
     turn = {"condition": "noise_heavy", "inference_share": 0.5, "poses": 9}
     ways = {
@@ -200,23 +203,31 @@ def fake_sweep(**changes) -> dict:
     }
 
 
-def test_the_speed_of_the_sweep_is_a_fact(tmp_path):
-    files.write_json(tmp_path / "throughput.json", fake_sweep(), "throughput.schema.yaml")
-    (text,) = readme.sweep_fact(tmp_path / "throughput.json").values()
+def test_the_speed_of_the_predictions_is_a_fact():
+    (text,) = readme.throughput_fact(fake_throughput()).values()
     assert "10 images, 2 rounds" in text
     assert "One after the other: Noise Heavy 2.00 (50 %);" in text
     assert "Sweep, PyTorch: not run (no PyTorch \\| model);" in text
     assert text.endswith("Sweep, ONNX Runtime: Noise Heavy 8.00 (50 %), 4.00× [3.50, 4.50]")
     ratio = {"way": "onnxruntime", "condition": "noise_heavy", "ratio": 4.0, "low": None, "high": None}
-    files.write_json(tmp_path / "throughput.json", fake_sweep(ratios=[ratio]), "throughput.schema.yaml")
-    assert readme.sweep_fact(tmp_path / "throughput.json")["Speed of the sweep"].endswith("(50 %), 4.00×")
-    assert readme.sweep_fact([]) == {}
+    (text,) = readme.throughput_fact(fake_throughput(ratios=[ratio])).values()
+    assert text.endswith("(50 %), 4.00×")
+    assert readme.throughput_fact(None) == {}
 
 
-def test_a_bad_sweep_file_is_named(tmp_path):
-    files.write_json(tmp_path / "throughput.json", fake_sweep(images="many"))
-    with pytest.raises(PoseGaugeError, match=r"sweep\.json: does not fit sweep\.schema\.yaml at images"):
-        readme.sweep_fact(tmp_path / "throughput.json")
+def test_a_bad_file_of_throughput_is_named(tmp_path):
+    files.write_json(tmp_path / "throughput.json", fake_throughput(images="many"))
+    with pytest.raises(
+        PoseGaugeError, match=r"throughput\.json: does not fit throughput\.schema\.yaml at images"
+    ):
+        _ = Run.of_folder(tmp_path).throughput
+
+
+def test_without_scores_the_page_is_that_of_the_times():
+    shown = pages.shown(scored=False)
+    text = make_section(shown=shown, links={page.figure: "a.png" for page in shown if page.figure})
+    assert "## Latency" in text and "## Parity" in text
+    assert "Robustness" not in text and "What the conditions look like" not in text
 
 
 def test_facts_of_nothing():
@@ -283,100 +294,3 @@ def test_an_unknown_published_row_is_named(tmp_path):
     (tmp_path / "a.yaml").write_text("benchmark: {onnx_half_gpu: {}}\nrobustness: {}\n")
     with pytest.raises(PoseGaugeError, match=r"a\.yaml.*onnx_half_gpu"):
         read_published(tmp_path / "a.yaml")
-
-
-# ------------------------------------------------------------------------------------------------ the splice
-
-
-def test_only_the_block_changes():
-    text = readme.splice(README, "demo", "\nnew\n\nlines\n", "README.md")
-    block = "<!-- generated:begin demo -->\nnew\n\nlines\n<!-- generated:end demo -->"
-    assert text == BEFORE + block + AFTER
-    assert readme.splice(text, "demo", "\nnew\n\nlines\n", "README.md") == text
-
-
-def test_line_ends_are_kept():
-    text = readme.splice(README.replace("\n", "\r\n"), "demo", "a\nb\n", "README.md")
-    assert "\r\na\r\nb\r\n" in text and "\n" not in text.replace("\r\n", "")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("nothing", r"generated:begin demo -->' is missing"),
-        ("<!-- generated:begin demo -->", r"generated:end demo -->' is missing"),
-        (README + README, r"generated:begin demo -->' stands 2 times"),
-        (README + "<!-- generated:end demo -->", r"generated:end demo -->' stands 2 times"),
-        ("<!-- generated:end demo --><!-- generated:begin demo -->", "stands before"),
-        (README.replace("demo", "study"), "generated:begin demo -->' is missing"),
-    ],
-)
-def test_wrong_markers_are_named(tmp_path, text, message):
-    file = tmp_path / "README.md"
-    file.write_text(text)
-    with pytest.raises(PoseGaugeError, match=rf"README\.md.*{message}"):
-        readme.check_markers(file, "demo")
-    with pytest.raises(PoseGaugeError, match=message):
-        readme.update(file, "demo", "new", "")
-    assert file.read_text() == text
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_a_missing_or_strange_readme_is_named(tmp_path):
-    with pytest.raises(PoseGaugeError, match=r"README\.md: no such file"):
-        readme.check_markers(tmp_path / "README.md", "demo")
-    (tmp_path / "README.md").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(PoseGaugeError, match="not UTF-8"):
-        readme.check_markers(tmp_path / "README.md", "demo")
-
-
-def test_updating_twice_changes_the_file_once(tmp_path):
-    file = tmp_path / "README.md"
-    file.write_bytes(README.encode())
-    assert readme.update(file, "demo", "Größe: 1 µm\n", "")
-    written = file.read_bytes()
-    assert written.startswith(BEFORE.encode()) and written.endswith(AFTER.encode())
-    before = file.stat().st_mtime_ns
-    assert not readme.update(file, "demo", "Größe: 1 µm\n", "")
-    assert file.stat().st_mtime_ns == before
-
-
-def test_published_numbers_go_where_the_readme_wants_them(tmp_path):
-    file = tmp_path / "README.md"
-    file.write_text(README)
-    readme.update(file, "demo", "new", "published numbers")
-    assert "published numbers" not in file.read_text()
-    file.write_text(README + "\n<!-- generated:begin published -->\n<!-- generated:end published -->\n")
-    readme.update(file, "demo", "new", "published numbers")
-    assert "begin published -->\npublished numbers\n<!--" in file.read_text()
-    file.write_text(README + "\n<!-- generated:begin published -->\n")
-    with pytest.raises(PoseGaugeError, match="end published -->' is missing"):
-        readme.check_markers(file, "demo")
-
-
-def test_a_linked_readme_stays_a_link(tmp_path):
-    (tmp_path / "real.md").write_text(README)
-    (tmp_path / "README.md").symlink_to("real.md")
-    readme.update(tmp_path / "README.md", "demo", "new", "")
-    assert (tmp_path / "README.md").is_symlink() and "new" in (tmp_path / "real.md").read_text()
-
-
-def test_pictures_are_copied_beside_the_readme_once(tmp_path):
-    pictures = {"latency": tmp_path / "results" / "latency.png"}
-    pictures["latency"].parent.mkdir()
-    pictures["latency"].write_bytes(b"picture")
-    links = readme.copy_pictures(pictures, tmp_path / "README.md", "demo")
-    assert links == {"latency": "report/readme/demo/latency.png"}
-    copy = tmp_path / links["latency"]
-    assert copy.read_bytes() == b"picture"
-    before = copy.stat().st_mtime_ns
-    readme.copy_pictures(pictures, tmp_path / "README.md", "demo")
-    assert copy.stat().st_mtime_ns == before
-    pictures["latency"].write_bytes(b"another")
-    readme.copy_pictures(pictures, tmp_path / "README.md", "demo")
-    assert copy.read_bytes() == b"another"
-
-
-def test_links_of_the_runs_own_file():
-    links = readme.relative_links({"latency": "results/a/figures/latency.png"}, "results/a/readme.md")
-    assert links == {"latency": "figures/latency.png"}

@@ -108,6 +108,6 @@ def table(run) -> pd.DataFrame:
     return accuracy_table(run.scores)
 
 
-def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:
     """Return the table of `table` as Markdown, with what explains it."""
     return accuracy_markdown(table, run.scores, title, notice)

@@ -252,11 +252,11 @@ def table(run) -> pd.DataFrame:
     return batches_table(run.batches, failing_artifacts(run.parity))
 
 
-def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:
     """Return the table of `table` as Markdown, with what explains it."""
     return batches_markdown(table, run.batches, title, notice)
 
 
-def plot(run, path, title: str, notice: str | None) -> None:
+def plot(run, path, title: str = "", notice: str | None = None) -> None:
     """Draw the figure as PNG."""
     plot_batches(table(run), run.batches, path, title, notice)

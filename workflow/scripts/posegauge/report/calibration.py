@@ -181,6 +181,6 @@ def confidence_finding(records: list[dict], clean: dict) -> str | None:
 # ------------------------------------------------------------------- what report/pages.py asks for
 
 
-def plot(run, path, title: str, notice: str | None) -> None:
+def plot(run, path, title: str = "", notice: str | None = None) -> None:
     """Draw the figure as PNG."""
     plot_calibration(run.scores, path, title, notice)

@@ -408,12 +408,12 @@ def table(run) -> pd.DataFrame:
     return benchmark_table(run.latency, run.parity, run.roofline)
 
 
-def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:
     """Return the table of `table` as Markdown, with what explains it."""
     return benchmark_markdown(table, run.latency, title, notice)
 
 
-def plot(run, path, title: str, notice: str | None) -> None:
+def plot(run, path, title: str = "", notice: str | None = None) -> None:
     """Draw the figure as PNG."""
     wrong = failing_artifacts(run.parity)
     failing = {

@@ -273,11 +273,11 @@ def table(run) -> pd.DataFrame:
     return pd.concat([made for made in (loss_table(run.scores), suite_loss_table(run.scores)) if len(made)])
 
 
-def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:
     """Return the table of `table` as Markdown, with what explains it."""
     return loss_markdown(table, run.scores, title, notice)
 
 
-def plot(run, path, title: str, notice: str | None) -> None:
+def plot(run, path, title: str = "", notice: str | None = None) -> None:
     """Draw the figure as PNG."""
     plot_loss(loss_table(run.scores), path, title, notice)

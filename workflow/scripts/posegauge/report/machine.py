@@ -163,6 +163,6 @@ def table(run) -> pd.DataFrame:
     return machine_table(run.latency, latency.table(run))
 
 
-def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:
     """Return the table of `table` as Markdown, with what explains it."""
     return machine_markdown(table, run.latency, title, notice)

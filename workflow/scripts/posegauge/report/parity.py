@@ -136,6 +136,6 @@ def table(run) -> pd.DataFrame:
     return parity_table(run.parity)
 
 
-def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:
     """Return the table of `table` as Markdown, with what explains it."""
     return parity_markdown(table, run.parity, title, notice)

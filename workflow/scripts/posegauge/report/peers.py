@@ -211,11 +211,11 @@ def table(run) -> pd.DataFrame:
     return peers_table(run.peers)
 
 
-def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:
     """Return the table of `table` as Markdown, with what explains it."""
     return peers_markdown(table, run.peers, title, notice)
 
 
-def plot(run, path, title: str, notice: str | None) -> None:
+def plot(run, path, title: str = "", notice: str | None = None) -> None:
     """Draw the figure as PNG."""
     plot_peers(run.peers, path, title, notice)

@@ -228,6 +228,6 @@ def table(run) -> pd.DataFrame:
     return protocols_table(run.scores)
 
 
-def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:
     """Return the table of `table` as Markdown, with what explains it."""
     return protocols_markdown(table, run.scores, title, notice)

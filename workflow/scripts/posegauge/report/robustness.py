@@ -317,11 +317,11 @@ def table(run) -> pd.DataFrame:
     return robustness_table(run.scores)
 
 
-def text(table: pd.DataFrame, run, title: str, notice: str | None) -> str:
+def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:
     """Return the table of `table` as Markdown, with what explains it."""
     return robustness_markdown(table, run.scores, title, notice)
 
 
-def plot(run, path, title: str, notice: str | None) -> None:
+def plot(run, path, title: str = "", notice: str | None = None) -> None:
     """Draw the figure as PNG."""
     plot_robustness(table(run), path, title, notice)
