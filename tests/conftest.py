@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("POSEGAUGE_REAL", ROOT.parent / "shared" / "real")).resolve()
 # Of the run that the fixture `demo` makes.
-DEMO_CONFIGS = ("config/demo.yaml", "tests/config/small.yaml", "readme.yaml")
+DEMO_CONFIGS = ("config/demo.yaml", "tests/config/small.yaml")
 
 # Tests and what they start must not take each other's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -115,7 +115,6 @@ def demo_fp16(demo_onnx, tmp_path_factory) -> dict:
 def demo(session_workspace):
     """A finished run of the demo with six images; its output is in `.output`."""
     workspace = session_workspace("demo")
-    workspace.write("readme.yaml", "readme: {file: README.md, block: demo}\n")
     workspace.output = workspace.snakemake(configs=DEMO_CONFIGS).stdout
     workspace.run = workspace.path / "results" / "small"
     return workspace

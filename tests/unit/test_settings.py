@@ -241,13 +241,7 @@ FAULTS = [
     ("pipeline.flip_test", "maybe", "pipeline.flip_test: is the text 'maybe', expected true or false"),
     ("grids.images", "a.jpg", "grids.images: is the text 'a.jpg', expected a list or null, like [a.jpg]"),
     ("grids.images", ["a.jpg", "a.jpg"], "grids.images: has a.jpg more than once"),
-    ("readme", "README.md", "readme: is the text 'README.md', expected a group of keys or null"),
-    ("readme", {"file": "a.md", "block": "demos"}, "(did you mean 'demo'?)"),
-    (
-        "readme",
-        {"file": "a.txt", "block": "demo"},
-        "readme.file: is the text 'a.txt', expected a file that ends in .md",
-    ),
+    ("grids", "a.jpg", "grids: is the text 'a.jpg', expected a group of keys"),
 ]
 
 

@@ -204,14 +204,25 @@ def test_run_json_holds_the_hash_of_every_result(demo):
         assert sha256_file(demo.run / name) == digest, name
 
 
-def test_the_readme_is_filled_between_its_markers(demo):
-    text = (demo.path / "README.md").read_text()
-    section = re.search(r"<!-- generated:begin demo -->(.*?)<!-- generated:end demo -->", text, re.S)[1]
-    assert "ynthetic" in section
-    for picture in re.findall(r'(?:src="|\]\()([^")]+\.(?:jpg|png))', section):
-        assert (demo.path / picture).is_file(), picture
-    for title in ("PyTorch Full CPU", "Motion Blur Heavy", "no CUDA device"):
-        assert title in section or (title == "no CUDA device" and "not run" not in section)
+def test_a_run_writes_no_tracked_file_and_publishing_it_does(demo):
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            assert (demo.path / name).read_bytes() == (ROOT / name).read_bytes(), name
+    readme = demo.path / "README.md"
+    readme.write_text(re.sub(" from (demo|timing) -->", " from small -->", readme.read_text()))
+    done = subprocess.run(
+        [sys.executable, "workflow/publish.py", "small"], cwd=demo.path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    page = (demo.path / "docs" / "results" / "small.md").read_text()
+    for file, text in ((readme, readme.read_text()), (demo.path / "docs" / "results" / "small.md", page)):
+        pictures = re.findall(r"\]\(([^)]+\.(?:jpg|png))\)", text)
+        assert pictures and all((file.parent / picture).is_file() for picture in pictures)
+        assert "ynthetic" in text and "Motion Blur Heavy" in text and "| When |" in page
+    assert all(title in readme.read_text() for title in ("PyTorch Full CPU", "18.43", "no CUDA device"))
 
 
 def test_nothing_is_left_to_do(demo):

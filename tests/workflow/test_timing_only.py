@@ -22,7 +22,6 @@ TINY = {
     },
     "benchmarks": ["onnx_full_cpu", "onnx_pose_cpu"],
     "benchmark": {"warmup": 1, "max_warmup": 1, "runs": 3, "processes": 1},
-    "readme": None,
 }
 
 
