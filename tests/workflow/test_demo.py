@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import cv2
 import pandas as pd
