@@ -1,4 +1,4 @@
-"""The sweeps over persons and image batches: what is run, in which order, and how it is shown."""
+"""The series over persons and image batches: what is run, in which order, and how it is shown."""
 
 import copy
 import math
@@ -75,7 +75,8 @@ def test_a_batch_of_images_gives_what_each_image_gives_alone(host, flip, monkeyp
     assert shapes == [(2, 3, 320, 320)]
     for image, image_boxes, ours in zip(images, boxes, found, strict=True):
         (alone,) = run_batch(host, [image], [image_boxes])
-        for one, other, expected in zip(ours, alone, host.estimate(image, image_boxes), strict=True):
+        pairs = ((persons.keypoints, persons.keypoint_scores) for persons in (ours, alone))
+        for one, other, expected in zip(*pairs, host.estimate(image, image_boxes), strict=True):
             np.testing.assert_array_equal(other, expected)
             np.testing.assert_allclose(one, expected, atol=1e-3)
 
@@ -94,8 +95,8 @@ def test_every_point_has_the_work_it_names(pictures):
     pairs = [("A", 2, {2}, 1), ("A", 2, {2}, 5)]
     assert warm == [("A", 1, {1}, 0), ("A", 1, {3}, 0), *singles, *pairs, ("A", 4, {2}, 6)]
     assert sorted(map(str, timed)) == sorted(map(str, warm))
-    assert [(p["sweep"], p["images"], p["persons"]) for p in measured["a"]] == [
-        (point.sweep, point.images, point.persons) for point in POINTS
+    assert [(p["series"], p["images"], p["persons"]) for p in measured["a"]] == [
+        (point.series, point.images, point.persons) for point in POINTS
     ]
     assert [point["images_per_turn"] for point in measured["a"]] == [1, 1, 4, 4, 4]
     assert all(len(p["turn_ms"]) == 1 and p["turn_ms"][0] > 0 for p in measured["a"])
@@ -130,7 +131,7 @@ def test_what_a_network_does_not_take_has_its_reason(pictures):
             raise Unavailable("out of memory")
 
     measured = measure({"a": ("A", "cpu")}, pictures, PROTOCOL, 0, run)["a"]
-    reasons = {point["images"]: point["reason"] for point in measured if point["sweep"] == "images"}
+    reasons = {point["images"]: point["reason"] for point in measured if point["series"] == "images"}
     assert reasons == {
         1: None,
         2: "cannot run 2 images in a batch: Got invalid dimensions",
@@ -158,12 +159,12 @@ def fake_record(names=("pytorch_cpu_fp32", "onnxruntime_cpu_fp32"), runs: int = 
         artifact = ARTIFACTS[name]
         points = [
             {
-                "sweep": point.sweep,
+                "series": point.series,
                 "images": point.images,
                 "persons": point.persons,
                 "status": "ok",
                 "reason": None,
-                "images_per_turn": 4 if point.sweep == "images" else 1,
+                "images_per_turn": 4 if point.series == "images" else 1,
                 "turn_ms": [(100.0 - number) * (1 + 0.01 * turn) * point.persons for turn in range(runs)],
             }
             for point in batches.points(PROTOCOL)
@@ -203,7 +204,7 @@ def test_the_table_has_speeds_with_intervals_and_reasons():
     assert list(table.columns) == list(report_batches.BATCH_COLUMNS)
     assert len(table) == 5 + 5 + 1
     first = table.iloc[1]
-    assert (first.sweep, first.images, first.persons, first.runs) == ("persons", 1, 3, 8)
+    assert (first.series, first.images, first.persons, first.runs) == ("persons", 1, 3, 8)
     assert first.turn_ms_p50 == pytest.approx(310.5)
     assert first.images_per_s == pytest.approx(1e3 / 310.5, rel=1e-3)
     assert first.persons_per_s == pytest.approx(3 * first.images_per_s)
@@ -211,7 +212,7 @@ def test_the_table_has_speeds_with_intervals_and_reasons():
     assert first.images_per_s_low == pytest.approx(1e3 / 321) and first.images_per_s_high == pytest.approx(
         1e3 / 300
     )
-    batch = table[(table.sweep == "images") & (table.images == 4)].iloc[0]
+    batch = table[(table.series == "images") & (table.images == 4)].iloc[0]
     assert batch.images_per_s == pytest.approx(4e3 / 207, rel=1e-3)
     assert table.iloc[-1].reason == "no CUDA device" and pd.isna(table.iloc[-1].images_per_s)
     text = report_batches.batches_markdown(table, record, "Two models", "Invented.")
@@ -251,7 +252,9 @@ def test_a_file_of_another_shape_is_refused(tmp_path):
     wrong = copy.deepcopy(record)
     wrong["artifacts"][0]["device"] = "tpu"
     write_json(tmp_path / "bad.json", wrong)
-    with pytest.raises(PoseGaugeError, match=r"bad\.json: does not fit its schema at artifacts/0/device"):
+    with pytest.raises(
+        PoseGaugeError, match=r"bad\.json: does not fit batches\.schema\.yaml at artifacts/0/device"
+    ):
         report_batches.read_batches(tmp_path / "bad.json")
 
 

@@ -248,11 +248,12 @@ def test_many_images_are_one_batch_and_give_what_each_gives_alone(device, scenes
         for count in (0, 3, 33)
     ]
     boxes = [array.astype(np.float32) for array in boxes]
-    found = device.run_batch(scenes, boxes)
+    found = device.run(scenes, boxes, always_detect=True)
     assert device.detector.batches == [3]
     assert device.pose.batches == [32, 4]
     for image, image_boxes, ours in zip(scenes, boxes, found, strict=True):
-        for one, other in zip(ours, device.estimate(image, image_boxes), strict=True):
+        poses = ours.keypoints, ours.keypoint_scores
+        for one, other in zip(poses, device.estimate(image, image_boxes), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-3)
 
 
@@ -265,8 +266,8 @@ def test_it_runs_on_the_sessions_that_take_tensors(host, scenes):
     np.testing.assert_allclose(ours.bboxes, theirs.bboxes, atol=1e-2)
     assert abs(ours.keypoints - theirs.keypoints).max() < 0.1
     boxes = [ours.bboxes, ours.bboxes[:1]]
-    found = real.run_batch([scenes[1], scenes[0]], boxes)
-    np.testing.assert_allclose(found[0][0], ours.keypoints, atol=1e-2)
+    found = real.run([scenes[1], scenes[0]], boxes)
+    np.testing.assert_allclose(found[0].keypoints, ours.keypoints, atol=1e-2)
 
 
 def test_images_of_other_shapes_leave_nothing_behind(device, scenes):

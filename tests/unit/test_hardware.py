@@ -46,6 +46,30 @@ def test_fingerprint_names_no_host_and_no_user(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("architecture", "flags", "exact"),
+    [
+        ("x86_64", "fpu avx avx2 fma avx512f avx512_vnni", True),
+        ("x86_64", "fpu avx avx2 fma avx_vnni", True),
+        ("AMD64", "fpu avx avx2 amx_int8", True),
+        ("x86_64", "fpu avx avx2 fma avx512f avx512bw", False),
+        ("x86_64", None, False),
+        ("aarch64", None, True),
+        ("arm64", None, True),
+    ],
+)
+def test_where_int8_is_exact(architecture, flags, exact, monkeypatch):
+    def read_text(path, encoding):
+        assert str(path) == "/proc/cpuinfo"
+        if flags is None:
+            raise FileNotFoundError(path)
+        return f"processor\t: 0\nmodel name\t: any\nflags\t\t: {flags}\nbugs\t\t: vnni_none\n"
+
+    monkeypatch.setattr(platform, "machine", lambda: architecture)
+    monkeypatch.setattr(store_machine.Path, "read_text", read_text)
+    assert store_machine.exact_int8() == exact
+
+
+@pytest.mark.parametrize(
     ("model", "cores", "gpus", "slug"),
     [
         ("Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz", 2, [], "intel-xeon-platinum-8481c-2c"),

@@ -1,13 +1,15 @@
 """Parity: the demo models' ONNX files against PyTorch, and what a damaged file does to its latency rows."""
 
 import json
+import shutil
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import yaml
-from demo_models import DETECTOR, POSE
+from demo_models import DETECTOR, POSE, torch_pipeline
 from fake_results import fake_latency, fake_parity
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,9 +18,10 @@ from onnx import numpy_helper
 from conftest import ROOT
 from posegauge.backends import base
 from posegauge.data import coco
-from posegauge.data.coco import filter_person_images
+from posegauge.data.coco import filter_person_images, person_boxes, read_annotations, read_entry
 from posegauge.errors import PoseGaugeError
-from posegauge.measure import parity
+from posegauge.measure import parity, parity_source
+from posegauge.pipeline.steps import Settings
 from posegauge.report.latency import benchmark_markdown, benchmark_table
 from posegauge.report.parity import PARITY_COLUMNS, parity_markdown, parity_table
 from posegauge.report.records import read_parity
@@ -55,13 +58,18 @@ def config() -> dict:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> dict:
-    """Synthetic scenes, all with persons."""
+    """Files of synthetic scenes, all with persons."""
     from posegauge.data.scenes.scenes import write_scenes
 
     folder = tmp_path_factory.mktemp("scenes")
     write_scenes(folder / "images", folder / "annotations.json", IMAGES, 0, 31)
-    entries = filter_person_images(folder / "annotations.json", "scenes")["images"]
-    return {"images": folder / "images", "annotations": folder / "annotations.json", "entries": entries}
+    record = filter_person_images(folder / "annotations.json", "scenes")
+    files.write_json(folder / "person_images.json", record)
+    return {
+        "images": folder / "images",
+        "annotations": folder / "annotations.json",
+        "person_images": folder / "person_images.json",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +77,29 @@ def exported(demo_onnx) -> dict:
     return demo_onnx
 
 
+def predict(config, data, folder) -> parity_source.Source:
+    """Run PyTorch and read what it gave from its files."""
+    record = parity_source.predict(config, data, folder / "pytorch.npz", 1)
+    files.write_json(folder / "pytorch.json", record, parity_source.SCHEMA)
+    return parity_source.read(folder / "pytorch.json", config, data, 1)
+
+
 @pytest.fixture(scope="module")
-def good(config, data, exported) -> dict:
-    return parity.check_artifact(config, ON_CPU, exported, data, 1)
+def source(config, data, tmp_path_factory) -> parity_source.Source:
+    return predict(config, data, tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def two(config, data, tmp_path_factory) -> tuple:
+    """The config for two images, and what PyTorch gave on them."""
+    config = deepcopy(config)
+    config["parity"]["images"] = 2
+    return config, predict(config, data, tmp_path_factory.mktemp("two"))
+
+
+@pytest.fixture(scope="module")
+def good(config, data, exported, source) -> dict:
+    return parity.check_artifact(config, ON_CPU, data | exported, source, 1)
 
 
 def write(path, record) -> str:
@@ -114,7 +142,7 @@ def test_an_export_passes(good, exported, tmp_path):
         assert provenance["source"][network.role]["sha256"] == files.sha256_file(network.checkpoint)
 
 
-def test_a_damaged_pose_network_fails_and_its_rows_say_so(config, data, exported, good, tmp_path):
+def test_a_damaged_pose_network_fails_and_its_rows_say_so(config, data, exported, source, good, tmp_path):
     graph = onnx.load(exported["pose"]).graph
     columns = next(node.input[1] for node in graph.node if "simcc_x" in node.output)
 
@@ -123,7 +151,7 @@ def test_a_damaged_pose_network_fails_and_its_rows_say_so(config, data, exported
         return np.roll(weights, 2 * SHIFT_PX, axis=1) if name == columns else weights
 
     onnx_files = {**exported, "pose": damage(exported["pose"], tmp_path / "pose.onnx", shift)}
-    record = parity.check_artifact(config, ON_CPU, onnx_files, data, 1)
+    record = parity.check_artifact(config, ON_CPU, data | onnx_files, source, 1)
     path = write(tmp_path / "parity.json", record)
     assert record["passes"] is False
     assert record["failed"] == ["max_ap_diff", "max_keypoint_p95_px"]
@@ -143,25 +171,24 @@ def test_a_damaged_pose_network_fails_and_its_rows_say_so(config, data, exported
     assert "fails: AP -" in parity_markdown(parity_table([record]), [record])
 
 
-def test_a_detector_that_is_off_fails_by_its_boxes(config, data, exported, tmp_path):
+def test_a_detector_that_is_off_fails_by_its_boxes(config, data, exported, source, tmp_path):
     def shift(name, weights):
         return weights + SHIFT_PX if name == "priors" else weights
 
     onnx_files = {**exported, "detector": damage(exported["detector"], tmp_path / "detector.onnx", shift)}
-    record = parity.check_artifact(config, ON_CPU, onnx_files, data, 1)
+    record = parity.check_artifact(config, ON_CPU, data | onnx_files, source, 1)
     assert "max_box_p95_px" in record["failed"] and "max_keypoint_p95_px" not in record["failed"]
     assert record["raw"]["max_box_diff_px"] == pytest.approx(SHIFT_PX, abs=0.01)
     # 640 pixels of a scene are 320 of the network's input.
     assert record["box_px_p95"] == pytest.approx(2 * SHIFT_PX, abs=0.1)
 
 
-def test_a_detector_that_finds_nobody_fails(config, data, exported, tmp_path):
+def test_a_detector_that_finds_nobody_fails(two, data, exported, tmp_path):
     def blind(name, weights):
         return weights - 100 if "rtm_cls" in name and name.endswith("bias") else weights
 
     onnx_files = {**exported, "detector": damage(exported["detector"], tmp_path / "detector.onnx", blind)}
-    few = data | {"entries": data["entries"][:2]}
-    record = parity.check_artifact(config, ON_CPU, onnx_files, few, 1)
+    record = parity.check_artifact(two[0], ON_CPU, data | onnx_files, two[1], 1)
     write(tmp_path / "blind.json", record)
     assert record["failed"] == ["max_ap_diff", "max_box_p95_px"]
     assert record["boxes"] == 0 and record["unmatched_boxes"] == record["persons"] > 0
@@ -170,22 +197,21 @@ def test_a_detector_that_finds_nobody_fails(config, data, exported, tmp_path):
     assert record["ap_diff"]["low"] is None, "two images are too few for an interval"
 
 
-def test_a_pose_network_whose_outputs_are_no_numbers_fails(config, data, exported, tmp_path):
+def test_a_pose_network_whose_outputs_are_no_numbers_fails(two, data, exported, tmp_path):
     def break_head(name, weights):
         return weights * np.nan if "head.final_layer" in name else weights
 
     onnx_files = {**exported, "pose": damage(exported["pose"], tmp_path / "pose.onnx", break_head)}
-    few = data | {"entries": data["entries"][:2]}
-    record = parity.check_artifact(config, ON_CPU, onnx_files, few, 1)
+    record = parity.check_artifact(two[0], ON_CPU, data | onnx_files, two[1], 1)
     write(tmp_path / "broken.json", record)
     assert record["failed"] == ["max_ap_diff", "max_keypoint_p95_px"]
     assert json.loads((tmp_path / "broken.json").read_text())["raw"]["max_simcc_diff"] is None
 
 
-def test_without_a_person_nothing_is_compared(config, data, exported, tmp_path):
-    config = deepcopy(config)
+def test_without_a_person_nothing_is_compared(two, data, exported, tmp_path):
+    config = deepcopy(two[0])
     config["pipeline"]["score_thr"] = 1.0
-    record = parity.check_artifact(config, ON_CPU, exported, data | {"entries": data["entries"][:2]}, 1)
+    record = parity.check_artifact(config, ON_CPU, data | exported, predict(config, data, tmp_path), 1)
     write(tmp_path / "nobody.json", record)
     assert (record["status"], record["passes"]) == ("not run", None)
     assert record["reason"] == "PyTorch finds no person in the 2 images to compare on"
@@ -193,8 +219,8 @@ def test_without_a_person_nothing_is_compared(config, data, exported, tmp_path):
 
 @pytest.mark.skipif(base.cuda_devices() > 0, reason="this machine has a CUDA device")
 @pytest.mark.parametrize("artifact", ON_GPU)
-def test_without_a_gpu_its_artifacts_are_not_run(artifact, config, data, exported, tmp_path):
-    record = parity.check_artifact(config, artifact, exported, data, 1)
+def test_without_a_gpu_its_artifacts_are_not_run(artifact, config, data, exported, source, tmp_path):
+    record = parity.check_artifact(config, artifact, data | exported, source, 1)
     write(tmp_path / "gpu.json", record)
     assert (record["status"], record["reason"], record["passes"]) == ("not run", "no CUDA device", None)
     assert record["device"] == "cuda" and record["provenance"]["machine"]
@@ -204,18 +230,85 @@ def test_without_a_gpu_its_artifacts_are_not_run(artifact, config, data, exporte
 def test_models_given_as_onnx_have_no_source(artifact, config, data, exported, tmp_path):
     config = deepcopy(config)
     config["models"]["pose"] |= {"config": None, "checkpoint": None, "onnx": exported["pose"]}
-    record = parity.check_artifact(config, artifact, exported, data, 1)
+    record = parity.check_artifact(config, artifact, data | exported, None, 1)
     write(tmp_path / "given.json", record)
     assert (record["status"], record["passes"]) == ("no source", None)
     assert record["reason"] == "no PyTorch source: RTMPose-t (demo) given as ONNX only"
 
 
-def test_an_unreadable_image_is_an_error_or_left_out(data, tmp_path):
-    entries = [{"id": 7, "file_name": "none.jpg", "width": 1, "height": 1}, data["entries"][0]]
+def test_what_pytorch_gave_is_what_it_gives(config, data, source):
+    """Bit for bit, so that a check gives what it would give with PyTorch beside it."""
+    settings = Settings(**config["pipeline"])
+    pipeline = torch_pipeline(settings)
+    entry = parity.chosen_images(config, data)[3]
+    image = read_entry(data["images"], entry)
+    boxes, scores = pipeline.detect(image)
+    keypoints, keypoint_scores = pipeline.estimate(image, boxes)
+    kept = source.image(entry["id"])
+    for name, array in (
+        ("boxes", boxes),
+        ("scores", scores),
+        ("keypoints", keypoints),
+        ("keypoint_scores", keypoint_scores),
+    ):
+        np.testing.assert_array_equal(kept[name], array)
+    assert kept["raw_boxes"].shape[1:] == (2100, 4) and kept["raw_scores"].shape[1:] == (2100, 1)
+    assert kept["simcc_x"].shape == (len(boxes), 17, 384) and kept["simcc_y"].shape == (len(boxes), 17, 512)
+    with pytest.raises(PoseGaugeError, match=r"pytorch\.json: has no image 99999"):
+        source.image(99999)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("pipeline", {"nms_thr": 0.5}, "settings"),
+        ("parity", {"images": 1}, "images_sha256"),
+        ("models", {"pose": {"checkpoint": DETECTOR.checkpoint}}, "checkpoints_sha256"),
+    ],
+)
+def test_what_pytorch_gave_for_something_else_is_refused(key, value, name, two, data):
+    config, source = deepcopy(two[0]), two[1]
+    config[key] |= value
+    with pytest.raises(PoseGaugeError, match=rf"pytorch\.json: made with {name} .* delete it and run again"):
+        parity_source.read(source.path, config | {"models": two[0]["models"] | config["models"]}, data, 1)
+
+
+def test_what_pytorch_gave_with_other_threads_or_damaged_is_refused(two, data, tmp_path):
+    config, source = two
+    with pytest.raises(PoseGaugeError, match="made with threads 1, expected 2"):
+        parity_source.read(source.path, config, data, 2)
+    for name in ("pytorch.json", "pytorch.npz"):
+        shutil.copy(Path(source.path).with_name(name), tmp_path)
+    with (tmp_path / "pytorch.npz").open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"damage")
+    with pytest.raises(PoseGaugeError, match=r"pytorch\.npz: is not the file that .*pytorch\.json describes"):
+        parity_source.read(tmp_path / "pytorch.json", config, data, 1)
+
+
+def test_random_weights_are_compared_by_their_raw_outputs(two, data, exported, tmp_path):
+    config = deepcopy(two[0])
+    for role in config["models"]:
+        config["models"][role]["random"] = True
+    source = predict(config, data, tmp_path)
+    entry = parity.chosen_images(config, data)[0]
+    given = person_boxes(read_annotations(data["annotations"]), entry["id"])
+    np.testing.assert_array_equal(source.image(entry["id"])["boxes"], given)
+    record = parity.check_artifact(config, ON_CPU, data | exported, source, 1)
+    write(tmp_path / "random.json", record)
+    assert (record["status"], record["passes"], record["images"]) == ("no accuracy", None, 2)
+    assert record["ap_source"] is None and 0 < record["raw"]["max_simcc_diff"] < 1e-3
+
+
+def test_an_unreadable_image_is_an_error_or_left_out(config, data, tmp_path):
+    entries = [
+        {"id": 7, "file_name": "none.jpg", "width": 1, "height": 1},
+        parity.chosen_images(config, data)[0],
+    ]
     with pytest.raises(PoseGaugeError, match=r"none\.jpg.*dataset\.unreadable: skip"):
         list(parity.read_images(data["images"], entries, "error"))
     found = list(parity.read_images(data["images"], entries, "skip"))
-    assert [image_id for image_id, _ in found] == [data["entries"][0]["id"]]
+    assert [image_id for image_id, _ in found] == [entries[1]["id"]]
     with pytest.raises(PoseGaugeError, match="none of the 1 images"):
         list(parity.read_images(data["images"], entries[:1], "skip"))
 

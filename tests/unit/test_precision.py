@@ -206,6 +206,24 @@ def test_int8_quantises_the_dense_convolutions(role, int8, demo_onnx, inputs, sc
         assert 0.9 < np.corrcoef(one.ravel(), other.ravel())[0, 1] < 1
 
 
+@pytest.mark.parametrize(("exact", "bits", "largest"), [(True, 8, 127), (False, 7, 64)])
+def test_weights_have_seven_bits_where_sums_would_saturate(
+    exact, bits, largest, demo_onnx, scenes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(precision.hardware, "exact_int8", lambda: exact)
+    batches = precision.Batches(
+        "pose", POSE.input_size, scenes["images"], scenes["entries"][1:2], scenes["annotations"]
+    )
+    made = precision.convert_int8(demo_onnx["pose"], tmp_path / "pose.onnx", batches)
+    assert made["weight_bits"] == bits
+    weights = [
+        np.abs(numpy_helper.to_array(tensor).astype(int)).max()
+        for tensor in onnx.load(str(tmp_path / "pose.onnx")).graph.initializer
+        if tensor.data_type == TensorProto.INT8 and len(tensor.dims) == 4
+    ]
+    assert len(weights) > 10 and largest - 1 <= max(weights) <= largest
+
+
 def test_int8_is_the_same_every_time(int8, demo_onnx, scenes, tmp_path):
     path, _, batches = int8["detector"]
     again = precision.Batches(
@@ -238,11 +256,12 @@ def test_ranges_are_set_by_other_images_than_parity_looks_at():
 @pytest.mark.parametrize("kind", ["fp16", "int8"])
 def test_records_fit_the_schema(kind, demo_onnx, demo_fp16, int8, tmp_path):
     path = demo_fp16["pose"] if kind == "fp16" else int8["pose"][0]
-    made = {"kept": 51, "nodes": precision.node_precisions(onnx.load(path))}
+    made = int8["pose"][1] if kind == "int8" else {"kept": 51, "nodes": {"fp16": 3}}
     calibration = None if kind == "fp16" else {"images": ["a.jpg"], "samples": 3, "in_parity": 0}
     record = precision.record("pose", kind, demo_onnx["pose"], path, made, calibration)
     files.write_json(tmp_path / "record.json", record, "precision.schema.yaml")
     assert record["source_sha256"] != record["onnx_sha256"]
+    assert record["weight_bits"] in ((7, 8) if kind == "int8" else (None,))
 
 
 def test_a_file_of_an_old_operator_set(tmp_path):

@@ -67,13 +67,19 @@ def inferencer():
     return inferencer
 
 
-def test_persons_are_those_of_mmposes_inferencer(inferencer, images, found):
+def test_persons_are_those_of_mmposes_inferencer(torch_pipeline, inferencer, images, found):
     for (name, image), (ours, source) in zip(images, found, strict=True):
         theirs = next(inferencer(image, return_datasamples=True))["predictions"][0].pred_instances
         assert len(ours) == len(theirs.bboxes) > 0, name
-        np.testing.assert_allclose(ours.bboxes, theirs.bboxes, atol=1e-3, err_msg=name)
+        np.testing.assert_allclose(ours.bboxes, theirs.bboxes, atol=2e-4, err_msg=name)
         np.testing.assert_allclose(ours.bbox_scores, theirs.bbox_scores, atol=1e-5, err_msg=name)
-        np.testing.assert_allclose(ours.keypoint_scores, theirs.keypoint_scores, atol=1e-4, err_msg=name)
+        # From the same boxes on both run the same sums, a millionth from those in float64.
+        keypoints, scores = torch_pipeline.estimate(image, theirs.bboxes.astype(np.float32), flip=True)
+        np.testing.assert_allclose(scores, theirs.keypoint_scores, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(keypoints, theirs.keypoints, atol=1e-3, err_msg=name)
+        # The last bit of a box (3e-5 px) moves one pixel of a noisy crop by some grey levels, and with it a
+        # score by 1.3e-4, whatever the processor: which box has that bit depends on it.
+        np.testing.assert_allclose(ours.keypoint_scores, theirs.keypoint_scores, atol=1e-3, err_msg=name)
         np.testing.assert_allclose(ours.keypoints, theirs.keypoints, atol=1e-3, err_msg=name)
         # No detected box of these scenes has exactly the size of the image and the score 1.
         height, width = image.shape[:2]

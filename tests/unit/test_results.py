@@ -18,6 +18,68 @@ def test_every_schema_is_a_schema_with_a_description_per_key(path):
     assert schema["description"]
 
 
+def references(schema):
+    """Yield every `$ref` of a schema."""
+    if isinstance(schema, dict):
+        yield from [schema["$ref"]] if isinstance(schema.get("$ref"), str) else []
+        for value in schema.values():
+            yield from references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from references(value)
+
+
+@pytest.mark.parametrize("path", sorted(files.SCHEMAS.glob("*.yaml")), ids=lambda path: path.name)
+def test_what_a_schema_points_to_is_there(path):
+    for reference in references(files.read_schema(path.name)):
+        file, _, place = reference.partition("#/")
+        found = files.read_schema(file or path.name)
+        for key in place.split("/"):
+            found = found[key]
+        assert found, reference
+
+
+ENGINE = {
+    "schema_version": 1,
+    "kind": "engine",
+    "role": "pose",
+    "status": "not run",
+    "reason": "no CUDA device",
+    **dict.fromkeys(("engine", "engine_sha256", "bytes", "parts", "build_s", "layers")),
+}
+
+
+def test_a_record_is_read(tmp_path):
+    files.write_json(tmp_path / "a.json", ENGINE, "engine.schema.yaml")
+    assert files.read_record(tmp_path / "a.json", "engine.schema.yaml") == ENGINE
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file"),
+        ('{"a": ', "not valid JSON"),
+        ("[1]", "holds a list, expected a record; make it anew"),
+        ({"kind": "model"}, "kind is 'model', expected 'engine'; make it anew"),
+        ({"kind": None}, "kind is None, expected 'engine'; make it anew"),
+        ({"schema_version": 7}, "schema_version is 7, expected 1; make it anew"),
+        # In a file that engine.schema.yaml points to.
+        ({"status": "maybe"}, "at status: 'maybe' is not one of .*; make it anew"),
+        (
+            {"bytes": "many"},
+            "does not fit engine.schema.yaml at bytes: 'many' is not of type .*; make it anew",
+        ),
+        ({"extra": 1}, "at top level: Additional properties are not allowed .*; make it anew"),
+    ],
+)
+def test_what_is_no_such_record_is_named_with_the_reason(text, message, tmp_path):
+    path = tmp_path / "a.json"
+    if text is not None:
+        path.write_text(text if isinstance(text, str) else json.dumps(ENGINE | text))
+    with pytest.raises(PoseGaugeError, match=rf"a\.json: .*{message}"):
+        files.read_record(path, "engine.schema.yaml", "make it anew")
+
+
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "deep" / "result.json"
     with pytest.raises(RuntimeError), files.atomic_path(target) as temporary:

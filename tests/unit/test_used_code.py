@@ -56,6 +56,16 @@ FILES = {
         def two():
             return 2
         ''',
+    "lib/checks.py": """
+        def check(data):
+            return validate(data, "round.schema.yaml")
+        """,
+    "schemas/round.schema.yaml": "# A circle.\ntype: object\nproperties: {head: {$ref: head.schema.yaml}}\n",
+    "schemas/head.schema.yaml": "type: string\n",
+    "checked.py": """
+        from PACKAGE.checks import check
+        check(snakemake.params.r)
+        """,
     "round.py": '''
         from PACKAGE import area
         print(area.circle(snakemake.params.r))
@@ -91,7 +101,7 @@ def read(tmp_path):
             text = path.read_text()
             assert old in text
             path.write_text(text.replace(old, new))
-        return Library(tmp_path / "lib", tmp_path).used(script, more, without)
+        return Library(tmp_path / "lib", tmp_path, tmp_path / "schemas").used(script, more, without)
 
     return used
 
@@ -111,6 +121,7 @@ def test_only_what_is_used_counts(read):
         ("round", "lib/area.py", "import math", "import math, re"),
         ("round", "lib/ground.py", "E = 2", "E = 2.7"),
         ("far", "lib/ground.py", "PI = 3", "PI = 3.1"),
+        ("checked", "schemas/round.schema.yaml", "# A circle.", "# Circles."),
         # A parameter of the name of a function is not that function.
         ("far", "lib/tools/far.py", "return reach", "return reach + 1"),
     ],
@@ -127,12 +138,14 @@ def test_what_does_not_count(read, script, name, old, new):
         ("round", "lib/ground.py", "return x", "return abs(x)"),
         ("far", "lib/ground.py", "E = 2", "E = 2.7"),
         ("passed", "lib/area.py", "LIMIT = 5", "LIMIT = 6"),
+        ("checked", "schemas/head.schema.yaml", "string", "number"),
         ("registered", "lib/entries.py", "return 1", "return 1.0"),
     ],
 )
 def test_what_counts(read, script, name, old, new):
     before, after = read(script), read(script, change=(name, old, new))
-    assert {file for file in after if after[file] != before.get(file)} == {name.removeprefix("lib/")}
+    changed = {file for file in after if after[file] != before.get(file)}
+    assert changed == {name.removeprefix("lib/").removeprefix("schemas/")}
 
 
 def test_a_constant_of_a_constant_counts(read):

@@ -9,7 +9,7 @@ import yaml
 from fake_results import fake_parity, fake_scores
 
 from posegauge.compare import verify
-from posegauge.compare.verify import check, gather, read_reference, report, summary
+from posegauge.compare.verify import check, collect, read_reference, report, summary
 from posegauge.errors import PoseGaugeError
 from posegauge.store.files import write_json
 
@@ -28,12 +28,12 @@ def found(reference) -> dict:
 
 
 def differing(reference: dict, found: dict, tmp_path) -> list[str]:
-    """Names of the figures that differ; every form of the report must name them."""
+    """Names of the values that differ; every form of the report must name them."""
     verification = check(reference, found)
     write_json(tmp_path / "verify.json", verification, "verify.schema.yaml")
-    names = [entry["figure"] for entry in verification["checks"] if not entry["agrees"]]
+    names = [entry["value"] for entry in verification["checks"] if not entry["agrees"]]
     assert verification["agrees"] == (not names)
-    head = report(verification).partition("## Every figure")[0]
+    head = report(verification).partition("## Every value")[0]
     for name in names:
         assert name in summary(verification) and name in head
     return names
@@ -41,7 +41,7 @@ def differing(reference: dict, found: dict, tmp_path) -> list[str]:
 
 def test_the_reference_agrees_with_itself(reference, found, tmp_path):
     assert differing(reference, found, tmp_path) == []
-    assert "figures agree" in summary(check(reference, found))
+    assert "values agree" in summary(check(reference, found))
 
 
 def test_the_committed_reference_is_that_of_the_config(reference):
@@ -50,8 +50,8 @@ def test_the_committed_reference_is_that_of_the_config(reference):
     assert set(reference["persons"]) == set(config["conditions"])
     assert len(reference["inputs"]["images"]) == config["dataset"]["expected_person_images"]
     assert reference["tolerances"] == verify.TOLERANCES
-    # A figure that is always the same, whatever was computed, would verify nothing.
-    assert all(0.3 < reference["figures"][f"{name}.detected.ap"] < 1 for name in config["conditions"])
+    # A value that is always the same, whatever was computed, would verify nothing.
+    assert all(0.3 < reference["values"][f"{name}.detected.ap"] < 1 for name in config["conditions"])
 
 
 @pytest.mark.parametrize(
@@ -61,19 +61,19 @@ def test_the_committed_reference_is_that_of_the_config(reference):
         ("inputs", "pipeline.nms_thr", 0.5),
         ("inputs", "networks.pose.sha256", "0" * 64),
         ("inputs", "parity.onnxruntime_cpu_fp32.passes", False),
-        ("figures", "occlusion.detected.ap", 0.46),
-        ("figures", "clean.study.detection_rate", 11 / 12),
-        ("figures", "clean.annotated.ap", None),
+        ("values", "occlusion.detected.ap", 0.46),
+        ("values", "clean.study.detection_rate", 11 / 12),
+        ("values", "clean.annotated.ap", None),
     ],
 )
-def test_a_changed_figure_is_named(reference, found, tmp_path, group, name, value):
+def test_a_changed_value_is_named(reference, found, tmp_path, group, name, value):
     found[group][name] = value
     assert differing(reference, found, tmp_path) == [name]
 
 
 def test_last_digits_may_differ(reference, found, tmp_path):
-    for name in found["figures"]:
-        found["figures"][name] += 1e-4 * ("rate" not in name)
+    for name in found["values"]:
+        found["values"][name] += 1e-4 * ("rate" not in name)
     for persons in found["persons"].values():
         for person in persons:
             person[1] -= 1e-5
@@ -82,14 +82,14 @@ def test_last_digits_may_differ(reference, found, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("places", "shift", "figure"),
+    ("places", "shift", "distance"),
     [(range(2, 4), 0.5, "box_px_p95"), (range(6, 40), 0.25, "keypoint_px_p95"), ([1], 0.01, "box_score_max")],
 )
-def test_moved_persons_are_found(reference, found, tmp_path, places, shift, figure):
+def test_moved_persons_are_found(reference, found, tmp_path, places, shift, distance):
     for person in found["persons"]["occlusion"]:
         for place in places:
             person[place] += shift
-    assert differing(reference, found, tmp_path) == [f"occlusion.persons.{figure}"]
+    assert differing(reference, found, tmp_path) == [f"occlusion.persons.{distance}"]
 
 
 def test_a_person_more_or_less_counts_unless_it_lies_at_a_threshold(reference, found, tmp_path):
@@ -104,7 +104,7 @@ def test_a_person_more_or_less_counts_unless_it_lies_at_a_threshold(reference, f
 
 
 def test_what_is_missing_does_not_agree(reference, found, tmp_path):
-    del found["persons"]["clean"], found["figures"]["clean.clean.ap"]
+    del found["persons"]["clean"], found["values"]["clean.clean.ap"]
     names = differing(reference, found, tmp_path)
     assert {"clean.clean.ap", "clean.persons.unmatched_persons"} == set(names)
 
@@ -125,7 +125,7 @@ def test_a_difference_of_versions_is_told_and_decides_nothing(reference, found):
     assert verification["agrees"] and "versions.onnxruntime" in report(verification)
 
 
-def test_figures_are_gathered_from_the_files_of_a_run(tmp_path):
+def test_values_are_collected_from_the_files_of_a_run(tmp_path):
     provenance = {
         "machine": {"cpu": {"model": "Fake", "usable_cores": 2}, "memory_bytes": 2**30, "gpus": []},
         "threads": 2,
@@ -149,15 +149,15 @@ def test_figures_are_gathered_from_the_files_of_a_run(tmp_path):
     paths["person_images"] = tmp_path / "person_images.json"
     write_json(paths["person_images"], {"annotations_sha256": "a", "images": [{"file_name": "7.jpg"}]})
     config = {"seed": 1, "pipeline": {"bbox_thr": 0.3, "person_thr": 0.5}}
-    record = gather(config, paths, {"command": "x", "git_revision": None, "versions": {}})
-    write_json(tmp_path / "figures.json", record, verify.SCHEMA)
+    record = collect(config, paths, {"command": "x", "git_revision": None, "versions": {}})
+    write_json(tmp_path / "values.json", record, verify.SCHEMA)
     assert record["inputs"]["networks.pose.sha256"] == "b" and record["inputs"]["pipeline.bbox_thr"] == 0.3
     (person,) = record["persons"]["clean"]
     assert person[:6] == [7, 0.9, 1, 2, 3, 4] and person[6:10] == [0, 0, 1, 2] and len(person) == 40
-    assert check(read_reference(tmp_path / "figures.json"), record)["agrees"]
+    assert check(read_reference(tmp_path / "values.json"), record)["agrees"]
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "no JSON", json.dumps({"kind": "reference", "figures": {}})])
+@pytest.mark.parametrize("text", ["{}", "[]", "no JSON", json.dumps({"kind": "reference", "values": {}})])
 def test_a_damaged_reference_is_refused(tmp_path, text):
     (tmp_path / "reference.json").write_text(text)
     with pytest.raises(PoseGaugeError, match=r"reference\.json"):

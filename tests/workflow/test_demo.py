@@ -113,7 +113,7 @@ def test_persons_and_batches_were_timed(demo):
     batches = json.loads((demo.run / "batches.json").read_text())
     on_cpu, on_gpu = batches["artifacts"]
     assert on_cpu["backends"]["pose"]["provider"] == "CPUExecutionProvider"
-    assert [(p["sweep"], p["images"], p["persons"]) for p in on_cpu["points"]] == [
+    assert [(p["series"], p["images"], p["persons"]) for p in on_cpu["points"]] == [
         ("persons", 1, 1), ("persons", 1, 2), ("images", 1, 1), ("images", 2, 1),
     ]  # fmt: skip
     assert all(len(p["turn_ms"]) == 2 for p in on_cpu["points"])

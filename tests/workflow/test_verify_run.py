@@ -1,4 +1,4 @@
-"""The target verify: figures of a run as a reference, and the failure when one differs."""
+"""The target verify: values of a run as a reference, and the failure when one differs."""
 
 import json
 
@@ -11,17 +11,17 @@ def verify(demo, target: str = "verify", check: bool = True):
     )
 
 
-def test_a_run_is_checked_against_its_own_figures_and_a_difference_fails(demo):
+def test_a_run_is_checked_against_its_own_values_and_a_difference_fails(demo):
     verify(demo, "make_reference")
     path = demo.path / "own/reference.json"
-    assert "figures agree" in verify(demo).stdout
+    assert "values agree" in verify(demo).stdout
     reference = json.loads(path.read_text())
     reference["inputs"]["seed"] += 1
-    reference["figures"]["occlusion.annotated.ap"] -= 0.1
+    reference["values"]["occlusion.annotated.ap"] -= 0.1
     path.write_text(json.dumps(reference))
     done = verify(demo, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stdout
-    assert "2 of " in done.stdout and "figures differ" in done.stdout
+    assert "2 of " in done.stdout and "values differ" in done.stdout
     for name in ("  seed: 2017, reference 2018", "  occlusion.annotated.ap: "):
         assert name in done.stdout
     folder = demo.run / "verify"

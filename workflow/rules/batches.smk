@@ -11,7 +11,6 @@ rule measure_batches:
         images=images_dir(),
         annotations=annotations_file(),
         person_images=person_images_file(),
-        schema="workflow/schemas/batches.schema.yaml",
     output:
         batches=f"{RUN}/batches.json",
     log:

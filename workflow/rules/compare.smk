@@ -8,9 +8,7 @@ Makes   results/compare/<baseline>-vs-<candidate>/compare.{json,csv,md,png}; res
 
 rule make_published_run:
     input:
-        facts="config/published_t4.yaml",
-        lib=expand("workflow/scripts/posegauge/{name}.py", name=["published", "study", "results"]),
-        schema="workflow/schemas/published.schema.yaml",
+        facts=own("config/published_t4.yaml"),
     output:
         run=f"results/{PUBLISHED}/run.json",
         latency=directory(f"results/{PUBLISHED}/latency"),
@@ -21,6 +19,8 @@ rule make_published_run:
     conda:
         "../../envs/analysis.yaml"
     threads: 1
+    params:
+        code=code("make_published_run"),
     message:
         "Write what was published to results/"
     script:
@@ -33,26 +33,7 @@ if COMPARED:
     # comparison. That they changed shows in `state`.
     rule compare_runs:
         input:
-            published=rules.make_published_run.output.run if f"results/{PUBLISHED}" in COMPARED else [],
-            lib=[
-                *LIB_TABLES,
-                *expand(
-                    "workflow/scripts/posegauge/{name}.py",
-                    name=[
-                        "compare",
-                        "compare_gate",
-                        "compare_report",
-                        "compare_stats",
-                        "figures",
-                        "published",
-                        "run_folders",
-                    ],
-                ),
-            ],
-            schemas=expand(
-                "workflow/schemas/{kind}.schema.yaml",
-                kind=["compare", "latency", "parity", "published", "robustness", "run"],
-            ),
+            published=rules.make_published_run.output.run if place(f"results/{PUBLISHED}") in COMPARED else [],
         output:
             json=f"{COMPARISON}/compare.json",
             csv=report(
@@ -75,6 +56,7 @@ if COMPARED:
             "../../envs/analysis.yaml"
         threads: 1
         params:
+            code=code("compare_runs"),
             folders=COMPARED,
             state=[runs.state(folder) for folder in COMPARED],
         message:
@@ -88,7 +70,6 @@ if COMPARED:
         input:
             json=rules.compare_runs.output.json,
             md=rules.compare_runs.output.md,
-            lib="workflow/scripts/posegauge/compare_report.py",
         log:
             f"{COMPARISON}/logs/compare.log",
         localrule: True

@@ -27,7 +27,6 @@ for BENCHMARK in config["benchmarks"]:
                 annotations=annotations_file(),
                 images=images_dir(),
                 person_images=person_images_file(),
-                schema="workflow/schemas/latency.schema.yaml",
             output:
                 latency=f"{RUN}/latency/{BENCHMARK if ALONE else f'processes/{BENCHMARK}.{PROCESS}'}.json",
             log:
@@ -59,7 +58,6 @@ for BENCHMARK in config["benchmarks"]:
                 f"measure_{BENCHMARK}"
             input:
                 parts=expand(f"{RUN}/latency/processes/{BENCHMARK}.{{process}}.json", process=PROCESSES),
-                schema="workflow/schemas/latency.schema.yaml",
             output:
                 latency=f"{RUN}/latency/{BENCHMARK}.json",
             log:
@@ -80,7 +78,6 @@ rule measure_roofline:
     input:
         detector=network_file("detector"),
         pose=network_file("pose"),
-        schema="workflow/schemas/roofline.schema.yaml",
     output:
         roofline=f"{RUN}/roofline/{{device}}.json",
     log:
@@ -111,7 +108,6 @@ rule measure_throughput:
         annotations=annotations_file(),
         trained=trained_weights,
         person_images=person_images_file(),
-        schema="workflow/schemas/throughput.schema.yaml",
     output:
         throughput=f"{RUN}/throughput.json",
     log:

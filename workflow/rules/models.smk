@@ -1,70 +1,111 @@
-"""Make the run's ONNX files, one rule per network: export_detector, export_pose.
+"""Make the run's networks: ONNX files (export_detector, export_pose), these in other precisions, TensorRT engines.
 
-Needs   a checkpoint (downloaded, or under data/demo/), the user's own ONNX file, or neither: random weights
-Makes   results/<run>/models/<role>.onnx and its record <role>.json; with random weights before that the checkpoint
-        <role>_random.pth, from which every runtime is made
+Needs   a checkpoint (downloaded, or under data/demo/), the user's own ONNX file, or neither: random weights; for INT8
+        person images and their annotations, to set the ranges by; for the engines an NVIDIA GPU with TensorRT
+Makes   results/<run>/models/<role>.onnx and <role>_<precision>.onnx, each with its record of the same name; with
+        random weights before that the checkpoint <role>_random.pth, from which every runtime is made;
+        results/<run>/engines/<role>.json, which names the engine and all that it depends on, or says why there is
+        none. The engines lie beside it, undeclared: their names depend on the GPU of the machine that builds them,
+        and a job that finds none for its own GPU builds one.
 """
 
-for ROLE in RANDOM_ROLES:
 
-    rule:
-        name:
-            f"make_random_{ROLE}"
-        input:
-            images=images_dir(),
-            person_images=person_images_file(),
-            lib=expand(
-                "workflow/scripts/posegauge/{name}.py",
-                name=["random_weights", "models", "openmmlab", "pipeline"],
-            ),
-        output:
-            checkpoint=f"{RUN}/models/{ROLE}_random.pth",
-        log:
-            f"{RUN}/logs/make_random_{ROLE}.log",
-        conda:
-            "../../envs/torch.yaml"
-        threads: 1
-        resources:
-            **needs(minutes=30, mem_mb=4000),
-        params:
-            role=ROLE,
-            model=config["models"][ROLE],
-            seed=config["seed"],
-            image=config["benchmark"]["image"],
-        message:
-            f"Draw random weights for the {ROLE}: timing only"
-        script:
-            "../scripts/make_random_weights.py"
+rule make_random_weights:
+    input:
+        images=images_dir(),
+        person_images=person_images_file(),
+    output:
+        checkpoint=f"{RUN}/models/{{role}}_random.pth",
+    log:
+        f"{RUN}/logs/make_random_{{role}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        **needs(minutes=30, mem_mb=4000),
+    params:
+        code=code("make_random_weights"),
+        config=chosen("benchmark.image", "seed"),
+        model=model_of,
+    message:
+        "Draw random weights for the {wildcards.role}: timing only"
+    script:
+        "../scripts/make_random_weights.py"
 
 
-for ROLE in ROLES:
+rule export_model:
+    input:
+        checkpoint=checkpoint_of,
+        onnx=given_onnx_of,
+        downloads=ancient(own("config/downloads.tsv")),
+    output:
+        onnx=f"{RUN}/models/{{role}}.onnx",
+        record=f"{RUN}/models/{{role}}.json",
+    log:
+        f"{RUN}/logs/export_{{role}}.log",
+    benchmark:
+        f"{RUN}/logs/export_{{role}}.jobcost.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        **needs(minutes=30, mem_mb=4000),
+    params:
+        # Who verified a checkpoint changes nothing in it.
+        code=code("export_model", without=["data.download"]),
+        model=model_of,
+        opset=config["export"]["opset"],
+    message:
+        "Write the {wildcards.role} as ONNX"
+    script:
+        "../scripts/export_model.py"
 
-    rule:
-        name:
-            f"export_{ROLE}"
-        input:
-            checkpoint=checkpoint(ROLE),
-            onnx=given_onnx(ROLE),
-            downloads=ancient("config/downloads.tsv"),
-            lib=[*LIB_MODELS, "workflow/scripts/posegauge/export.py"],
-            schema="workflow/schemas/model.schema.yaml",
-        output:
-            onnx=f"{RUN}/models/{ROLE}.onnx",
-            record=f"{RUN}/models/{ROLE}.json",
-        log:
-            f"{RUN}/logs/export_{ROLE}.log",
-        benchmark:
-            f"{RUN}/logs/export_{ROLE}.jobcost.tsv"
-        conda:
-            "../../envs/torch.yaml"
-        threads: 1
-        resources:
-            **needs(minutes=30, mem_mb=4000),
-        params:
-            role=ROLE,
-            model=config["models"][ROLE],
-            export=config["export"],
-        message:
-            f"Write the {ROLE} as ONNX"
-        script:
-            "../scripts/export_model.py"
+
+rule convert_model:
+    input:
+        unpack(calibration_inputs),
+        onnx=f"{RUN}/models/{{role}}.onnx",
+    output:
+        onnx=f"{RUN}/models/{{role}}_{{precision}}.onnx",
+        record=f"{RUN}/models/{{role}}_{{precision}}.json",
+    log:
+        f"{RUN}/logs/convert_{{role}}_{{precision}}.log",
+    benchmark:
+        f"{RUN}/logs/convert_{{role}}_{{precision}}.jobcost.tsv"
+    conda:
+        "../../envs/onnxruntime.yaml"
+    threads: 1
+    resources:
+        **needs(minutes=60, mem_mb=8000),
+    params:
+        code=code("convert_model"),
+        calibration=calibration_of,
+    message:
+        "Convert the {wildcards.role} to {wildcards.precision}"
+    script:
+        "../scripts/convert_model.py"
+
+
+rule build_engine:
+    input:
+        onnx=f"{RUN}/models/{{role}}_fp16.onnx",
+    output:
+        record=f"{RUN}/engines/{{role}}.json",
+    log:
+        f"{RUN}/logs/build_engine_{{role}}.log",
+    benchmark:
+        f"{RUN}/logs/build_engine_{{role}}.jobcost.tsv"
+    conda:
+        conda_env("tensorrt", "cuda")
+    # TensorRT chooses its kernels by timing them, so nothing may run beside it.
+    threads: measuring_threads()
+    resources:
+        **needs(minutes=60, mem_mb=8000, device="cuda", alone=True),
+    params:
+        code=code("build_engine"),
+        config=chosen("engine"),
+        model=model_of,
+    message:
+        "Build the TensorRT engine of the {wildcards.role}"
+    script:
+        "../scripts/build_engine.py"

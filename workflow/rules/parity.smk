@@ -12,7 +12,6 @@ rule predict_source:
         annotations=annotations_file(),
         images=images_dir(),
         person_images=person_images_file(),
-        schema="workflow/schemas/source.schema.yaml",
     output:
         record=f"{RUN}/parity/source/pytorch.json",
         arrays=f"{RUN}/parity/source/pytorch.npz",
@@ -41,7 +40,6 @@ rule check_parity:
         annotations=annotations_file(),
         images=images_dir(),
         person_images=person_images_file(),
-        schema="workflow/schemas/parity.schema.yaml",
     output:
         parity=f"{RUN}/parity/{{artifact}}.json",
     log:

@@ -13,7 +13,6 @@ rule measure_peers:
         annotations=annotations_file(),
         images=images_dir(),
         person_images=person_images_file(),
-        schema="workflow/schemas/peers.schema.yaml",
     output:
         peers=f"{RUN}/peers.json",
     log:

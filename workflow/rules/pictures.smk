@@ -6,10 +6,6 @@ Makes   results/<run>/figures/<figure>.png, for each figure of posegauge.report.
 """
 
 
-wildcard_constraints:
-    figure="|".join(pages.FIGURES),
-
-
 # One caption for all, which asks for the figure's name: a caption's path takes no wildcard.
 rule plot:
     input:
@@ -29,7 +25,6 @@ rule plot:
     threads: 1
     params:
         **SHOWN,
-        page=figure_page,
         code=figure_code,
     message:
         "Draw the figure {wildcards.figure}"

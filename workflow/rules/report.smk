@@ -13,7 +13,7 @@ rule write_run:
             *expand(f"{RUN}/predictions/{{condition}}/record.json", condition=CHOSEN)
         ),
         boxes=with_trained_weights(f"{RUN}/predictions/clean/boxes.json"),
-        **records_of(*FINDING_KINDS),
+        **records_of(*RECORD_KINDS),
         networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),
         models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
         converted=converted_files(),
@@ -21,7 +21,6 @@ rule write_run:
         findings=rules.write_findings.output,
         readme=rules.write_readme.output,
         person_images=person_images_file(),
-        schema=workflow_file("schemas/run.schema.yaml"),
     output:
         run=f"{RUN}/run.json",
     log:
@@ -32,7 +31,7 @@ rule write_run:
     threads: 1
     params:
         code=code("write_run"),
-        config=config,
+        config=SCRIPT_CONFIG,
         overrides=OVERRIDES,
         command=COMMAND,
     message:

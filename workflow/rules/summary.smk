@@ -27,11 +27,7 @@ rule make_tables:
     threads: 1
     params:
         **SHOWN,
-        code=code(
-            "make_tables",
-            *[f"report.{PAGE.module}:{NAME}" for PAGE in TABLE_PAGES for NAME in ("table", "text")],
-            without=PAGE_LISTS,
-        ),
+        code=table_code(),
         kinds=TABLE_KINDS,
         tables=[PAGE.table for PAGE in TABLE_PAGES],
     message:
@@ -42,7 +38,7 @@ rule make_tables:
 
 rule write_findings:
     input:
-        **records_of(*FINDING_KINDS),
+        **records_of(*RECORD_KINDS),
     output:
         findings=f"{RUN}/findings.json",
     log:
@@ -53,7 +49,7 @@ rule write_findings:
     threads: 1
     params:
         code=code("write_findings"),
-        kinds=FINDING_KINDS,
+        kinds=RECORD_KINDS,
     message:
         "Write the key findings"
     script:
@@ -62,11 +58,11 @@ rule write_findings:
 
 rule write_readme:
     input:
-        **records_of(*FINDING_KINDS),
+        **records_of(*RECORD_KINDS),
         **{f"{PAGE.table}_md": f"{RUN}/tables/{PAGE.table}.md" for PAGE in TABLE_PAGES},
         **{f"{NAME}_picture": PATH for NAME, PATH in picture_files().items()},
         findings=f"{RUN}/findings.json",
-        published=workflow_file("config/published_t4.yaml"),
+        published=own("config/published_t4.yaml"),
     output:
         readme=f"{RUN}/readme.md",
     log:
@@ -78,7 +74,7 @@ rule write_readme:
     params:
         **SHOWN,
         code=code("write_readme"),
-        kinds=FINDING_KINDS,
+        kinds=RECORD_KINDS,
         scored=not RANDOM_ROLES,
         dataset=DATASET["title"],
         seed=config["seed"],

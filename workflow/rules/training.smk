@@ -6,13 +6,10 @@ Makes   data/training/ (scenes to learn from), results/training/ (checkpoints, l
         never starts a training by itself.
 """
 
-LIB_TRAINING = expand("workflow/scripts/posegauge/{name}.py", name=["training", "models", "openmmlab"])
-
 
 rule render_training_scenes:
     input:
-        settings="config/training.yaml",
-        lib=LIB_SCENES,
+        settings=own("config/training.yaml"),
     output:
         images=directory("data/training/{part}/images"),
         annotations="data/training/{part}/annotations.json",
@@ -25,6 +22,8 @@ rule render_training_scenes:
     threads: 2
     resources:
         **needs(minutes=60, mem_mb=2000),
+    params:
+        code=code("render_scenes"),
     message:
         "Render the synthetic scenes for {wildcards.part}"
     script:
@@ -33,12 +32,11 @@ rule render_training_scenes:
 
 rule train_demo_detector:
     input:
-        settings="config/training.yaml",
+        settings=own("config/training.yaml"),
         train="data/training/train/annotations.json",
         train_images="data/training/train/images",
         val="data/training/val/annotations.json",
         val_images="data/training/val/images",
-        lib=LIB_TRAINING,
     output:
         checkpoint="results/training/published/rtmdet_nano_demo.pth",
         record="results/training/published/detector.json",
@@ -50,8 +48,9 @@ rule train_demo_detector:
     resources:
         **needs(minutes=480, mem_mb=4000),
     params:
+        code=code("train_demo"),
         role="detector",
-        work_dir="results/training/detector",
+        work_dir=place("results/training/detector"),
     message:
         "Train the demo detector on synthetic scenes"
     script:
@@ -60,12 +59,11 @@ rule train_demo_detector:
 
 rule train_demo_pose:
     input:
-        settings="config/training.yaml",
+        settings=own("config/training.yaml"),
         train="data/training/train/annotations.json",
         train_images="data/training/train/images",
         val="data/training/val/annotations.json",
         val_images="data/training/val/images",
-        lib=LIB_TRAINING,
     output:
         checkpoint="results/training/published/rtmpose_t_demo.pth",
         record="results/training/published/pose.json",
@@ -77,8 +75,9 @@ rule train_demo_pose:
     resources:
         **needs(minutes=480, mem_mb=4000),
     params:
+        code=code("train_demo"),
         role="pose",
-        work_dir="results/training/pose",
+        work_dir=place("results/training/pose"),
     message:
         "Train the demo pose model on synthetic scenes"
     script:
@@ -87,7 +86,7 @@ rule train_demo_pose:
 
 rule publish_demo:
     input:
-        settings="config/training.yaml",
+        settings=own("config/training.yaml"),
         detector="results/training/published/rtmdet_nano_demo.pth",
         detector_record="results/training/published/detector.json",
         pose="results/training/published/rtmpose_t_demo.pth",
@@ -103,7 +102,8 @@ rule publish_demo:
     resources:
         mem_mb=1000,
     params:
-        folder="data/demo",
+        code=code("publish_demo"),
+        folder=own("data/demo"),
     message:
         "Copy the trained models and their record to {params.folder}"
     script:

@@ -5,24 +5,15 @@ Makes   results/<run>/video/<name>.mp4 with the persons drawn, and <name>.json w
         for dataset kind scenes also data/<name>/synthetic_walk.mp4, a video to begin with
 """
 
-LIB_VIDEO = [
-    *LIB_MODELS,
-    *expand("workflow/scripts/posegauge/{name}.py", name=["video", "video_io", "draw", "predictions"]),
-]
 VIDEO = config["video"]["input"]
 VIDEO_BACKEND = settings.video_backend(config)  # runtime, device
-VIDEO_PRECISION = "fp16" if VIDEO_BACKEND[0] == "tensorrt" else "fp32"
+VIDEO_ARTIFACT = Artifact(*VIDEO_BACKEND, "fp16" if VIDEO_BACKEND[0] == "tensorrt" else "fp32")
 ANNOTATED = video_output()
 
 
 if DATASET["kind"] == "scenes":
 
     rule render_clip:
-        input:
-            lib=[
-                *LIB_SCENES,
-                *expand("workflow/scripts/posegauge/{name}.py", name=["scene_clips", "video_io"]),
-            ],
         output:
             clip=f"data/{DATASET['name']}/synthetic_walk.mp4",
         log:
@@ -32,6 +23,7 @@ if DATASET["kind"] == "scenes":
             "../../envs/analysis.yaml"
         threads: 1
         params:
+            code=code("render_clip"),
             clip={"seed": DATASET["scenes"]["seed"], "frames": 45, "rate": 15, "size": [640, 360]},
         message:
             "Draw a synthetic video"
@@ -45,11 +37,9 @@ if VIDEO:
     rule annotate_video:
         input:
             video=VIDEO,
-            detector=network_file("detector", VIDEO_PRECISION),
-            pose=network_file("pose", VIDEO_PRECISION),
+            detector=network_file("detector", VIDEO_ARTIFACT.precision),
+            pose=network_file("pose", VIDEO_ARTIFACT.precision),
             checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
-            lib=LIB_VIDEO,
-            schema="workflow/schemas/video.schema.yaml",
         output:
             video=report(
                 ANNOTATED,
@@ -69,11 +59,12 @@ if VIDEO:
         resources:
             **needs(minutes=240, mem_mb=4000, device=VIDEO_BACKEND[1], alone=True),
         params:
+            # The script tells by it whether the chunks of a killed job are its own.
+            code=code("annotate_video", *runtimes(VIDEO_ARTIFACT), in_job=True),
+            config=chosen("notice", "threads", *VIDEO_ARTIFACT.config_keys),
             runtime=VIDEO_BACKEND[0],
             device=VIDEO_BACKEND[1],
-            pipeline=config["pipeline"],
             title=f"{SHOWN['title']}: {Path(VIDEO).name}",
-            notice=config["notice"],
         message:
             f"Annotate {VIDEO}"
         script:

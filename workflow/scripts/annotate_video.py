@@ -16,7 +16,7 @@ from posegauge.store.provenance import collect
 from posegauge.study import Artifact
 
 log = logs.start(snakemake.log[0])
-config = snakemake.config
+config = snakemake.params.config
 source, output = Path(snakemake.input.video), Path(snakemake.output.video)
 threads = thread_count(config["threads"], snakemake.threads)
 runtime, device = snakemake.params.runtime, auto_device(snakemake.params.device)
@@ -43,7 +43,7 @@ key = sha256_json(
         provenance["artifacts"],
         provenance["backend"],
         config["pipeline"],
-        [sha256_file(path) for path in snakemake.input.lib],
+        snakemake.params.code,
     ]
 )
 records = annotate_video(pipeline, clip, output, folder, key, snakemake.params.title)

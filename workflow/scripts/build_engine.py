@@ -7,9 +7,9 @@ from posegauge.store.files import write_json
 from posegauge.study import Artifact
 
 log = logs.start(snakemake.log[0])
-config = snakemake.config
-source = network(config["models"], snakemake.params.role, snakemake.input.onnx)
-options = backend_options(config, Artifact("tensorrt", "cuda", "fp16"), snakemake.input.onnx)
-record = role_record(source, options)
+role, onnx = snakemake.wildcards.role, snakemake.input.onnx
+source = network({role: snakemake.params.model}, role, onnx)
+artifact = Artifact("tensorrt", "cuda", "fp16")
+record = role_record(source, backend_options(snakemake.params.config, artifact, onnx))
 log.info("%s: %s", source.role, record["engine"] or f"no engine: {record['reason']}")
 write_json(snakemake.output.record, record, SCHEMA)

@@ -6,20 +6,18 @@ from posegauge.models.precision import Batches, calibration_entries, convert_fp1
 from posegauge.store.files import read_json, write_json
 
 log = logs.start(snakemake.log[0])
-config = snakemake.config
-role, precision = snakemake.params.role, snakemake.params.precision
+role, precision = snakemake.wildcards.role, snakemake.wildcards.precision
 source, target = snakemake.input.onnx, snakemake.output.onnx
 
-calibration = None
+how, calibration = snakemake.params.calibration, None
 if precision == "fp16":
     made = convert_fp16(source, target)
 else:
     entries = read_json(snakemake.input.person_images)["images"]
-    count, compared = config["precision"]["calibration_images"], config["parity"]["images"]
-    chosen, in_parity = calibration_entries(entries, count, compared)
+    chosen, in_parity = calibration_entries(entries, how["images"], how["compared"])
     batches = Batches(
         role,
-        config["models"][role]["input_size"],
+        how["input_size"],
         snakemake.input.images,
         chosen,
         read_annotations(snakemake.input.annotations),

@@ -8,5 +8,5 @@ table = read_table(snakemake.input.table)
 download(
     table.loc[snakemake.wildcards.file],
     snakemake.output.asset,
-    mirror=snakemake.config.get("asset_mirror"),
+    mirror=snakemake.params.mirror,
 )

@@ -7,8 +7,8 @@ from posegauge.models.export import copy_onnx, export_onnx, model_record
 from posegauge.store.files import write_json
 
 log = logs.start(snakemake.log[0])
-config = snakemake.config
-source = network(config["models"], snakemake.params.role)
+role = snakemake.wildcards.role
+source = network({role: snakemake.params.model}, role)
 target = snakemake.output.onnx
 
 if source.checkpoint is None:
@@ -16,6 +16,6 @@ if source.checkpoint is None:
 else:
     # A checkpoint that the user put there himself was not checked when it was downloaded.
     verify_listed(source.checkpoint, read_table(snakemake.input.downloads))
-    export_onnx(source, target, config["export"]["opset"])
+    export_onnx(source, target, snakemake.params.opset)
 log.info("%s: written", target)
 write_json(snakemake.output.record, model_record(source, target), "model.schema.yaml")

@@ -8,9 +8,10 @@ from posegauge.store.files import read_json
 
 log = logs.start(snakemake.log[0])
 given, params, target = snakemake.input, snakemake.params, snakemake.output.checkpoint
+role = snakemake.wildcards.role
 entries = read_json(given.person_images)["images"]
-first = find_entry(entries, params.image or entries[0]["file_name"], "benchmark.image")
+first = find_entry(entries, params.config["benchmark"]["image"] or entries[0]["file_name"], "benchmark.image")
 others = [entry for entry in entries if entry["id"] != first["id"]][: random_weights.IMAGES - 1]
 images = [read_entry(given.images, entry) for entry in (first, *others)]
-random_weights.write(network(snakemake.config["models"], params.role), params.seed, images, target)
+random_weights.write(network({role: params.model}, role), params.config["seed"], images, target)
 log.info("%s: written", target)

@@ -5,7 +5,13 @@ from posegauge.backends.assemble import build_pipeline, thread_count
 from posegauge.backends.base import auto_device
 from posegauge.data.coco import read_annotations
 from posegauge.predict.image_queue import ImageQueue, Preparation, worker_count
-from posegauge.predict.predictions import SCHEMA_VERSION, annotated_boxes, box_arrays, shard_of
+from posegauge.predict.predictions import (
+    SCHEMA_VERSION,
+    annotated_boxes,
+    box_arrays,
+    check_some_read,
+    shard_of,
+)
 from posegauge.predict.sweep import sweep, warm_up
 from posegauge.store.files import read_json, write_json
 from posegauge.store.provenance import collect
@@ -15,15 +21,15 @@ from posegauge.study import PREDICTION_SETS, Artifact
 def main():
     """See above."""
     log = logs.start(snakemake.log[0])
-    config = snakemake.config
-    condition = snakemake.params.condition
+    params = snakemake.params
+    config, condition = params.config, params.condition
     threads = thread_count(config["threads"], snakemake.threads)
     artifact = Artifact(config["robustness"]["runtime"], auto_device(config["robustness"]["device"]))
     pipeline = build_pipeline(
         config, artifact, threads, {"detector": snakemake.input.detector, "pose": snakemake.input.pose}
     )
     dataset = read_json(snakemake.input.person_images)
-    entries = shard_of(dataset["images"], int(snakemake.wildcards.shard), config["shards"])
+    entries = shard_of(dataset["images"], int(params.shard), params.shards)
     annotated = annotated_boxes(read_annotations(snakemake.input.annotations))
     clean = box_arrays(read_json(snakemake.input.clean_boxes)) if condition != "clean" else None
     how = Preparation(snakemake.input.images, condition, config["seed"], pipeline.detector_size)
@@ -41,11 +47,13 @@ def main():
         **swept,
         "provenance": collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads),
     }
+    if params.shards == 1:
+        check_some_read(record)
     write_json(snakemake.output.record, record, "predictions.schema.yaml")
     for name in PREDICTION_SETS:
         write_json(snakemake.output[name], results[name])
-    for path in snakemake.output.boxes:  # of the condition clean alone
-        write_json(path, boxes)
+    if condition == "clean":
+        write_json(snakemake.output.boxes, boxes)
     log.info("%s: %d persons in %d images", condition, len(results["detected"]), len(record["images"]))
 
 

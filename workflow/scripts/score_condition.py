@@ -33,8 +33,9 @@ sets = {
     box_set: metrics.read_predictions(read_json(files[box_set]), image_ids, files[box_set])
     for box_set in PREDICTION_SETS
 }
-seed = snakemake.params.seed
-weights = bootstrap.sample_and_resamples(seed, len(image_ids), snakemake.params.bootstrap["resamples"])
+config = snakemake.params.config
+seed = config["seed"]
+weights = bootstrap.sample_and_resamples(seed, len(image_ids), config["bootstrap"]["resamples"])
 scores, counts, calibration = metrics.score_sets(
     annotations,
     sets,

@@ -5,10 +5,10 @@ from pathlib import Path
 from posegauge import logs
 from posegauge.store import machine
 from posegauge.store.files import SCHEMA_VERSION, read_json, sha256_file, sha256_json, write_json
-from posegauge.store.provenance import DEFAULT_CONFIG, PACKAGES
+from posegauge.store.provenance import DEFAULT_CONFIG, PACKAGES, REPOSITORY
 
 log = logs.start(snakemake.log[0])
-config = snakemake.config
+config = snakemake.params.config
 target = Path(snakemake.output.run)
 dataset = read_json(snakemake.input.person_images)
 measured = [
@@ -32,7 +32,7 @@ record = {
     "config_sha256": sha256_json(config),
     "config_files": [DEFAULT_CONFIG, *snakemake.params.overrides],
     "reproduce": snakemake.params.command,
-    "git_revision": machine.git_revision("."),
+    "git_revision": machine.git_revision(REPOSITORY),
     "machine": machine.fingerprint(),
     "hardware": same_hardware,
     "versions": machine.versions(*PACKAGES, "snakemake", "pandas", "matplotlib"),

@@ -31,6 +31,16 @@ class Artifact:
         """The precision of the ONNX files that it runs; None where it runs the checkpoints themselves."""
         return None if self.runtime == "pytorch" else self.precision
 
+    @property
+    def config_keys(self) -> tuple[str, ...]:
+        """The keys of the config that a pipeline of it reads."""
+        keys = ("models", "pipeline")
+        if self.runtime == "tensorrt":
+            return (*keys, "engine")
+        if self.runtime == "onnxruntime" and self.device != "cpu":
+            return (*keys, "execution.allow_fallback", "engine.pose_batches")
+        return keys
+
 
 @dataclass(frozen=True)
 class Benchmark:

@@ -42,20 +42,10 @@ def thread_count(configured, available: int) -> int:
     return threads
 
 
-def config_keys(artifact: Artifact) -> tuple[str, ...]:
-    """Return the keys of the config that build_pipeline reads for an artifact."""
-    keys = ("models", "pipeline")
-    if artifact.runtime == "tensorrt":
-        return (*keys, "engine")
-    if artifact.runtime == "onnxruntime" and artifact.device != "cpu":
-        return (*keys, "execution.allow_fallback", "engine.pose_batches")
-    return keys
-
-
 def backend_options(config: dict, artifact: Artifact, onnx) -> Options:
     """Return what the config says of an artifact's runtime.
 
-    config: it has the keys of config_keys. onnx: a path in the run's folder models/, or nothing.
+    config: it has artifact.config_keys. onnx: a path in the run's folder models/, or nothing.
     """
     engines = str(Path(onnx).parents[1] / "engines") if onnx else None
     if artifact.runtime == "tensorrt":
@@ -82,7 +72,7 @@ def build_pipeline(
     """Load the networks of a config as an artifact.
 
     Args:
-        config: it has the keys of config_keys.
+        config: it has artifact.config_keys.
         artifact: runtime, device, precision, and how they are used.
         threads: CPU threads.
         onnx: {"detector": path, "pose": path} of the run's ONNX files in the artifact's precision; a path may

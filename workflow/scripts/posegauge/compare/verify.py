@@ -1,4 +1,4 @@
-"""Does a run still give the figures of a reference? What is checked, how far it may be off, and what differs.
+"""Does a run still give the values of a reference? What is checked, how far it may be off, and what differs.
 
 Equal must be what goes in: settings, hashes of weights and annotations, the images. What comes out may differ
 in the last digits, for another processor or library adds in another order (TOLERANCES).
@@ -28,7 +28,7 @@ SCORES = {
 PARITY = ("ap_source", "keypoint_px_p95", "box_px_p95")
 
 
-# By the last part of a figure's name.
+# By the last part of a value's name.
 TOLERANCES = {
     "detection_rate": {
         "tolerance": 0.0,
@@ -67,7 +67,7 @@ TOLERANCES = {
 MATCH_IOU = 0.5
 
 
-def gather(config: dict, files: dict, made_with: dict) -> dict:
+def collect(config: dict, files: dict, made_with: dict) -> dict:
     """Return what is checked of a run (reference.schema.yaml).
 
     Args:
@@ -91,13 +91,13 @@ def gather(config: dict, files: dict, made_with: dict) -> dict:
             for model in models
         },
     }
-    figures, persons, provenance = {}, {}, None
+    values, persons, provenance = {}, {}, None
     for path, predictions in zip(files["scores"], files["predictions"], strict=True):
         record = read_json(path)
         name, provenance = record["condition"], record["provenance"]
         for box_set, metrics in SCORES.items():
             for metric in metrics:
-                figures[f"{name}.{box_set}.{metric}"] = record["scores"][box_set][metric]["value"]
+                values[f"{name}.{box_set}.{metric}"] = record["scores"][box_set][metric]["value"]
         persons[name] = _persons(read_json(predictions), config["pipeline"]["bbox_thr"])
     for path in files["parity"]:
         record = read_json(path)
@@ -107,14 +107,14 @@ def gather(config: dict, files: dict, made_with: dict) -> dict:
         for name in PARITY:
             value = record[name]
             value = value["value"] if isinstance(value, dict) else value
-            figures[f"parity.{record['artifact']}.{name}"] = value
+            values[f"parity.{record['artifact']}.{name}"] = value
     ran_on = {"machine": describe(provenance["machine"]), "threads": provenance["threads"]}
     return {
         "schema_version": 1,
         "kind": "reference",
         "made_with": made_with | ran_on,
         "inputs": flat(inputs),
-        "figures": figures,
+        "values": values,
         "persons": persons,
         "tolerances": TOLERANCES,
     }
@@ -140,9 +140,9 @@ def read_reference(path) -> dict:
 
 
 def check(reference: dict, found: dict) -> dict:
-    """Return every figure of a run beside that of the reference (verify.schema.yaml); both are of gather.
+    """Return every value of a run beside that of the reference (verify.schema.yaml); both are of collect.
 
-    A figure that only one of the two has does not agree. The tolerances are those of the reference.
+    A value that only one of the two has does not agree. The tolerances are those of the reference.
     """
     tolerances = {name: entry["tolerance"] for name, entry in reference["tolerances"].items()}
     checks = [
@@ -150,14 +150,14 @@ def check(reference: dict, found: dict) -> dict:
         for name in dict.fromkeys((*reference["inputs"], *found["inputs"]))
     ]
     values = [
-        (name, reference["figures"].get(name), found["figures"].get(name))
-        for name in dict.fromkeys((*reference["figures"], *found["figures"]))
+        (name, reference["values"].get(name), found["values"].get(name))
+        for name in dict.fromkeys((*reference["values"], *found["values"]))
     ]
     person_thr = reference["inputs"]["pipeline.person_thr"]
     for name in dict.fromkeys((*reference["persons"], *found["persons"])):
         both = [of["persons"].get(name, []) for of in (reference, found)]
         distances = _distances(*both, person_thr)
-        values += [(f"{name}.persons.{figure}", 0, value) for figure, value in distances.items()]
+        values += [(f"{name}.persons.{distance}", 0, value) for distance, value in distances.items()]
     checks += [_check(name, *pair, tolerances.get(name.rpartition(".")[2], 0)) for name, *pair in values]
     about = [{key: of["made_with"][key] for key in of["made_with"]} for of in (reference, found)]
     return {
@@ -181,7 +181,7 @@ def _check(name: str, expected, value, tolerance: float | None) -> dict:
     # A hair more than the tolerance, which is a decimal number, for differences that are not.
     agrees = abs(difference) <= tolerance + 1e-9 if numbers else expected == value
     return {
-        "figure": name,
+        "value": name,
         "reference": expected,
         "found": value,
         "difference": difference,
@@ -191,7 +191,7 @@ def _check(name: str, expected, value, tolerance: float | None) -> dict:
 
 
 def _distances(reference: list, found: list, person_thr: float) -> dict[str, float]:
-    """Compare the persons of one condition, lists of gather, as pairs of the largest overlap in each image.
+    """Compare the persons of one condition, lists of collect, as pairs of the largest overlap in each image.
 
     Only persons above person_thr in one of the two must have one in the other: down to bbox_thr, so that a
     score on a threshold decides nothing. Without a pair there are no distances.
@@ -220,7 +220,7 @@ def _distances(reference: list, found: list, person_thr: float) -> dict[str, flo
 
 
 def _corners(persons: np.ndarray) -> np.ndarray:
-    """Return the boxes of persons of gather as float32 [N, 4] xyxy."""
+    """Return the boxes of persons of collect as float32 [N, 4] xyxy."""
     return np.hstack([persons[:, 2:4], persons[:, 2:4] + persons[:, 4:6]]).astype(np.float32)
 
 
@@ -231,13 +231,13 @@ def heading(verification: dict) -> str:
     """Return the outcome in a line."""
     wrong = sum(not entry["agrees"] for entry in verification["checks"])
     total = len(verification["checks"])
-    return f"{wrong} of {total} figures differ" if wrong else f"all {total} figures agree"
+    return f"{wrong} of {total} values differ" if wrong else f"all {total} values agree"
 
 
 def _lines(checks: list[dict]) -> list[dict]:
     return [
         {
-            "Figure": cell(entry["figure"]),
+            "Value": cell(entry["value"]),
             "Reference": _text(entry["reference"]),
             "Found": _text(entry["found"]),
             "May be off by": "" if entry["tolerance"] is None else f"{entry['tolerance']:g}",
@@ -254,8 +254,8 @@ def _text(value) -> str:
 
 
 def report(verification: dict) -> str:
-    """Return the check as Markdown: what differs, what it was made with, every figure, the tolerances."""
-    columns = {"Figure": "left", "Reference": "right", "Found": "right", "May be off by": "right"}
+    """Return the check as Markdown: what differs, what it was made with, every value, the tolerances."""
+    columns = {"Value": "left", "Reference": "right", "Found": "right", "May be off by": "right"}
     wrong = [entry for entry in verification["checks"] if not entry["agrees"]]
     made = verification["reference"]
     parts = [
@@ -267,9 +267,9 @@ def report(verification: dict) -> str:
         + "\n".join(f"- {cell(line)}" for line in verification["differences"])
         if verification["differences"]
         else "This run was made with the same.",
-        "## Every figure",
+        "## Every value",
         markdown(_lines(verification["checks"]), columns),
-        "## How far a figure may be off",
+        "## How far a value may be off",
         "\n".join(
             f"- `{name}`: {entry['tolerance']:g}: {cell(entry['reason'])}"
             for name, entry in verification["tolerances"].items()
@@ -285,7 +285,7 @@ def summary(verification: dict) -> str:
         if not entry["agrees"]:
             off = "" if entry["tolerance"] is None else f", may be off by {entry['tolerance']:g}"
             lines.append(
-                f"  {entry['figure']}: {_text(entry['found'])}, reference {_text(entry['reference'])}{off}"
+                f"  {entry['value']}: {_text(entry['found'])}, reference {_text(entry['reference'])}{off}"
             )
     if verification["differences"] and not verification["agrees"]:
         lines.append("what was used differs too (reference / run):")

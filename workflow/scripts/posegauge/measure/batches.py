@@ -15,16 +15,7 @@ from posegauge.backends.assemble import build_pipeline
 from posegauge.data.coco import find_entry, person_boxes, read_annotations, read_entry
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
-from posegauge.pipeline.pipeline import Pipeline
-from posegauge.pipeline.steps import (
-    MAX_POSE_BATCH,
-    decode_simcc,
-    detector_input,
-    mean_of_mirrored,
-    padded_box,
-    pose_input,
-    select_boxes,
-)
+from posegauge.pipeline.pipeline import Persons, Pipeline
 from posegauge.store.files import read_json
 from posegauge.store.provenance import collect
 from posegauge.store.record import attempt, make_record
@@ -43,7 +34,7 @@ def measure_batches(config: dict, files: dict, onnx: dict, threads: int) -> dict
     """Measure the speed against the persons in an image and against the images in a batch.
 
     Args:
-        config: what the runtimes of `batches.artifacts` need (networks.config_keys), batches, seed,
+        config: what the runtimes of `batches.artifacts` need (study.Artifact.config_keys), batches, seed,
             benchmark.image.
         files: {"images": folder, "person_images", "annotations": paths}.
         onnx: artifact -> {"detector", "pose": the run's ONNX files, or nothing where it runs none}.
@@ -102,15 +93,15 @@ def measure_batches(config: dict, files: dict, onnx: dict, threads: int) -> dict
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a sweep."""
+    """One point of a series."""
 
-    sweep: str  # "persons": one image at a time; "images": a fixed number of persons in each
+    series: str  # "persons": one image at a time; "images": a fixed number of persons in each
     images: int  # in a batch
     persons: int  # in each image
 
 
 def points(protocol: dict) -> list[Point]:
-    """Return the points of both sweeps; `protocol` is the group `batches` of the config."""
+    """Return the points of both series; `protocol` is the group `batches` of the config."""
     persons = [Point("persons", 1, count) for count in protocol["persons"]]
     return persons + [Point("images", count, protocol["persons_per_image"]) for count in protocol["images"]]
 
@@ -136,52 +127,9 @@ def boxes_of(annotated: np.ndarray, count: int, size: tuple[int, int], seed: int
     return np.clip(boxes, 0, [*size, *size]).astype(np.float32)
 
 
-def run_batch(pipeline: Pipeline, images: list[np.ndarray], bboxes: list[np.ndarray]) -> list[tuple]:
-    """Run the detector on all images at once and the pose network on all their boxes.
-
-    Args:
-        pipeline: with a detector.
-        images: uint8 [H, W, 3] BGR each.
-        bboxes: float32 [N, 4] xyxy of each image, used in place of the detector's, which are made too.
-
-    Returns:
-        Per image (float32 [N, 17, 2] keypoints, float32 [N, 17] scores).
-    """
-    if hasattr(pipeline, "run_batch"):  # posegauge.pipeline.device_pipeline
-        return pipeline.run_batch(images, bboxes)
-    if len(images) == 1:
-        pipeline.detect(images[0])
-        return [pipeline.estimate(images[0], bboxes[0])]
-    inputs, scales = zip(*(detector_input(image, pipeline.detector_size) for image in images), strict=True)
-    outputs = pipeline.detector.run(np.concatenate(inputs))
-    for i, scale in enumerate(scales):
-        one = {name: array[i : i + 1] for name, array in outputs.items()}
-        select_boxes(one, scale, pipeline.detector_size, pipeline.settings)
-    centers, sizes = padded_box(np.concatenate(bboxes), pipeline.pose_size)
-    cuts = np.cumsum([len(boxes) for boxes in bboxes])[:-1]
-    crops = np.concatenate(
-        [
-            pose_input(image, center, size, pipeline.pose_size)
-            for image, center, size in zip(
-                images, np.split(centers, cuts), np.split(sizes, cuts), strict=True
-            )
-        ]
-    )
-    decoded = [
-        _poses(pipeline, crops[first : first + MAX_POSE_BATCH])
-        for first in range(0, len(crops), MAX_POSE_BATCH)
-    ]
-    points, scores = (np.concatenate(parts) for parts in zip(*decoded, strict=True))
-    points = points / np.array(pipeline.pose_size, np.float32) * sizes[:, None]
-    points = points + centers[:, None] - np.float32(0.5) * sizes[:, None]
-    return list(zip(np.split(points, cuts), np.split(scores, cuts), strict=True))
-
-
-def _poses(pipeline: Pipeline, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return keypoints in crop pixels and their scores, with the flip test if the settings say so."""
-    batches = [crops, np.ascontiguousarray(crops[..., ::-1])] if pipeline.settings.flip_test else [crops]
-    simcc = [(output["simcc_x"], output["simcc_y"]) for output in map(pipeline.pose.run, batches)]
-    return decode_simcc(*(mean_of_mirrored(*simcc) if len(simcc) == 2 else simcc[0]))
+def run_batch(pipeline: Pipeline, images: list[np.ndarray], bboxes: list[np.ndarray]) -> list[Persons]:
+    """Run the detector on all images at once, the pose network on all the given boxes; see Pipeline.run."""
+    return pipeline.run(images, bboxes, always_detect=True)
 
 
 @dataclass(frozen=True)
@@ -195,10 +143,10 @@ class Picture:
 def turn(pictures: list[Picture], point: Point, seed: int, largest: int) -> list[tuple]:
     """Return the batches of one turn: [(images, boxes of each), ...].
 
-    Of the sweep over persons that is the first picture; of the other the first `largest` pictures, in as many
-    batches as they fill, so that all its points see the same images.
+    Of the series over persons that is the first picture; of the other the first `largest` pictures, in as
+    many batches as they fill, so that all its points see the same images.
     """
-    if point.sweep == "persons":
+    if point.series == "persons":
         chosen = pictures[:1]
     else:
         chosen = [pictures[i % len(pictures)] for i in range(largest // point.images * point.images)]
@@ -224,13 +172,13 @@ def measure(
 
     Args:
         pipelines: artifact -> (its pipeline, its device: cpu or cuda).
-        pictures: the images; the first one is that of the sweep over persons.
+        pictures: the images; the first one is that of the series over persons.
         protocol: the group `batches` of the config.
         seed: of the boxes, and of the order in every round.
         run: what is timed; called with (pipeline, images, boxes).
 
     Returns:
-        artifact -> one record per point: {"sweep", "images", "persons", "status", "reason",
+        artifact -> one record per point: {"series", "images", "persons", "status", "reason",
         "images_per_turn", "turn_ms": [runs] wall clock of a turn}. A batch of images that a network does not
         take has its reason.
     """
@@ -239,7 +187,7 @@ def measure(
     records = {
         name: {
             point: {
-                "sweep": point.sweep,
+                "series": point.series,
                 "images": point.images,
                 "persons": point.persons,
                 "status": "ok",

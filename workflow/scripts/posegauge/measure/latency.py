@@ -36,7 +36,7 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
     """Measure one row of the latency table.
 
     Args:
-        config: what its runtime needs (networks.config_keys), and benchmark: image, boxes, warmup,
+        config: what its runtime needs (study.Artifact.config_keys), and benchmark: image, boxes, warmup,
             max_warmup, runs.
         name: of the row, a key of study.BENCHMARKS.
         files: {"detector", "pose": the run's ONNX files, or nothing where the row runs none, "images":

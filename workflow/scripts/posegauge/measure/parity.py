@@ -223,7 +223,7 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
 
     Args:
         config: models, pipeline, parity, seed, bootstrap.resamples, dataset.unreadable, and what the runtime
-            needs (networks.config_keys).
+            needs (study.Artifact.config_keys).
         artifact: its name, a key of study.ARTIFACTS.
         files: {"detector", "pose": the run's ONNX files, or nothing where the artifact runs none, "images":
             folder, "person_images", "annotations": paths}.
@@ -236,7 +236,7 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
     """
     kind, models = ARTIFACTS[artifact], config["models"]
     gates = {gate: config["parity"][gate] for gate in GATES}
-    figures, raw, sessions = {}, {}, {}
+    figures, raw, sessions, beside = {}, {}, {}, {}
     with attempt(artifact) as outcome:
         if source is None:
             given = [models[role]["name"] for role in study.ROLES if models[role]["checkpoint"] is None]
@@ -246,6 +246,7 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
             onnx = {role: files[role] for role in study.ROLES}
             ours = assemble.build_pipeline(config, kind, threads, onnx)
             sessions = {"detector": ours.detector, "pose": ours.pose}
+            beside = source.record["networks"]
             if reason := source.record["reason"]:
                 raise Unavailable(reason)
             images = read_images(
@@ -260,7 +261,7 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
     failed = failed_gates(figures, gates) if figures else []
     return make_record(
         "parity",
-        {**collect(config, sessions, threads), "source": source.record["networks"] if source else {}},
+        {**collect(config, sessions, threads), "source": beside},
         outcome,
         artifact=artifact,
         runtime=kind.runtime,

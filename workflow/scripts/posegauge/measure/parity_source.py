@@ -25,7 +25,7 @@ SCHEMA = "source.schema.yaml"
 
 
 # Of each image, in the archive as <image id>.<name>. `raw_` are the detector's outputs before NMS; simcc
-# those of all runs of the pose network in `boxes`, one after the other: flip test: batch, mirrored batch.
+# those of all runs of the pose network in `boxes`, one after the other, with the flip test batch by batch.
 ARRAYS = (
     "raw_boxes", "raw_scores", "boxes", "scores", "keypoints", "keypoint_scores", "simcc_x", "simcc_y",
 )  # fmt: skip

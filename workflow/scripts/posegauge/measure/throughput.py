@@ -53,7 +53,7 @@ def measure_throughput(config: dict, files: dict, threads: int) -> dict:
     """Measure the images per second of every way.
 
     Args:
-        config: what the runtimes need (networks.config_keys), sweep, seed, robustness.device.
+        config: what the runtimes need (study.Artifact.config_keys), sweep, seed, robustness.device.
         files: {"detector", "pose": the run's ONNX files, "images": folder, "person_images", "annotations":
             paths}.
         threads: CPU threads of inference.

@@ -12,6 +12,7 @@ from collections import Counter
 from posegauge.data.coco import person_boxes, read_entry, spread
 from posegauge.errors import PoseGaugeError
 from posegauge.pipeline.steps import detector_input, padded_box, pose_input
+from posegauge.store import machine
 from posegauge.store.files import SCHEMA_VERSION, atomic_path, sha256_file
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
@@ -191,18 +192,21 @@ def _sensitive_convolutions(model, decoding: list[str]) -> list[str]:
     ]
 
 
-def convert_int8(source, path, batches: Batches) -> dict:
+def convert_int8(source, path, batches: Batches, weight_bits: int | None = None) -> dict:
     """Write the ONNX file `source` with INT8 convolutions, static ranges from `batches`.
 
     Activations uint8, weights int8 per channel: what ONNX Runtime and OpenVINO both compute in VNNI
-    instructions. decoding_nodes, the last convolutions before them, depthwise convolutions (little work, and
-    a range per channel that one number cannot hold) and the FIRST_CONVOLUTIONS stay float32: each was seen to
-    bring the keypoints of the demo's models nearer to those of FP32.
-    Returns as convert_fp16. Raises PoseGaugeError where no image can be calibrated on.
+    instructions. A processor without them would lose part of the sums, so its weights have seven bits
+    (`weight_bits`: 7 or 8; None: as this processor needs). decoding_nodes, the last convolutions before them,
+    depthwise convolutions (little work, and a range per channel that one number cannot hold) and the
+    FIRST_CONVOLUTIONS stay float32: each was seen to bring the keypoints of the demo's models nearer to those
+    of FP32.
+    Returns as convert_fp16, and "weight_bits". Raises PoseGaugeError where no image can be calibrated on.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+    weight_bits = weight_bits or (8 if machine.exact_int8() else 7)
     model = read_onnx(source)
     decoding = decoding_nodes(model)
     kept = [*decoding, *_sensitive_convolutions(model, decoding)]
@@ -220,6 +224,7 @@ def convert_int8(source, path, batches: Batches) -> dict:
                 per_channel=not old,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
+                reduce_range=weight_bits == 7,
                 nodes_to_exclude=kept,
             )
         except ValueError as error:
@@ -231,7 +236,7 @@ def convert_int8(source, path, batches: Batches) -> dict:
             ) from error
         onnx.checker.check_model(str(temporary), full_check=True)
         found = node_precisions(onnx.load(str(temporary)))
-    return {"kept": len(kept), "nodes": found}
+    return {"kept": len(kept), "nodes": found, "weight_bits": weight_bits}
 
 
 def record(role: str, precision: str, source, path, made: dict, calibration: dict | None) -> dict:
@@ -255,5 +260,6 @@ def record(role: str, precision: str, source, path, made: dict, calibration: dic
         "tool_version": onnxruntime.__version__,
         "kept_fp32": made["kept"],
         "nodes": made["nodes"],
+        "weight_bits": made.get("weight_bits"),
         "calibration": calibration,
     }

@@ -6,16 +6,17 @@ twice: for the number of persons, which is the batch size of the pose network, a
 The sessions must put their work on torch's current stream, or be done with it when run_device returns.
 """
 
+import contextlib
 import itertools
 import time
 
 import numpy as np
 import torch
 
-from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.errors import Unavailable
 from posegauge.pipeline import device_steps as ops
-from posegauge.pipeline.pipeline import Persons, Pipeline, StageClock
-from posegauge.pipeline.steps import MAX_POSE_BATCH, Settings
+from posegauge.pipeline.pipeline import Pipeline, StageClock
+from posegauge.pipeline.steps import Settings
 
 NETWORKS = ("detect", "pose")
 
@@ -42,6 +43,12 @@ class Timeline:
         """End a stage, a name in study.STAGES, which began at the mark before."""
         self.marks.append((stage, self._now()))
 
+    @contextlib.contextmanager
+    def stage(self, name: str):
+        """As StageClock.stage: what lies between the mark before and the end of the block."""
+        yield
+        self.mark(name)
+
     def add_to(self, clock: StageClock) -> None:
         """Wait for the last mark and add the stages to a clock; on a GPU also those of the networks."""
         if self.on_gpu:
@@ -53,29 +60,28 @@ class Timeline:
                 clock.device_ms[stage] = clock.device_ms.get(stage, 0.0) + milliseconds
 
 
-class DevicePipeline(Pipeline):
-    """See posegauge.pipeline.pipeline.Pipeline; the sessions need run_device, see posegauge.backends.base.Session."""
+class DeviceSteps:
+    """As pipeline.HostSteps, in torch operations on a device."""
 
-    def __init__(self, detector, pose, detector_size, pose_size, settings: Settings, device: str):
-        """`device`: cuda or cpu. Unavailable where torch cannot use a CUDA device."""
-        super().__init__(detector, pose, detector_size, pose_size, settings)
-        if device == "cuda" and not torch.cuda.is_available():
-            raise Unavailable(
-                f"torch {torch.__version__} cannot use the CUDA device: CPU build or old driver"
-            )
-        for session in (detector, pose):
-            if session is not None and not hasattr(session, "run_device"):
-                raise Unavailable(f"{type(session).__name__} takes no images that are on the device already")
+    def __init__(self, detector_size, pose_size, device: str):
+        self.detector_size = detector_size
+        self.pose_size = pose_size
         self.device = device
         self._constants = ops.Constants.on(device)
-        self._pose_size = torch.tensor(self.pose_size, dtype=torch.float32, device=device)
+        self._pose_size = torch.tensor(pose_size, dtype=torch.float32, device=device)
         self._bytes = (torch.empty(0, dtype=torch.uint8),) * 2  # on the host, page-locked, and on the device
         self._letterboxes = {}  # (height, width) of an image -> ops.Letterbox
         self._inputs = {}  # number of images -> (the detector's input, the shapes of the images in it)
 
-    # ------------------------------------------------------------------------------------------ steps
+    @contextlib.contextmanager
+    def timed(self, clock: StageClock):
+        """See HostSteps.timed. At the end it waits for the device."""
+        with torch.inference_mode():
+            timeline = Timeline(self.device)
+            yield timeline
+            timeline.add_to(clock)
 
-    def _upload(self, images: list[np.ndarray], timeline: Timeline) -> list[torch.Tensor]:
+    def put_images(self, images: list[np.ndarray], clock: Timeline) -> list[torch.Tensor]:
         """Copy images to the device in one piece; what was there before is overwritten."""
         total = sum(image.size for image in images)
         if len(self._bytes[0]) < total:
@@ -91,8 +97,15 @@ class DevicePipeline(Pipeline):
             tensors.append(there[begin:end].view(image.shape))
             begin = end
         there[:total].copy_(host[:total], non_blocking=True)
-        timeline.mark("copy")
+        clock.mark("copy")
         return tensors
+
+    def put_boxes(self, bboxes: list[np.ndarray], clock: Timeline) -> list[torch.Tensor]:
+        """See HostSteps."""
+        joined = np.ascontiguousarray(np.concatenate(bboxes), np.float32).reshape(-1, 4)
+        moved = torch.from_numpy(joined).to(self.device)
+        clock.mark("copy")
+        return list(moved.split([len(boxes) for boxes in bboxes]))
 
     def _letterbox(self, image: torch.Tensor) -> ops.Letterbox:
         shape = tuple(image.shape[:2])
@@ -100,28 +113,41 @@ class DevicePipeline(Pipeline):
             self._letterboxes[shape] = ops.Letterbox.of(shape, self.detector_size, self.device)
         return self._letterboxes[shape]
 
-    def _detector_input(self, images: list[torch.Tensor]) -> torch.Tensor:
-        """Return float32 [images, 3, height, width]; the memory is used again in the next call."""
+    def detector_input(self, images: list[torch.Tensor]):
+        """See HostSteps; the memory of the input is used again in the next call."""
         shapes = [tuple(image.shape) for image in images]
         batch, before = self._inputs.get(len(images), (None, None))
         if before != shapes:  # the padding is elsewhere
             blank = ops.blank_input(len(images), self.detector_size, self._constants)
             batch = blank if batch is None else batch.copy_(blank)
             self._inputs[len(images)] = batch, shapes
-        for image, out in zip(images, batch, strict=True):
-            ops.detector_input(image, self._letterbox(image), self._constants, out)
-        return batch
+        letterboxes = [self._letterbox(image) for image in images]
+        for image, how, out in zip(images, letterboxes, batch, strict=True):
+            ops.detector_input(image, how, self._constants, out)
+        return batch, [how.scale for how in letterboxes]
 
-    def _select(self, outputs: dict, index: int, scale: torch.Tensor, all_boxes: bool) -> torch.Tensor:
+    def run(self, stage: str, session, batches: list[torch.Tensor], clock: Timeline) -> list[dict]:
+        """See HostSteps."""
+        outputs = []
+        with clock.stage(stage):
+            for batch in batches:
+                if outputs:  # the next run may use their memory
+                    outputs[-1] = {name: output.clone() for name, output in outputs[-1].items()}
+                outputs.append(session.run_device(batch))
+        return outputs
+
+    def _select(
+        self, outputs: dict, index: int, scale: torch.Tensor, settings: Settings, all_boxes: bool
+    ) -> torch.Tensor:
         """Return ops.pack of one image's boxes. all_boxes: do not stop at the first block; waits."""
         has_nms = "dets" in outputs
         if has_nms:
             bboxes, scores = outputs["dets"][index].float().split([4, 1], 1)
         else:
             bboxes, scores = outputs["boxes"][index].float(), outputs["scores"][index].float()
-        limit, thr = self.settings.max_persons, self.settings.nms_thr
+        limit, thr = settings.max_persons, settings.nms_thr
         bboxes, scores, good = ops.candidates(
-            bboxes, scores[:, 0], scale, self.detector_size, self.settings.score_thr
+            bboxes, scores[:, 0], scale, self.detector_size, settings.score_thr
         )
         if has_nms:
             return ops.pack(bboxes, scores, good, torch.ones_like(good[:1]).all(), limit)
@@ -134,123 +160,63 @@ class DevicePipeline(Pipeline):
         settled &= ~good[ops.NMS_BLOCK :].any() | (keep.sum() >= limit)
         return ops.pack(bboxes[block], scores[block], keep, settled, limit)
 
-    def _detect(self, images: list[torch.Tensor], timeline: Timeline) -> list[tuple]:
-        """Return for each image (boxes on the device, boxes, scores as arrays); see detect."""
-        batch = self._detector_input(images)
-        timeline.mark("preprocess")
-        outputs = self.detector.run_device(batch)
-        timeline.mark("detect")
-        scales = [self._letterbox(image).scale for image in images]
-        packed = [self._select(outputs, i, scale, all_boxes=False) for i, scale in enumerate(scales)]
-        timeline.mark("nms")
-        on_host = torch.stack(packed).cpu().numpy()
-        timeline.mark("copy")
+    def select(self, outputs: dict, scales, settings: Settings, clock: Timeline) -> list[tuple]:
+        """See HostSteps."""
+        with clock.stage("nms"):
+            packed = [self._select(outputs, i, scale, settings, False) for i, scale in enumerate(scales)]
+        with clock.stage("copy"):
+            on_host = torch.stack(packed).cpu().numpy()
         found = []
         for i, rows in enumerate(on_host):
             if len(rows) and not rows[0, 6]:
-                packed[i] = self._select(outputs, i, scales[i], all_boxes=True)
-                rows = packed[i].cpu().numpy()
-                timeline.mark("nms")
+                with clock.stage("nms"):
+                    packed[i] = self._select(outputs, i, scales[i], settings, all_boxes=True)
+                    rows = packed[i].cpu().numpy()
             count = int(rows[:, 5].sum())
             found.append((packed[i][:, :4], rows[:count, :4].copy(), rows[:count, 4].copy()))
         return found
 
-    def _estimate(self, images, bboxes: list[torch.Tensor], timeline: Timeline, flip: bool | None):
-        """Return (float32 [P, 17, 2], float32 [P, 17]) of all images' boxes, one image after another."""
-        flip = self.settings.flip_test if flip is None else flip
-        ends = list(itertools.accumulate(len(boxes) for boxes in bboxes))
-        if not ends or ends[-1] == 0:
-            return np.empty((0, 17, 2), np.float32), np.empty((0, 17), np.float32)
-        centers, sizes = ops.padded_box(torch.cat(bboxes), self.pose_size)
-        decoded = []
-        for first in range(0, ends[-1], MAX_POSE_BATCH):
-            last = min(first + MAX_POSE_BATCH, ends[-1])
-            crops = []
-            for image, begin, end in zip(images, [0, *ends], ends, strict=False):
-                part = slice(max(first, begin), min(last, end))
-                if part.start < part.stop:
-                    crops.append(
-                        ops.pose_input(image, centers[part], sizes[part], self.pose_size, self._constants)
-                    )
-            crops = crops[0] if len(crops) == 1 else torch.cat(crops)
-            mirrored = crops.flip(3) if flip else None
-            timeline.mark("crop")
-            outputs = self.pose.run_device(crops)
-            simcc = outputs["simcc_x"], outputs["simcc_y"]
-            if flip:
-                simcc = tuple(axis.clone() for axis in simcc)  # the next run may use their memory
-                outputs = self.pose.run_device(mirrored)
-            timeline.mark("pose")
-            if flip:
-                simcc = ops.mean_of_mirrored(simcc, (outputs["simcc_x"], outputs["simcc_y"]), self._constants)
-            points, scores = ops.decode_simcc(*simcc)
-            center, size = centers[first:last, None], sizes[first:last, None]
-            points = points / self._pose_size * size + center - 0.5 * size
-            decoded.append(torch.cat([points, scores[..., None]], 2))
-            timeline.mark("decode")
-        decoded = torch.cat(decoded).cpu().numpy()
-        timeline.mark("copy")
+    def padded_box(self, bboxes: list[torch.Tensor]):
+        """See HostSteps."""
+        return ops.padded_box(torch.cat(bboxes), self.pose_size)
+
+    def crops(self, parts: list[tuple], mirrored: bool) -> list[torch.Tensor]:
+        """See HostSteps."""
+        crops = [
+            ops.pose_input(image, center, size, self.pose_size, self._constants)
+            for image, center, size in parts
+        ]
+        crops = crops[0] if len(crops) == 1 else torch.cat(crops)
+        return [crops, crops.flip(3)] if mirrored else [crops]
+
+    def decode(self, outputs: list[dict], center: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+        """See HostSteps; float32 [P, 17, 3], the scores last."""
+        simcc = [(output["simcc_x"], output["simcc_y"]) for output in outputs]
+        if len(simcc) == 2:
+            simcc = [ops.mean_of_mirrored(*simcc, self._constants)]
+        points, scores = ops.decode_simcc(*simcc[0])
+        center, size = center[:, None], size[:, None]
+        points = points / self._pose_size * size + center - 0.5 * size
+        return torch.cat([points, scores[..., None]], 2)
+
+    def poses(self, decoded: list[torch.Tensor], clock: Timeline):
+        """See HostSteps."""
+        with clock.stage("copy"):
+            decoded = torch.cat(decoded).cpu().numpy()
         return decoded[..., :2].copy(), decoded[..., 2].copy()
 
-    def _to_device(self, bboxes: np.ndarray, timeline: Timeline) -> torch.Tensor:
-        moved = torch.from_numpy(np.ascontiguousarray(bboxes, np.float32).reshape(-1, 4)).to(self.device)
-        timeline.mark("copy")
-        return moved
 
-    # ---------------------------------------------------------------------------------------- methods
+class DevicePipeline(Pipeline):
+    """See posegauge.pipeline.pipeline.Pipeline; the sessions need run_device, see posegauge.backends.base.Session."""
 
-    @torch.inference_mode()
-    def detect(self, image: np.ndarray, clock: StageClock | None = None):
-        """See Pipeline.detect."""
-        timeline = Timeline(self.device)
-        ((_, bboxes, scores),) = self._detect(self._upload([image], timeline), timeline)
-        timeline.add_to(clock or StageClock())
-        return bboxes, scores
-
-    @torch.inference_mode()
-    def estimate(self, image, bboxes, clock: StageClock | None = None, flip: bool | None = None):
-        """See Pipeline.estimate."""
-        timeline = Timeline(self.device)
-        images = self._upload([image], timeline)
-        found = self._estimate(images, [self._to_device(bboxes, timeline)], timeline, flip)
-        timeline.add_to(clock or StageClock())
-        return found
-
-    @torch.inference_mode()
-    def __call__(self, image: np.ndarray, bboxes: np.ndarray | None = None) -> Persons:
-        """See Pipeline.__call__."""
-        timeline, clock = Timeline(self.device), StageClock()
-        images = self._upload([image], timeline)
-        if bboxes is not None and self.always_detect:
-            self._detect(images, timeline)
-        if bboxes is None:
-            if self.detector is None:
-                raise PoseGaugeError("this pipeline has no detector: give it boxes")
-            ((there, bboxes, bbox_scores),) = self._detect(images, timeline)
-            used = int((bbox_scores > self.settings.bbox_thr).sum())  # best first
-            there, bboxes, bbox_scores = there[:used], bboxes[:used], bbox_scores[:used]
-        else:
-            there, bbox_scores = self._to_device(bboxes, timeline), np.ones(len(bboxes), np.float32)
-        keypoints, keypoint_scores = self._estimate(images, [there], timeline, None)
-        timeline.add_to(clock)
-        return Persons(bboxes, bbox_scores, keypoints, keypoint_scores, clock.ms, clock.device_ms)
-
-    @torch.inference_mode()
-    def run_batch(self, images: list[np.ndarray], bboxes: list[np.ndarray]) -> list[tuple]:
-        """Run the detector on all images at once and the pose network on all their boxes.
-
-        Args:
-            images: uint8 [H, W, 3] BGR each.
-            bboxes: float32 [N, 4] xyxy of each image, used in place of the detector's, which are made too.
-
-        Returns:
-            Per image (float32 [N, 17, 2] keypoints, float32 [N, 17] scores).
-        """
-        timeline = Timeline(self.device)
-        tensors = self._upload(images, timeline)
-        self._detect(tensors, timeline)
-        joined = self._to_device(np.concatenate(bboxes), timeline)
-        counts = [len(boxes) for boxes in bboxes]
-        found = self._estimate(tensors, list(joined.split(counts)), timeline, None)
-        cuts = np.cumsum(counts)[:-1]
-        return list(zip(*(np.split(array, cuts) for array in found), strict=True))
+    def __init__(self, detector, pose, detector_size, pose_size, settings: Settings, device: str):
+        """`device`: cuda or cpu. Unavailable where torch cannot use a CUDA device."""
+        if device == "cuda" and not torch.cuda.is_available():
+            raise Unavailable(
+                f"torch {torch.__version__} cannot use the CUDA device: CPU build or old driver"
+            )
+        for session in (detector, pose):
+            if session is not None and not hasattr(session, "run_device"):
+                raise Unavailable(f"{type(session).__name__} takes no images that are on the device already")
+        steps = DeviceSteps(detector_size, pose_size, device)
+        super().__init__(detector, pose, detector_size, pose_size, settings, steps)

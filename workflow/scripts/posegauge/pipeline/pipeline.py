@@ -7,6 +7,7 @@ Nothing here knows which runtime computes the two networks; see posegauge.backen
 """
 
 import contextlib
+import itertools
 import time
 from dataclasses import dataclass, field
 
@@ -69,31 +70,194 @@ class StageClock:
         return outputs
 
 
-class Pipeline:
-    """Detector, NMS, crops, pose network, decoding. Without a detector: pose only, boxes are given.
+class HostSteps:
+    """The steps on the host, on arrays, with OpenCV: what Pipeline asks of a set of steps.
 
-    With `always_detect` the detector and NMS run, and take their time, where boxes are given, too; what they
-    find is dropped.
+    device_pipeline.DeviceSteps are those on a device. "There" is where a set of steps has its images and
+    boxes: here the host itself.
+    """
+
+    def __init__(self, detector_size, pose_size):
+        """Sizes are (width, height) of the networks' inputs; `detector_size` is None without a detector."""
+        self.detector_size = detector_size
+        self.pose_size = pose_size
+
+    def timed(self, clock: StageClock):
+        """Return a context for all steps of one call; as its target a clock with `stage`, for the steps."""
+        return contextlib.nullcontext(clock)
+
+    def put_images(self, images: list[np.ndarray], clock) -> list:
+        """Bring images, uint8 [H, W, 3] BGR, there."""
+        return images
+
+    def put_boxes(self, bboxes: list[np.ndarray], clock) -> list:
+        """Bring the boxes of each image, float32 [N, 4] xyxy, there."""
+        return bboxes
+
+    def detector_input(self, images: list):
+        """Return (float32 [images, 3, height, width] there, the scale of each image) for the detector."""
+        inputs, scales = zip(*(detector_input(image, self.detector_size) for image in images), strict=True)
+        return _joined(inputs), scales
+
+    def run(self, stage: str, session, batches: list, clock) -> list[dict]:
+        """Run a session on each batch; return the outputs of all."""
+        return [clock.run(stage, session, batch) for batch in batches]
+
+    def select(self, outputs: dict, scales, settings: Settings, clock) -> list[tuple]:
+        """Return for each image (boxes there, boxes, scores as arrays): select_boxes on its outputs."""
+        found = []
+        with clock.stage("nms"):
+            for i, scale in enumerate(scales):
+                one = {name: array[i : i + 1] for name, array in outputs.items()}
+                bboxes, scores = select_boxes(one, scale, self.detector_size, settings)
+                found.append((bboxes, bboxes, scores))
+        return found
+
+    def padded_box(self, bboxes: list):
+        """Return padded_box of the boxes of all images, one image after another."""
+        return padded_box(_joined(bboxes), self.pose_size)
+
+    def crops(self, parts: list[tuple], mirrored: bool) -> list:
+        """Return the batches of the pose network: the crops of all parts; if asked for, those mirrored, too.
+
+        parts: (image, centers, sizes) each.
+        """
+        crops = _joined([pose_input(image, center, size, self.pose_size) for image, center, size in parts])
+        return [crops, np.ascontiguousarray(crops[..., ::-1])] if mirrored else [crops]
+
+    def decode(self, outputs: list[dict], center, size):
+        """Return the poses, in image pixels, of the outputs for a batch of crops (and the mirrored ones)."""
+        simcc = [(output["simcc_x"], output["simcc_y"]) for output in outputs]
+        points, scores = decode_simcc(*(mean_of_mirrored(*simcc) if len(simcc) == 2 else simcc[0]))
+        points = points / np.array(self.pose_size, np.float32) * size[:, None]
+        return points + center[:, None] - np.float32(0.5) * size[:, None], scores
+
+    def poses(self, decoded: list, clock):
+        """Join what decode returned: (float32 [P, 17, 2] keypoints, float32 [P, 17] scores), as arrays."""
+        points, scores = zip(*decoded, strict=True)
+        return _joined(points).astype(np.float32, copy=False), _joined(scores)
+
+
+def _joined(arrays) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+class Pipeline:
+    """From images to persons: detector, NMS, crops, pose network, decoding.
+
+    The order of the steps, the batches and the clock are here, for whoever computes the steps (HostSteps).
+    Without a detector: pose only, boxes are given. With `always_detect` the detector and NMS run, and take
+    their time, where boxes are given, too; what they find is dropped.
     """
 
     always_detect = False
 
-    def __init__(self, detector, pose, detector_size, pose_size, settings: Settings):
-        """`detector` (or None) and `pose` are sessions of posegauge.backends; sizes are (width, height)."""
+    def __init__(self, detector, pose, detector_size, pose_size, settings: Settings, steps=None):
+        """`detector` (or None) and `pose` are sessions of posegauge.backends; sizes are (width, height).
+
+        steps: see HostSteps, which they are by default.
+        """
         self.detector = detector
         self.pose = pose
         self.detector_size = tuple(detector_size) if detector_size else None
         self.pose_size = tuple(pose_size)
         self.settings = settings
+        self.steps = steps or HostSteps(self.detector_size, self.pose_size)
+
+    # -------------------------------------------------------------------------- images and boxes are there
+
+    def find(self, batch, scales, clock):
+        """Find persons from the detector's input on.
+
+        Args:
+            batch: float32 [images, 3, height, width] there.
+            scales: of each image, see HostSteps.detector_input.
+            clock: see HostSteps.timed.
+
+        Returns:
+            (the detector's outputs, [(boxes there, boxes, scores)] of each image, see select_boxes).
+        """
+        (outputs,) = self.steps.run("detect", self.detector, [batch], clock)
+        return outputs, self.steps.select(outputs, scales, self.settings, clock)
+
+    def _detect(self, images: list, clock) -> list[tuple]:
+        with clock.stage("preprocess"):
+            batch, scales = self.steps.detector_input(images)
+        return self.find(batch, scales, clock)[1]
+
+    def _estimate(self, images: list, bboxes: list, clock, flip: bool):
+        """Return the poses in the boxes of all images, one after another, MAX_POSE_BATCH at a time."""
+        steps = self.steps
+        ends = [0, *itertools.accumulate(map(len, bboxes))]
+        if ends[-1] == 0:
+            return np.empty((0, 17, 2), np.float32), np.empty((0, 17), np.float32)
+        decoded = []
+        with clock.stage("crop"):
+            centers, sizes = steps.padded_box(bboxes)
+        for first in range(0, ends[-1], MAX_POSE_BATCH):
+            block = slice(first, min(first + MAX_POSE_BATCH, ends[-1]))
+            with clock.stage("crop"):
+                parts = []
+                for image, (begin, end) in zip(images, itertools.pairwise(ends), strict=True):
+                    part = slice(max(block.start, begin), min(block.stop, end))
+                    if part.start < part.stop:
+                        parts.append((image, centers[part], sizes[part]))
+                batches = steps.crops(parts, flip)
+            outputs = steps.run("pose", self.pose, batches, clock)
+            with clock.stage("decode"):
+                decoded.append(steps.decode(outputs, centers[block], sizes[block]))
+        return steps.poses(decoded, clock)
+
+    # -------------------------------------------------------------------------------------- what is called
+
+    def run(
+        self,
+        images: list[np.ndarray],
+        bboxes: list[np.ndarray] | None = None,
+        always_detect: bool = False,
+    ) -> list[Persons]:
+        """Run the detector on all images at once and the pose network on all their boxes.
+
+        Args:
+            images: uint8 [H, W, 3] BGR each.
+            bboxes: float32 [N, 4] xyxy of each image, with box scores of 1; None: those of the detector with
+                a score above bbox_thr.
+            always_detect: run the detector where boxes are given, too; what it finds is dropped.
+
+        Returns:
+            The persons of each image; the stage times are those of all images together.
+        """
+        if bboxes is None and self.detector is None:
+            raise PoseGaugeError("this pipeline has no detector: give it boxes")
+        whole = StageClock()
+        with self.steps.timed(whole) as clock:
+            there = self.steps.put_images(images, clock)
+            if bboxes is None or always_detect:
+                found = self._detect(there, clock)
+            if bboxes is None:
+                # Boxes come best first, so the used ones are the head of the list.
+                used = [int((scores > self.settings.bbox_thr).sum()) for _, _, scores in found]
+                found = [[part[:count] for part in one] for one, count in zip(found, used, strict=True)]
+                boxes_there, bboxes, bbox_scores = zip(*found, strict=True)
+            else:
+                boxes_there = self.steps.put_boxes(bboxes, clock)
+                bbox_scores = [np.ones(len(boxes), np.float32) for boxes in bboxes]
+            poses = self._estimate(there, boxes_there, clock, self.settings.flip_test)
+        persons, begin = [], 0
+        for boxes, scores in zip(bboxes, bbox_scores, strict=True):
+            part = slice(begin, begin := begin + len(boxes))
+            persons.append(Persons(boxes, scores, poses[0][part], poses[1][part], whole.ms, whole.device_ms))
+        return persons
+
+    def __call__(self, image: np.ndarray, bboxes: np.ndarray | None = None) -> Persons:
+        """Run the pipeline as it is used on one image, with or without given boxes; see run."""
+        return self.run([image], None if bboxes is None else [bboxes], self.always_detect)[0]
 
     def detect(self, image: np.ndarray, clock: StageClock | None = None):
         """Find persons. uint8 [H, W, 3] BGR -> (float32 [N, 4] xyxy, float32 [N] scores)."""
-        clock = clock or StageClock()
-        with clock.stage("preprocess"):
-            batch, scale = detector_input(image, self.detector_size)
-        outputs = clock.run("detect", self.detector, batch)
-        with clock.stage("nms"):
-            return select_boxes(outputs, scale, self.detector_size, self.settings)
+        with self.steps.timed(clock or StageClock()) as clock:
+            ((_, bboxes, scores),) = self._detect(self.steps.put_images([image], clock), clock)
+        return bboxes, scores
 
     def estimate(
         self,
@@ -113,45 +277,10 @@ class Pipeline:
         Returns:
             (float32 [N, 17, 2] keypoints in image pixels, float32 [N, 17] scores).
         """
-        clock = clock or StageClock()
         flip = self.settings.flip_test if flip is None else flip
-        keypoints, keypoint_scores = [], []
-        for first in range(0, len(bboxes), MAX_POSE_BATCH):
-            with clock.stage("crop"):
-                center, size = padded_box(bboxes[first : first + MAX_POSE_BATCH], self.pose_size)
-                batches = [pose_input(image, center, size, self.pose_size)]
-                if flip:
-                    batches.append(np.ascontiguousarray(batches[0][..., ::-1]))
-            outputs = [clock.run("pose", self.pose, batch) for batch in batches]
-            with clock.stage("decode"):
-                simcc = [(output["simcc_x"], output["simcc_y"]) for output in outputs]
-                simcc = mean_of_mirrored(*simcc) if flip else simcc[0]
-                points, scores = decode_simcc(*simcc)
-                points = points / np.array(self.pose_size, np.float32) * size[:, None]
-                keypoints.append(points + center[:, None] - np.float32(0.5) * size[:, None])
-                keypoint_scores.append(scores)
-        if not keypoints:
-            return np.empty((0, 17, 2), np.float32), np.empty((0, 17), np.float32)
-        return np.concatenate(keypoints).astype(np.float32), np.concatenate(keypoint_scores)
-
-    def __call__(self, image: np.ndarray, bboxes: np.ndarray | None = None) -> Persons:
-        """Run the pipeline as it is used on one image, uint8 [H, W, 3] BGR: boxes above bbox_thr get a pose.
-
-        With `bboxes` (float32 [N, 4] xyxy) box scores are 1, the detector runs with always_detect only.
-        """
-        clock = StageClock()
-        if bboxes is not None and self.always_detect:
-            self.detect(image, clock)
-        if bboxes is None:
-            if self.detector is None:
-                raise PoseGaugeError("this pipeline has no detector: give it boxes")
-            bboxes, bbox_scores = self.detect(image, clock)
-            used = bbox_scores > self.settings.bbox_thr
-            bboxes, bbox_scores = bboxes[used], bbox_scores[used]
-        else:
-            bbox_scores = np.ones(len(bboxes), np.float32)
-        keypoints, keypoint_scores = self.estimate(image, bboxes, clock)
-        return Persons(bboxes, bbox_scores, keypoints, keypoint_scores, clock.ms, clock.device_ms)
+        with self.steps.timed(clock or StageClock()) as clock:
+            images = self.steps.put_images([image], clock)
+            return self._estimate(images, self.steps.put_boxes([bboxes], clock), clock, flip)
 
 
 def detector_work(pipeline: Pipeline, image: np.ndarray) -> dict:

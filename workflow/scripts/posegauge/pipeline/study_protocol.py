@@ -7,7 +7,7 @@ where no box is left, the flip test, and a lower floor of the scores. MMPose its
 import numpy as np
 
 from posegauge.errors import PoseGaugeError
-from posegauge.pipeline.pipeline import Persons, Pipeline, StageClock
+from posegauge.pipeline.pipeline import Persons, Pipeline
 from posegauge.pipeline.steps import Settings, select_boxes
 
 # MMDetection's test settings of RTMDet, and bbox_thr of MMPose's inferencer.
@@ -115,10 +115,7 @@ def study_persons(pipeline: Pipeline, image: np.ndarray, outputs: dict, scale: n
         scale: float32 [2], image to input pixels, of pipeline.detector_input.
 
     Returns:
-        (Persons, "detected" or "whole_image"); the stage times are those of what ran here.
+        (Persons without stage times, "detected" or "whole_image").
     """
-    clock = StageClock()
-    with clock.stage("nms"):
-        bboxes, scores, source = study_boxes(outputs, scale, pipeline.detector_size, image.shape)
-    keypoints, keypoint_scores = pipeline.estimate(image, bboxes, clock, flip=STUDY.flip_test)
-    return Persons(bboxes, scores, keypoints, keypoint_scores, clock.ms), source
+    bboxes, scores, source = study_boxes(outputs, scale, pipeline.detector_size, image.shape)
+    return Persons(bboxes, scores, *pipeline.estimate(image, bboxes, flip=STUDY.flip_test)), source

@@ -77,6 +77,13 @@ def merge_boxes(paths: list) -> dict:
     return {image_id: boxes for path in paths for image_id, boxes in read_json(path).items()}
 
 
+def check_some_read(record: dict) -> None:
+    """Raise PoseGaugeError when a record holds no image at all."""
+    unreadable = record["unreadable"]
+    if not record["images"]:
+        raise PoseGaugeError(f"none of the {len(unreadable)} images could be read: {unreadable[:3]}")
+
+
 def merge_records(paths: list) -> dict:
     """Make one record of those of the shards, in order.
 
@@ -94,8 +101,6 @@ def merge_records(paths: list) -> dict:
                 )
     images = [entry for record in records for entry in record["images"]]
     unreadable = [name for record in records for name in record["unreadable"]]
-    if not images:
-        raise PoseGaugeError(f"none of the {len(unreadable)} images could be read: {unreadable[:3]}")
     merged = {
         **first,
         "images": images,
@@ -103,6 +108,7 @@ def merge_records(paths: list) -> dict:
         "wall_s": sum(record["wall_s"] for record in records),
         "inference_s": sum(record["inference_s"] for record in records),
     }
+    check_some_read(merged)
     machines = [record["provenance"]["machine"] for record in records]
     if any(identity(machine) != identity(machines[0]) for machine in machines):
         merged["provenance"] = {**first["provenance"], "machines": machines}

@@ -10,7 +10,6 @@ import numpy as np
 from posegauge.errors import PoseGaugeError
 from posegauge.logs import progress
 from posegauge.pipeline.pipeline import Persons, Pipeline, StageClock
-from posegauge.pipeline.steps import select_boxes
 from posegauge.pipeline.study_protocol import study_persons
 from posegauge.predict.image_queue import ImageQueue, Preparation, Prepared
 from posegauge.predict.predictions import coco_results
@@ -97,10 +96,7 @@ def predict_image(pipeline: Pipeline, prepared: Prepared, annotated, clean, sets
     """
     clock = StageClock()
     clock.ms["preprocess"] = prepared.preprocess_ms
-    with clock.stage("detect"):
-        outputs = pipeline.detector.run(prepared.batch)
-    with clock.stage("nms"):
-        bboxes, scores = select_boxes(outputs, prepared.scale, pipeline.detector_size, pipeline.settings)
+    outputs, ((_, bboxes, scores),) = pipeline.find(prepared.batch, [prepared.scale], clock)
     sources = {
         "detected": (bboxes, scores),
         "clean": (bboxes, scores) if clean is None else (clean[:, :4], clean[:, 4]),

@@ -15,7 +15,7 @@ from posegauge.store import files
 from posegauge.study import RUNTIME_TITLES
 
 BATCH_COLUMNS = (
-    "artifact", "title", "status", "reason", "sweep", "images", "persons", "runs", "turn_ms_p50",
+    "artifact", "title", "status", "reason", "series", "images", "persons", "runs", "turn_ms_p50",
     "images_per_s", "images_per_s_low", "images_per_s_high", "persons_per_s", "parity",
 )  # fmt: skip
 
@@ -44,7 +44,7 @@ def batches_table(record: dict, failing: tuple | set = ()) -> pd.DataFrame:
         same = {"artifact": entry["artifact"], "title": artifact_title(entry)}
         same["parity"] = "fails" if entry["artifact"] in failing else None
         for point in entry["points"] or [{"status": entry["status"], "reason": entry["reason"]}]:
-            row = same | {key: point.get(key) for key in ("status", "reason", "sweep", "images", "persons")}
+            row = same | {key: point.get(key) for key in ("status", "reason", "series", "images", "persons")}
             if point["status"] == "ok":
                 speed = 1e3 * point["images_per_turn"] / np.array(point["turn_ms"])
                 low, high = median_interval(speed)
@@ -61,14 +61,14 @@ def batches_table(record: dict, failing: tuple | set = ()) -> pd.DataFrame:
     return table.astype(dict.fromkeys(("images", "persons", "runs"), "Int64"))
 
 
-def heading(sweep: str, record: dict) -> str:
-    """Return what one of the sweeps shows."""
+def heading(series: str, record: dict) -> str:
+    """Return what one of the series shows."""
     count = record["persons_per_image"]
-    return TITLES[sweep].format(f"{count} person{'' if count == 1 else 's'}")
+    return TITLES[series].format(f"{count} person{'' if count == 1 else 's'}")
 
 
-def _counts(table: pd.DataFrame, sweep: str) -> list[int]:
-    return list(dict.fromkeys(int(value) for value in table.loc[table["sweep"] == sweep, sweep]))
+def _counts(table: pd.DataFrame, series: str) -> list[int]:
+    return list(dict.fromkeys(int(value) for value in table.loc[table["series"] == series, series]))
 
 
 def _speed(row: dict) -> str:
@@ -81,24 +81,24 @@ def _speed(row: dict) -> str:
 
 
 def batches_markdown(table: pd.DataFrame, record: dict, title: str = "", notice: str | None = None) -> str:
-    """Return both sweeps for people, with models, machine and notice."""
+    """Return both series for people, with models, machine and notice."""
     parts = []
-    for sweep in TITLES:
-        counts = _counts(table, sweep)
+    for series in TITLES:
+        counts = _counts(table, series)
         columns = {"Artifact": "left"} | {str(count): "right" for count in counts}
         rows = []
         for _, lines in table.groupby("artifact", sort=False):
             first = lines.iloc[0]
             row = {"Artifact": cell(first["title"]) + (MARK if first["parity"] == "fails" else "")}
-            found = lines[lines["sweep"] == sweep]
-            row |= {str(line[sweep]): _speed(line) for line in found.to_dict("records")}
+            found = lines[lines["series"] == series]
+            row |= {str(line[series]): _speed(line) for line in found.to_dict("records")}
             if found.empty:
                 row["Artifact"] += f": *not run: {cell(first['reason'])}*"
             rows.append(row)
-        parts += [f"**{heading(sweep, record)}**", markdown(rows, columns)]
+        parts += [f"**{heading(series, record)}**", markdown(rows, columns)]
     reasons = [
         f"{row['title']}, {row['images']} images: {row['reason']}"
-        for row in table[(table["status"] != "ok") & table["sweep"].notna()].to_dict("records")
+        for row in table[(table["status"] != "ok") & table["series"].notna()].to_dict("records")
     ]
     explained = (
         f"Detector and pose network, boxes given. Medians of {record['runs']} turns, taken in turn"
@@ -143,12 +143,12 @@ def spread(values: list[float], gap: float) -> list[float]:
     return moved.tolist()
 
 
-def _panel(axes, lines: pd.DataFrame, sweep: str, styles: dict) -> None:
-    """Draw one sweep: medians with their intervals, each line with its name at the right."""
+def _panel(axes, lines: pd.DataFrame, series: str, styles: dict) -> None:
+    """Draw one series: medians with their intervals, each line with its name at the right."""
     ends = []
     for name, points in lines.groupby("artifact", sort=False):
-        points = points.sort_values(sweep)
-        x, speed = points[sweep].to_numpy(float), points["images_per_s"].to_numpy(float)
+        points = points.sort_values(series)
+        x, speed = points[series].to_numpy(float), points["images_per_s"].to_numpy(float)
         colour, line, marker = styles[name]
         axes.plot(x, speed, linestyle=line, marker=marker, color=colour, markersize=5, linewidth=1.6)
         low, high = (points[f"images_per_s_{end}"].astype(float) for end in ("low", "high"))
@@ -158,7 +158,7 @@ def _panel(axes, lines: pd.DataFrame, sweep: str, styles: dict) -> None:
         ends.append((x[-1], speed[-1], text, colour))
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    counts = sorted({int(count) for count in lines[sweep]})
+    counts = sorted({int(count) for count in lines[series]})
     axes.set_xlim(counts[0] / 1.12, counts[-1] * 1.12)
     axes.xaxis.set_major_locator(FixedLocator(counts))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -172,7 +172,7 @@ def _panel(axes, lines: pd.DataFrame, sweep: str, styles: dict) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(color=RULE, linewidth=0.8, zorder=0)
     axes.set_axisbelow(True)
-    axes.set_xlabel(AXES[sweep], fontsize=10)
+    axes.set_xlabel(AXES[series], fontsize=10)
     height = axes.get_window_extent().height / axes.figure.dpi
     where = [np.log(speed / low) / np.log(high / low) * height for _, speed, _, _ in ends]
     for y, (x, speed, text, colour) in zip(spread(where, LABEL_IN), ends, strict=True):
@@ -188,13 +188,13 @@ def _plain(value: float, _position=None) -> str:
 
 
 def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notice: str | None = None) -> None:
-    """Draw both sweeps as PNG: images per second, logarithmic both ways, one line per artifact.
+    """Draw both series as PNG: images per second, logarithmic both ways, one line per artifact.
 
     table, record: see batch_pages.batches_table and read_batches. What was not run is named below.
     """
     name = "Speed by persons and by batch"
     ran = table[table["status"] == "ok"]
-    missing = table[(table["status"] != "ok") & table["sweep"].isna()]
+    missing = table[(table["status"] != "ok") & table["series"].isna()]
     reasons = [f"{row.title}: {row.reason}" for row in missing.itertuples()]
     with plt.rc_context(STYLE):
         if ran.empty:
@@ -225,18 +225,18 @@ def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notic
         figure = plt.figure(figsize=(WIDTH_IN, height))
         dress(figure, name, subtitle, notice)
         base = bottom + foot
-        for index, sweep in enumerate(TITLES):
+        for index, series in enumerate(TITLES):
             low = base + (1 - index) * (panel + between)
             axes = figure.add_axes(
                 (LEFT_IN / WIDTH_IN, low / height, AXES_IN / WIDTH_IN, panel / height)
             )  # fmt: skip
-            axes.set_title(heading(sweep, record), fontsize=11, fontweight="bold", pad=8)
-            lines = ran[ran["sweep"] == sweep]
+            axes.set_title(heading(series, record), fontsize=11, fontweight="bold", pad=8)
+            lines = ran[ran["series"] == series]
             if lines.empty:
                 axes.set_axis_off()
                 axes.text(0.5, 0.5, "not run", ha="center", color=GREY, transform=axes.transAxes)
                 continue
-            _panel(axes, lines, sweep, styles)
+            _panel(axes, lines, series, styles)
         figure.text(
             0.15 / WIDTH_IN, (bottom + 0.06) / height, "\n".join(below), va="bottom", fontsize=9,
             color=QUIET, style="italic",

@@ -23,7 +23,8 @@ class Page:
     heading: str | None = None  # of the section in the Markdown page; None: in the section before
     folded: str | None = None  # in the Markdown page the table is shown at a click on these words
     findings: tuple[str, ...] = ()  # told in this section; all others are key findings
-    reads: tuple[str, ...] = ("scores",)  # records.Run's properties that table and figure use
+    reads: tuple[str, ...] = ("scores",)  # records.Run's properties that table and text use
+    drawn_from: tuple[str, ...] = ("scores",)  # and those that the figure uses
 
     @property
     def scored(self) -> bool:
@@ -46,7 +47,7 @@ PAGES = (
         "latency", "Latency", "benchmark", "Latency of every benchmark row", "latency",
         "Latency of every timed run",
         "Latency of every benchmark row: all samples, median and 95th percentile",
-        heading="Latency", reads=("latency", "parity", "roofline"),
+        heading="Latency", reads=("latency", "parity", "roofline"), drawn_from=("latency", "parity"),
     ),
     Page(
         "machine", "Latency", "machine", "What the latency rows were measured under",
@@ -56,13 +57,14 @@ PAGES = (
         "peers", "Latency", "peers", "The pipeline beside other programs", "peers",
         "Time beside other programs",
         "Time of other programs against posegauge's, by number of persons, with 95 % intervals",
-        heading="Beside other programs", reads=("peers",),
+        heading="Beside other programs", reads=("peers",), drawn_from=("peers",),
     ),
     Page(
         "batches", "Latency", "batches", "Speed by persons and by batch", "batches",
         "Speed by persons and by batch",
         "Images per second by persons in an image, and by images in a batch, with 95 % intervals",
         heading="Persons and batches", folded="Every point of it", reads=("batches", "parity"),
+        drawn_from=("batches", "parity"),
     ),
     Page(
         "protocols", "Robustness", "protocols", "The study's protocol and the corrected one",

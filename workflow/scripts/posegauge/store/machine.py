@@ -28,6 +28,10 @@ GPU_FIELDS = {
 }
 
 
+# Instructions that sum products of 8 bits in 32, as /proc/cpuinfo names them.
+EXACT_INT8 = ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8")
+
+
 def fingerprint() -> dict:
     """Return a description of this machine and of its state now; call it inside the job that measures.
 
@@ -78,6 +82,26 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def exact_int8() -> bool:
+    """Say whether this processor sums INT8 products without loss: x86 with VNNI or AMX, and others.
+
+    Without them x86 adds two products of 8 bits in 16 (vpmaddubsw), where 255 * 127 * 2 does not fit.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    return any(flag in EXACT_INT8 for flag in _cpu_flags())
+
+
+def _cpu_flags() -> list[str]:
+    """Return what the processor can do, by the names of Linux; nothing where the system does not tell."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    found = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    return found[1].split() if found else []
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from posegauge import study
 from posegauge.store import machine
-from posegauge.store.files import sha256_json
+from posegauge.store.files import SCHEMAS, sha256_json
+
+REPOSITORY = SCHEMAS.parents[1]
+
 
 DEFAULT_CONFIG = "config/config.yaml"
 
@@ -43,14 +46,16 @@ PACKAGES = (
 NO_RESULT = ("baseline", "candidate")
 
 
-def override_files(config_files) -> list[str]:
-    """Return the config files that are laid over the default one, as paths from the working directory.
+def override_files(config_files, repository=".") -> list[str]:
+    """Return the config files that are laid over the default one, as paths from the repository.
 
-    A file elsewhere is given by its name alone: the path to it would help nobody else.
+    A file elsewhere is told from the working directory, or by its name alone: the path would help nobody.
     """
-    here = Path.cwd()
-    files = [Path(name).resolve() for name in config_files]
-    names = [str(file.relative_to(here)) if file.is_relative_to(here) else file.name for file in files]
+    roots = [Path(repository).resolve(), Path.cwd()]
+    names = []
+    for file in (Path(name).resolve() for name in config_files):
+        root = next((root for root in roots if file.is_relative_to(root)), file.parent)
+        names.append(str(file.relative_to(root)))
     return [name for name in names if name != DEFAULT_CONFIG]
 
 
@@ -70,11 +75,11 @@ def command(config_files: list[str], given: dict) -> str:
     return shlex.join([*words, *(["--config", *keys] if keys else [])])
 
 
-def collect(config: dict, sessions: dict, threads: int, root=".") -> dict:
+def collect(config: dict, sessions: dict, threads: int, root=REPOSITORY) -> dict:
     """Describe what this job uses, measured inside it.
 
     Args:
-        config: the whole config of the run.
+        config: what the job was given of the config, with `models`; config_sha256 is the hash of that.
         sessions: {"detector" / "pose": session of posegauge.backends, or None}.
         threads: CPU threads that the job was told to use.
         root: folder of the repository, for its revision.

@@ -7,6 +7,8 @@ count for nothing. Top-level statements of an imported module that do something 
 registry) always count, an assignment where its name is used, and a module that is passed on as a value as a
 whole.
 
+A schema that is named in what is used counts as well, with those that it refers to.
+
 What is chosen at run time cannot be read, so whoever asks names it: "backends.onnxruntime" is a module
 below the package, "precision:convert_fp16" a definition.
 """
@@ -14,6 +16,7 @@ below the package, "precision:convert_fp16" a definition.
 import ast
 import functools
 import hashlib
+import re
 import sys
 from pathlib import Path
 
@@ -23,6 +26,9 @@ PACKAGE = __name__.partition(".")[0]
 
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+SCHEMA = re.compile(r"[\w.-]+\.schema\.yaml")
 
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -38,10 +44,9 @@ class Part:
         self.module, self.node, self.text = module, node, text
 
     @functools.cached_property
-    def digest(self) -> bytes:
-        """A hash of the code without comments and docstrings."""
-        text = self.text or ast.unparse(_without_docstrings(self.node))
-        return hashlib.sha256(text.encode()).digest()
+    def code(self) -> str:
+        """The code without comments and docstrings."""
+        return self.text or ast.unparse(_without_docstrings(self.node))
 
     @functools.cached_property
     def uses(self) -> set[tuple[str, ...]]:
@@ -128,10 +133,10 @@ class Module:
 
 
 class Library:
-    """The modules below a folder, each read once, when it is needed."""
+    """The modules below a folder, each read once, when it is needed; beside them scripts and schemas."""
 
-    def __init__(self, folder: Path, scripts: Path):
-        self.folder, self.scripts = Path(folder), Path(scripts)
+    def __init__(self, folder: Path, scripts: Path, schemas: Path):
+        self.folder, self.scripts, self.schemas = Path(folder), Path(scripts), Path(schemas)
         self._modules: dict[tuple[str, ...], Module | None] = {}
 
     def module(self, dotted: tuple[str, ...]) -> Module | None:
@@ -154,10 +159,24 @@ class Library:
         for part in search.found:
             if part.module.dotted is not None:
                 files.setdefault(part.module.path, []).append(part)
+        codes = {path: _code(parts[0].module, set(parts)) for path, parts in files.items()}
+        named = {name for part in search.found for name in SCHEMA.findall(part.code)}
         return {
-            path.relative_to(self.folder).as_posix(): _digest(files[path][0].module, set(files[path]))
-            for path in sorted(files)
+            **{path.relative_to(self.folder).as_posix(): _digest(codes[path]) for path in sorted(codes)},
+            **{name: _digest(text) for name, text in sorted(self._schemas(named).items())},
         }
+
+    def _schemas(self, names: set[str]) -> dict[str, str]:
+        """Return the texts of schemas, and of those that they refer to, without comments."""
+        found: dict[str, str] = {}
+        while names:
+            name = names.pop()
+            path = self.schemas / name
+            if name not in found and path.is_file():
+                lines = path.read_text(encoding="utf-8").splitlines()
+                found[name] = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+                names |= set(SCHEMA.findall(found[name]))
+        return found
 
     def script(self, name: str) -> Path:
         """Return the file of a script; PoseGaugeError when there is none of this name."""
@@ -266,13 +285,13 @@ class _Search:
         return target[:end], target[end:]
 
 
-def _digest(module: Module, used: set[Part]) -> str:
-    """Return 12 hex digits for some statements of a module, in the order in which they stand there."""
-    text = hashlib.sha256()
-    for part in module.parts:
-        if part in used:
-            text.update(part.digest)
-    return text.hexdigest()[:12]
+def _code(module: Module, used: set[Part]) -> str:
+    """Return some statements of a module, in the order in which they stand there."""
+    return "\n".join(part.code for part in module.parts if part in used)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _imported(node, alias: ast.alias, package: tuple[str, ...]) -> tuple[str, tuple[str, ...] | None]:
@@ -405,11 +424,11 @@ def _own(body: list):
 @functools.cache
 def _library() -> Library:
     folder = Path(sys.modules[PACKAGE].__file__).parent
-    return Library(folder, folder.parent)
+    return Library(folder, folder.parent, folder.parents[1] / "schemas")
 
 
 def used_code(script: str, *more: str, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return {file of the library: digest of the definitions in it that a script uses}.
+    """Return {file of the library: digest of the definitions in it that a script uses}, and of its schemas.
 
     Args:
         script: name of a script, the file <script>.py beside the library.

@@ -1,10 +1,10 @@
-"""Gather the figures of a run that are checked against a reference."""
+"""Collect the values of a run that are checked against a reference."""
 
 from posegauge import logs
 from posegauge.compare import verify
 from posegauge.store import machine
 from posegauge.store.files import write_json
-from posegauge.store.provenance import PACKAGES
+from posegauge.store.provenance import PACKAGES, REPOSITORY
 
 log = logs.start(snakemake.log[0])
 files = {
@@ -13,9 +13,9 @@ files = {
 }
 made_with = {
     "command": snakemake.params.command,
-    "git_revision": machine.git_revision("."),
+    "git_revision": machine.git_revision(REPOSITORY),
     "versions": machine.versions(*PACKAGES),
 }
-record = verify.gather(snakemake.config, files, made_with)
-write_json(snakemake.output.figures, record, verify.SCHEMA)
-log.info("%s: %d figures", snakemake.output.figures, len(record["figures"]))
+record = verify.collect(snakemake.params.config, files, made_with)
+write_json(snakemake.output["values"], record, verify.SCHEMA)
+log.info("%s: %d values", snakemake.output["values"], len(record["values"]))

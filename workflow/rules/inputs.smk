@@ -52,15 +52,19 @@ def networks_of(names):
     )
 
 
-def onnx_of(names):
-    """The ONNX files of artifacts, {name: {role: path, or null where the artifact runs none}}."""
-    inputs = {name: network_inputs(KNOWN_ARTIFACTS[name]) for name in names}
-    return {name: {role: found[role] or None for role in ROLES} for name, found in inputs.items()}
+def checkpoint_of(wildcards):
+    """The PyTorch checkpoint of the role, as a list."""
+    return checkpoint(wildcards.role)
 
 
-def calibration_inputs(precision):
+def given_onnx_of(wildcards):
+    """The ONNX file that the user brings for the role, as a list."""
+    return given_onnx(wildcards.role)
+
+
+def calibration_inputs(wildcards):
     """What the ranges of INT8 are set by."""
-    if precision != "int8":
+    if wildcards.precision != "int8":
         return {}
     return {
         "images": images_dir(),
@@ -80,7 +84,7 @@ def no_runs_to_compare(wildcards):
     """Say how to name the runs when a comparison is asked for without them."""
     raise WorkflowError(
         "Which runs? Say: snakemake compare --config baseline=<run> candidate=<run>. Runs here: "
-        + ", ".join(runs.known())
+        + ", ".join(runs.known(place("results")))
     )
 
 
@@ -89,6 +93,28 @@ def no_reference(wildcards):
     raise WorkflowError(
         "Against what? Say: make verify. A config of your own needs `reference`, a file that make_reference wrote"
     )
+
+
+def predictions_of(condition):
+    """The folder of the predictions of a condition."""
+    return f"{RUN}/predictions/{condition}"
+
+
+def prediction_outputs(condition, folder, passing=False):
+    """The files of a prediction by name; passing: temporary ones, which are merged."""
+    names = [*PREDICTION_SETS, "record", *(["boxes"] if condition == "clean" else [])]
+    files = {name: f"{folder}/{name}.json" for name in names}
+    return {name: temp(path) for name, path in files.items()} if passing else files
+
+
+def shard_files(*names, condition="{condition}"):
+    """The files of all shards of a condition by name."""
+    return {
+        name: [
+            f"{RUN}/predictions/shards/{condition}/{shard}/{name}.json" for shard in range(config["shards"])
+        ]
+        for name in names
+    }
 
 
 def condition_files():
@@ -111,15 +137,36 @@ def parity_files():
     return expand(f"{RUN}/parity/{{artifact}}.json", artifact=ARTIFACTS)
 
 
-def batches_parity_files():
-    """The comparison with PyTorch of those artifacts whose batches are measured."""
-    compared = [name for name in config["batches"]["artifacts"] if name in ARTIFACTS]
-    return expand(f"{RUN}/parity/{{artifact}}.json", artifact=compared)
-
-
 def benchmark_files():
     """The rows of the latency table."""
     return expand(f"{RUN}/latency/{{benchmark}}.json", benchmark=config["benchmarks"])
+
+
+def records_of(*kinds):
+    """The records of these kinds by name, as posegauge.report.records.Run asks for them."""
+    files = {
+        "latency": benchmark_files(),
+        "parity": parity_files(),
+        "roofline": roofline_files(),
+        "peers": f"{RUN}/peers.json",
+        "batches": f"{RUN}/batches.json",
+        "throughput": f"{RUN}/throughput.json",
+        "scores": condition_files(),
+    }
+    found = {kind: files[kind] for kind in kinds}
+    return found | ({"replicates": replicate_files()} if "scores" in kinds else {})
+
+
+def figure_records(wildcards):
+    """The records that a figure shows."""
+    return records_of(*pages.FIGURES[wildcards.figure].drawn_from)
+
+
+def picture_files():
+    """The figures and grids of the run, by name."""
+    figures = {page.figure: f"{RUN}/figures/{page.figure}.png" for page in PAGES if page.figure}
+    grids = {"conditions": "conditions", "images": "images", "corruptions": "coco_c"}
+    return figures | ({} if RANDOM_ROLES else {name: f"{RUN}/grids/{file}.jpg" for name, file in grids.items()})
 
 
 def video_output():
@@ -150,3 +197,15 @@ def source_files():
 def parity_inputs(wildcards):
     """What an artifact runs, by the names of the rules' inputs."""
     return network_inputs(KNOWN_ARTIFACTS[wildcards.artifact])
+
+
+def trained_weights(wildcards):
+    """Nothing, for rules that predict or score: refuse random weights before any job runs."""
+    if RANDOM_ROLES:
+        raise WorkflowError(timing_only.refusal("predictions and scores", RANDOM_ROLES))
+    return []
+
+
+def with_trained_weights(*files):
+    """The files, which need predictions, as a list: empty with random weights."""
+    return [] if RANDOM_ROLES else list(files)

@@ -1,0 +1,120 @@
+"""What rules give their scripts as params: keys of the config and, so that a change remakes, the code that is used."""
+
+
+def code(script, *more, without=(), in_job=False):
+    """For params: {file of the library: digest} of what a script uses, so that a change of it runs the rule again.
+
+    script: its name. more: modules and definitions that it finds at run time ("backends.torch"); without: what the
+    rule gives it in another way ("study:CONDITIONS"). in_job: the script itself reads this param.
+    """
+    used_code.check_names(script, *more, without=without)
+    return partial(_used_code, script, more, tuple(without), in_job)
+
+
+def _used_code(script, more, without, in_job, wildcards):
+    # The main process alone compares and records params: the process of a job need not read the library.
+    if workflow.subprocess_exec and not in_job:
+        return {}
+    return used_code.used_code(script, *more, without=without)
+
+
+def runtimes(*artifacts):
+    """For code(): the modules that run these artifacts, which are chosen by name at run time."""
+    names = {"torch" if artifact.runtime == "pytorch" else artifact.runtime for artifact in artifacts}
+    return [f"backends.{name}" for name in sorted(names)]
+
+
+def runtime_keys(*artifacts):
+    """For chosen(): the keys that pipelines of these artifacts are built from."""
+    return dict.fromkeys(key for artifact in artifacts for key in artifact.config_keys)
+
+
+def chosen(*keys):
+    """For params: the part of the config with these keys alone; "benchmark.image" is a key inside another."""
+    return config_parts.part(SCRIPT_CONFIG, keys)
+
+
+def row_config(benchmark):
+    """For params: what of the config a benchmark row reads."""
+    # Not how many processes: asking for five instead of three keeps the three that were measured.
+    protocol = [f"benchmark.{key}" for key in ("image", "boxes", "warmup", "max_warmup", "runs")]
+    return chosen("threads", *protocol, *runtime_keys(BENCHMARKS[benchmark].artifact))
+
+
+def parity_code(wildcards):
+    """For params: the code that the comparison of an artifact uses."""
+    used = runtimes(KNOWN_ARTIFACTS[wildcards.artifact])
+    return code("check_parity", *used, without=["study:ARTIFACTS"])(wildcards)
+
+
+def parity_config(wildcards):
+    """For params: what of the config the comparison of an artifact reads."""
+    read = ("bootstrap.resamples", "dataset.unreadable", "parity", "seed", "threads")
+    return chosen(*read, *runtime_keys(KNOWN_ARTIFACTS[wildcards.artifact]))
+
+
+def prediction_params():
+    """For params: what the predictions of every condition are made with."""
+    return {
+        "code": code("predict_condition", *runtimes(PREDICTOR), without=["study:CONDITIONS"]),
+        "config": chosen("dataset.unreadable", "robustness", "seed", "threads", *PREDICTOR.config_keys),
+        "shards": config["shards"],
+    }
+
+
+def described_condition(wildcards):
+    """For params: what the condition is."""
+    return str(CONDITIONS[wildcards.condition])
+
+
+def model_of(wildcards):
+    """For params: what the config says of the network of the role."""
+    return SCRIPT_CONFIG["models"][wildcards.role]
+
+
+def calibration_of(wildcards):
+    """For params: how the ranges of INT8 are set."""
+    if wildcards.precision != "int8":
+        return None
+    return {
+        "input_size": config["models"][wildcards.role]["input_size"],
+        "images": config["precision"]["calibration_images"],
+        "compared": config["parity"]["images"],
+    }
+
+
+def asset_mirror(wildcards, input):
+    """For params: where to download from. What follows from the input is no reason to run a rule again."""
+    return config["asset_mirror"]
+
+
+def onnx_of(names):
+    """The ONNX files of artifacts, {name: {role: path, or null where the artifact runs none}}."""
+    inputs = {name: network_inputs(KNOWN_ARTIFACTS[name]) for name in names}
+    return {name: {role: found[role] or None for role in ROLES} for name, found in inputs.items()}
+
+
+# What a rule gives its script of the list of pages; the rest of the list may change.
+PAGE_LISTS = [f"report.pages:{name}" for name in ("PAGES", "TABLES", "FIGURES", "GRIDS")]
+
+
+def table_code():
+    """For params: what the tables are made by."""
+    functions = [f"report.{page.module}:{name}" for page in TABLE_PAGES for name in ("table", "text")]
+    return code("make_tables", *functions, without=PAGE_LISTS)
+
+
+def figure_code(wildcards):
+    """For params: what a figure is drawn by; a sentence about it is no part of it."""
+    drawn_by = f"report.{pages.FIGURES[wildcards.figure].module}:plot"
+    return code("plot", drawn_by, without=PAGE_LISTS)(wildcards)
+
+
+def figure_title(wildcards):
+    """What a figure is called in the HTML report."""
+    return pages.FIGURES[wildcards.figure].figure_title
+
+
+def figure_category(wildcards):
+    """Where a figure stands in the HTML report."""
+    return pages.FIGURES[wildcards.figure].category

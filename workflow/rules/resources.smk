@@ -1,0 +1,62 @@
+"""What jobs run on: threads, devices, environments."""
+
+# The resources of a job, by needs(minutes, mem_mb, device, alone).
+needs = partial(cluster.needs, config["cluster"])
+
+
+def measuring_threads():
+    """All cores, so that nothing runs beside a measurement; on a cluster, with a node alone, what it uses."""
+    # A job on a cluster must ask for as much inside its allocation as it was given.
+    here = None if workflow.remote_exec else workflow.resource_settings.cores
+    return here or config["threads"]
+
+
+def prediction_threads():
+    """All cores, as the table shows the speed of a prediction; a number in the config lets shards share them."""
+    return measuring_threads() if config["threads"] == "auto" else config["threads"]
+
+
+def conda_env(runtime, device):
+    """The conda file of a runtime: one for all on CUDA, one each on the CPU."""
+    on_cpu = {"pytorch": "torch", "openvino": "onnxruntime"}
+    name = "cuda" if device == "cuda" else on_cpu.get(runtime, runtime)
+    return f"../../envs/{name}.yaml"
+
+
+def roofline_env(wildcards):
+    """The conda file of PyTorch, which measures what a device can do."""
+    return conda_env("pytorch", wildcards.device)
+
+
+def parity_env(wildcards):
+    """The conda file of an artifact's runtime: what PyTorch gives lies in a file."""
+    artifact = KNOWN_ARTIFACTS[wildcards.artifact]
+    return conda_env(artifact.runtime, artifact.device)
+
+
+def batches_device():
+    """cuda where a GPU is among what the batches are measured on, else cpu."""
+    on_gpu = any(KNOWN_ARTIFACTS[name].device == "cuda" for name in config["batches"]["artifacts"])
+    return "cuda" if on_gpu else "cpu"
+
+
+def device_wildcard(wildcards):
+    """The device of a rule that is named by it."""
+    return wildcards.device
+
+
+def artifact_device(wildcards):
+    """The device of an artifact."""
+    return KNOWN_ARTIFACTS[wildcards.artifact].device
+
+
+def needs_by(device_of, **amounts):
+    """The resources of a rule whose wildcards say which device it runs on: device_of(wildcards)."""
+    by_device = {device: needs(device=device, **amounts) for device in ("cpu", "cuda")}
+    return {name: partial(_resource, by_device, device_of, name) for name in by_device["cuda"]}
+
+
+def _resource(by_device, device_of, name, wildcards, attempt):
+    # None: the job does not ask for it.
+    value = by_device[device_of(wildcards)].get(name)
+    return value(wildcards, attempt) if callable(value) else value
