@@ -69,9 +69,7 @@ COMMAND = provenance.command(OVERRIDES, workflow.config_settings.config or {})
 
 # The folders of the runs that are to be compared, the baseline first; none without such a wish.
 COMPARED = [
-    str(runs.find(name, place("results")))
-    for name in (config["baseline"], config["candidate"])
-    if name
+    str(runs.find(name, place("results"))) for name in (config["baseline"], config["candidate"]) if name
 ]
 COMPARISON = f"results/compare/{'-vs-'.join(map(runs.label, COMPARED))}"
 
@@ -79,7 +77,14 @@ COMPARISON = f"results/compare/{'-vs-'.join(map(runs.label, COMPARED))}"
 PAGES = pages.shown(scored=not RANDOM_ROLES)
 TABLE_PAGES = [page for page in PAGES if page.table]
 TABLE_KINDS = list(dict.fromkeys(kind for page in TABLE_PAGES for kind in page.reads))
-RECORD_KINDS = ["latency", "parity", "roofline", "peers", "batches", *([] if RANDOM_ROLES else ["scores", "throughput"])]
+RECORD_KINDS = [
+    "latency",
+    "parity",
+    "roofline",
+    "peers",
+    "batches",
+    *([] if RANDOM_ROLES else ["scores", "throughput"]),
+]
 # What stands in every table, figure and grid.
 SHOWN = {
     "title": f"{config['models']['detector']['name']} + {config['models']['pose']['name']} on {DATASET['title']}",

@@ -166,7 +166,9 @@ def picture_files():
     """The figures and grids of the run, by name."""
     figures = {page.figure: f"{RUN}/figures/{page.figure}.png" for page in PAGES if page.figure}
     grids = {"conditions": "conditions", "images": "images", "corruptions": "coco_c"}
-    return figures | ({} if RANDOM_ROLES else {name: f"{RUN}/grids/{file}.jpg" for name, file in grids.items()})
+    return figures | (
+        {} if RANDOM_ROLES else {name: f"{RUN}/grids/{file}.jpg" for name, file in grids.items()}
+    )
 
 
 def video_output():

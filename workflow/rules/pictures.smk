@@ -98,4 +98,3 @@ rule draw_corruptions:
         "Draw the corruptions of COCO-C"
     script:
         "../scripts/draw_corruptions.py"
-

@@ -8,12 +8,12 @@ Makes   results/<run>/run.json: config, machine, revision, files; results/<run>/
 
 rule write_run:
     input:
+        **records_of(*RECORD_KINDS),
         predictions=with_trained_weights(*prediction_files()),
         records=with_trained_weights(
             *expand(f"{RUN}/predictions/{{condition}}/record.json", condition=CHOSEN)
         ),
         boxes=with_trained_weights(f"{RUN}/predictions/clean/boxes.json"),
-        **records_of(*RECORD_KINDS),
         networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),
         models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
         converted=converted_files(),
