@@ -43,7 +43,7 @@ help: ## list targets and variables
 	@echo "  OUT          report: .zip, or .html for all in one file  [results/report.zip]"
 	@echo "  CONFIG       video, report: config files laid over config/config.yaml"
 	@echo "  A, B         the runs to compare: names under results/, or paths; published-t4 is the published study"
-	@echo "  ARGS         passed on to snakemake (demo, study, video, ...) or pytest (test)"
+	@echo "  ARGS         passed on to snakemake (demo, study, video, ...; --verbose: its own output) or pytest (test)"
 
 setup: $(STAMP) ## make .venv with every package at its locked version
 
@@ -74,7 +74,7 @@ compare: $(STAMP) ## set two runs beside each other: make compare A=baseline B=c
 
 # Everything is made anew, since Snakemake does not see that a package has changed.
 verify: $(STAMP) ## run a small part of the demo again and check it against committed results (docs/verify.md)
-	@$(RUN) verify --forceall --quiet all $(ARGS) --configfile config/demo.yaml config/verify.yaml
+	@$(RUN) verify --forceall $(ARGS) --configfile config/demo.yaml config/verify.yaml
 
 train-demo: $(STAMP) ## train the demo's small models again
 	@$(RUN) train_demo $(ARGS) --configfile config/demo.yaml

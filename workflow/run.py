@@ -7,6 +7,8 @@ ends, however it ends), looks for other Snakemake processes in this folder, and 
 A profile may be called by its name in workflow/profiles/. One that does not exist is an error here: Snakemake
 itself takes no notice of a --workflow-profile that it cannot find.
 
+The console is written by workflow/plugins/; --verbose, or a --logger of one's own, brings Snakemake's back.
+
 Usage: python workflow/run.py [arguments of snakemake]
 """
 
@@ -20,6 +22,8 @@ import psutil
 
 STATE = Path(".snakemake")
 PROFILES = Path("workflow/profiles")
+# Where Snakemake finds the plugin that writes the console.
+PLUGINS = Path(__file__).resolve().parent / "plugins"
 OPTIONS = ("--profile", "--workflow-profile")
 # Where Snakemake looks for a profile's name by itself.
 ELSEWHERE = (Path("profiles"), Path.home() / ".config/snakemake", Path("/etc/xdg/snakemake"))
@@ -73,6 +77,17 @@ def _profile(name: str) -> str:
     )
 
 
+def with_console(arguments: list[str], environment: dict) -> tuple[list[str], dict]:
+    """Return arguments and environment with the logger plugin, unless another one is asked for."""
+    if any(word.partition("=")[0] == "--logger" for word in arguments):
+        return arguments, environment
+    paths = [str(PLUGINS), *filter(None, [environment.get("PYTHONPATH")])]
+    # After all options, since --logger takes the words that follow; but after "--" there are targets only.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    arguments = [*arguments[:end], "--logger", "console", *arguments[end:]]
+    return arguments, {**environment, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 def main(arguments: list[str]) -> None:
     """Take the lock, clear up after a killed run, and become Snakemake."""
     arguments = find_profiles(arguments)
@@ -98,7 +113,8 @@ def main(arguments: list[str]) -> None:
             sys.stderr.buffer.write(unlock.stdout)
             sys.exit(unlock.returncode)
     os.set_inheritable(lock, True)  # Snakemake holds the lock from here on; its jobs do not inherit it
-    os.execv(sys.executable, snakemake)
+    snakemake, environment = with_console(snakemake, dict(os.environ))
+    os.execve(sys.executable, snakemake, environment)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""workflow/run.py: profiles are called by name, and one that does not exist is an error."""
+"""workflow/run.py: profiles called by name, of which one that does not exist is an error; the console."""
 
 import importlib.util
 from pathlib import Path
@@ -53,3 +53,14 @@ def test_no_profile_leaves_the_place_of_the_jobs_open(name):
     profile = yaml.safe_load((ROOT / f"workflow/profiles/{name}/profile.yaml").read_text(encoding="utf-8"))
     # Cores of this machine are for jobs on it; the workflow takes their absence for a cluster.
     assert ("cores" in profile) != ("executor" in profile)
+
+
+def test_the_console_is_our_own_unless_another_is_asked_for(run):
+    words, environment = run.with_console(["all", "--configfile", "a.yaml"], {"PYTHONPATH": "mine"})
+    # `--logger` takes what follows it, and --configfile what goes before.
+    assert words == ["all", "--configfile", "a.yaml", "--logger", "console"]
+    folder, _, rest = environment["PYTHONPATH"].partition(":")
+    assert rest == "mine" and (Path(folder) / "snakemake_logger_plugin_console/__init__.py").is_file()
+    assert run.with_console(["-n", "--", "all"], {})[0] == ["-n", "--logger", "console", "--", "all"]
+    for asked in (["--logger", "rich"], ["--logger=rich"]):
+        assert run.with_console(["all", *asked], {}) == (["all", *asked], {})

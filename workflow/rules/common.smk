@@ -17,12 +17,12 @@ AT_HOME = Path.cwd().resolve() == REPOSITORY and place("data") == "data"
 sys.path.insert(0, str(REPOSITORY / "workflow" / "scripts"))
 
 from posegauge.data import download
+from posegauge.errors import PoseGaugeError
+from posegauge.report import closing, pages
 from posegauge.settings import check as settings
 from posegauge.settings import cluster, timing_only
-from posegauge.report import pages
 from posegauge.settings import parts as config_parts
 from posegauge.store import provenance, runs, used_code
-from posegauge.errors import PoseGaugeError
 from posegauge.store.runs import PUBLISHED
 from posegauge.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE, Artifact
 from posegauge.study import ARTIFACTS as KNOWN_ARTIFACTS

@@ -5,4 +5,4 @@ from posegauge.compare import report
 from posegauge.store.files import read_json
 
 logs.start(snakemake.log[0])
-print(f"\n{report.summary(read_json(snakemake.input.json))}\n  see {snakemake.input.md}\n")
+logs.say(f"{report.summary(read_json(snakemake.input.json))}\n  see {snakemake.input.md}")

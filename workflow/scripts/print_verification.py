@@ -10,4 +10,4 @@ verification = read_json(snakemake.input.json)
 text = f"{verify.summary(verification)}\n  see {snakemake.input.md}"
 if not verification["agrees"]:
     raise PoseGaugeError(text)
-print(f"\nVerified: {text}\n")
+logs.say(f"Verified: {text}")

@@ -20,6 +20,7 @@ import requests
 import urllib3
 
 from posegauge.errors import PoseGaugeError
+from posegauge.logs import report_progress
 from posegauge.store.files import read_schema, sha256_file, write_text
 
 log = logging.getLogger("posegauge")
@@ -321,7 +322,8 @@ def _save(row, url, response, part, have, size, every_s) -> None:
             done += len(chunk)
             if time.monotonic() - last >= every_s:
                 last = time.monotonic()
-                log.info("%s: %s", row["file"], _progress(done, total, (done - have) / (last - begin)))
+                rate = (done - have) / (last - begin)
+                report_progress(f"{row['file']}: {_progress(done, total, rate)}")
     if total is not None and done < total:
         raise _Temporary(f"the connection broke off after {done} of {total} bytes")
 
