@@ -6,7 +6,7 @@ The whole page of a run is docs/results/<run>.md; see workflow/publish.py, which
 from posegauge.report import latency as latency_page
 from posegauge.report import protocols as protocols_page
 from posegauge.report import readme, robustness
-from posegauge.report.findings import headline
+from posegauge.report.closing import headline
 from posegauge.report.markdown import DASH, cell, machines, markdown, number, percent, spread
 from posegauge.report.pages import GRIDS
 from posegauge.report.records import Run

@@ -195,14 +195,6 @@ def all_findings(run) -> list[dict]:
     return [*found, *([{"id": "peers", "text": told}] if told else [])]
 
 
-def headline(findings: list[dict], most: int = 3) -> list[dict]:
-    """Return the findings that say most in few words: the fastest row, what harms most, what one may believe."""
-    order = ("fastest_full", "worst", "protocols", "disagree", "floor", "parity", "peers")
-    by_id = {finding["id"]: finding for finding in findings}
-    chosen = [by_id[name] for name in order if name in by_id]
-    return [*chosen, *(finding for finding in findings if finding not in chosen)][:most]
-
-
 def key_findings(
     benchmark: pd.DataFrame, scores: list[dict], parity=(), sweep: dict | None = None
 ) -> list[dict]:
