@@ -1,4 +1,4 @@
-"""The library's packages: each imports only from those below it, and no modules import each other in a circle."""
+"""The library's packages: each imports only from those below it, and no modules form a circle."""
 
 import ast
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 LIBRARY = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "posegauge"
 # From the top floor to the ground, where study.py, errors.py and logs.py stand.
 FLOORS = (
-    "compare", "report", "measure", "backends", "models", "predict", "score", "data", "settings", "pipeline", "store",
-    "ground",
+    "compare", "report", "measure", "backends", "models", "predict", "score", "data", "settings", "pipeline",
+    "store", "ground",
 )  # fmt: skip
 GROUND = {"study", "errors", "logs"}
 MOST_LINES = 450

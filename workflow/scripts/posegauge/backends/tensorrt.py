@@ -126,7 +126,7 @@ class TensorRTSession:
     """
 
     def __init__(self, network, record: dict, engine, cuda, graph: bool, on_device: bool, threads: int):
-        """`record`: of engines.ensure; `engine`: an ICudaEngine; `cuda`: a Cuda."""
+        """`record`: of tensorrt_engines.ensure; `engine`: an ICudaEngine; `cuda`: a Cuda."""
         self.network, self.record, self.engine, self.cuda = network, record, engine, cuda
         self.graph, self.threads = graph, threads
         least, usual, self.most = (shape[0] for shape in record["parts"]["options"]["shapes"])

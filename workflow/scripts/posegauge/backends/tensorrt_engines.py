@@ -2,8 +2,8 @@
 
 One code path for `tensorrt` (10.x, 11.x) and `tensorrt_rtx`, which have the same Python interface. The
 network is strongly typed: each layer computes in the type that the ONNX file gives it, so FP16 comes from
-posegauge.models.precision and not from a flag of the builder (deprecated in 10.12, gone in 11). NMS stays outside:
-see posegauge.pipeline.pipeline.
+models.precision and not from a flag of the builder (deprecated in 10.12, gone in 11). NMS stays outside: see
+posegauge.pipeline.
 """
 
 import ctypes

@@ -37,7 +37,7 @@ def _fp32_layers(network: nn.Module, role: str) -> list[nn.Module]:
 
 
 class HalfNetwork(nn.Module):
-    """A network of posegauge.models.build in FP16: float32 [N, 3, height, width] in, its outputs as float32 out.
+    """A network of models.build in FP16: float32 [N, 3, height, width] in, its outputs as float32 out.
 
     Activations are channels last, the layout of the FP16 matrix units.
     """

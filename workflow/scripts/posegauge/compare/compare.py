@@ -43,7 +43,7 @@ class Run:
     name: str
     record: dict  # run.json
     latency: dict[str, dict]
-    scores: dict[str, dict]  # of accuracy_tables.read_scores
+    scores: dict[str, dict]  # of records.read_scores
     parity: dict[str, dict] = field(default_factory=dict)
     images: list[int] = field(default_factory=list)  # ids in the order in which they were resampled
 

@@ -1,4 +1,4 @@
-"""The README's generated blocks: the study's rows beside a run's, its picture grid and findings, in few columns.
+"""The README's generated blocks: the study's rows beside a run's, its picture grid and findings.
 
 The whole page of a run is docs/results/<run>.md; see workflow/publish.py, which writes both.
 """
@@ -21,8 +21,8 @@ def block(
 ) -> str:
     """Return one of BLOCKS as Markdown.
 
-    about: run.json. findings: those of the run. published: of published.read_published. page, grid: links to the
-    run's whole page and to its grid of the nine conditions.
+    about: run.json. findings: those of the run. published: of published.read_published. page, grid: links to
+    the run's whole page and to its grid of the nine conditions.
     """
     parts = {
         "grid": lambda: [f"[![{GRIDS['conditions'].alt}]({grid})]({page})"],
@@ -105,9 +105,10 @@ def robustness_table(run: Run, published: dict) -> str:
 
 def _robustness_notes(run: Run, published: dict) -> str:
     return (
-        f"Published: {published['images']:,} images of COCO val2017, RTMDet-m + RTMPose-m; here: {run.scores[0]['images']} "
-        "images. Rate: images with a detected person. The study's protocol takes the whole image for a person where none "
-        "was found; the corrected one does not. AP: COCO keypoints; its change against clean images with a 95 % interval."
+        f"Published: {published['images']:,} images of COCO val2017, RTMDet-m + RTMPose-m; here: "
+        f"{run.scores[0]['images']} images. Rate: images with a detected person. The study's protocol takes "
+        "the whole image for a person where none was found; the corrected one does not. AP: COCO keypoints; its "
+        "change against clean images with a 95 % interval."
     )
 
 

@@ -1,7 +1,7 @@
-"""Write a finished run into the tracked documents: its page under docs/results/, and the blocks that show it.
+"""Write a finished run into the tracked documents: its page under docs/results/, the blocks that show it.
 
-A block stands between `<!-- generated:begin latency from timing -->` and `<!-- generated:end latency -->`; the
-first marker names the run that fills it.
+A block stands between `<!-- generated:begin latency from timing -->` and `<!-- generated:end latency -->`;
+the first marker names the run that fills it.
 """
 
 import os
@@ -23,8 +23,8 @@ GRID = "conditions.jpg"
 def publish(run: str, repository: Path) -> list[Path]:
     """Write a run's page, pictures and blocks; return the files that changed.
 
-    run: its name under results/, or a path. PoseGaugeError when it is not finished or was changed since, or when
-    a marker is missing.
+    run: its name under results/, or a path. PoseGaugeError when it is not finished or was changed since, or
+    when a marker is missing.
     """
     folder = runs.find(run)
     about = runs.read_record(folder)

@@ -27,7 +27,7 @@ def _record(of: str, **values) -> dict:
 def make_records(published: dict) -> dict[str, dict]:
     """Return the files of the published run by path inside its folder, without run.json.
 
-    published: config/published_t4.yaml as read by readme.read_published.
+    published: config/published_t4.yaml as read by published.read_published.
     """
     files = {}
     for name, row in published["benchmark"].items():
@@ -96,8 +96,8 @@ def published_markdown(
 ) -> str:
     """Return the published numbers with what is wrong with each; with the two tables, beside this run's.
 
-    published: as read by read_published. benchmark: tables.benchmark_table. protocols:
-    accuracy_tables.protocols_table.
+    published: as read by read_published. benchmark: latency.benchmark_table. protocols:
+    protocols.protocols_table.
     """
     parts = [
         f"Source: {published['source']}. Measured there on: {published['machine']}; {published['runs']}; "

@@ -143,7 +143,7 @@ def _compare_simcc(theirs: dict, runs: list[dict], raw: dict) -> None:
 
 
 def accuracy(annotations, found: Comparison, seed: int, resamples: int) -> dict:
-    """Return keypoint AP of both and its difference, each {"value", "low", "high"}: see posegauge.score.bootstrap.
+    """Return keypoint AP of both and its difference, each {"value", "low", "high"}: see score.bootstrap.
 
     annotations: of metrics.load_annotations.
     """

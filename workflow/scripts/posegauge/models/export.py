@@ -1,4 +1,4 @@
-"""Export networks to ONNX. Whether the file is still the model is asked elsewhere: see posegauge.measure.parity."""
+"""Export networks to ONNX. Whether the file is still the model is asked elsewhere: see measure.parity."""
 
 import contextlib
 import io

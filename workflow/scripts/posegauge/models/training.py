@@ -1,7 +1,7 @@
 """Train the demo detector and the demo pose model with MMDetection's and MMPose's runner; publish them.
 
-Both start from random weights and learn from synthetic scenes only (posegauge.data.scenes.scenes). The network is the
-one of the base config, so a published checkpoint loads in exactly that config; only the data, the schedule
+Both start from random weights and learn from synthetic scenes only (data.scenes). The network is the one
+of the base config, so a published checkpoint loads in exactly that config; only the data, the schedule
 and SyncBN (BN on one device) are ours. None of the study's corruptions is used as augmentation: the
 conditions are meant to hurt.
 """

@@ -1,6 +1,6 @@
 """The pipeline with every step on the device of the networks: an image goes there once, persons come back.
 
-Same steps, numbers and methods as posegauge.pipeline.pipeline, in the torch operations of device_ops. The host waits
+Same steps, numbers and methods as pipeline.py, in the torch operations of device_steps. The host waits
 twice: for the number of persons, which is the batch size of the pose network, and for the keypoints.
 
 The sessions must put their work on torch's current stream, or be done with it when run_device returns.
@@ -207,7 +207,7 @@ class DeviceSteps:
 
 
 class DevicePipeline(Pipeline):
-    """See posegauge.pipeline.pipeline.Pipeline; the sessions need run_device, see posegauge.backends.base.Session."""
+    """See pipeline.Pipeline; the sessions need run_device, see backends.base.Session."""
 
     def __init__(self, detector, pose, detector_size, pose_size, settings: Settings, device: str):
         """`device`: cuda or cpu. Unavailable where torch cannot use a CUDA device."""

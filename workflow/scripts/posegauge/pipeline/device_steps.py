@@ -69,7 +69,7 @@ class Letterbox:
 
     @classmethod
     def of(cls, shape: tuple[int, int], input_size: tuple[int, int], device) -> "Letterbox":
-        """`shape`: (height, width) of the images; `input_size`: (width, height). See pipeline.letterbox."""
+        """`shape`: (height, width) of the images; `input_size`: (width, height). See steps.letterbox."""
         height, width = shape
         factor = min(input_size[0] / width, input_size[1] / height)
         size = int(width * factor + 0.5), int(height * factor + 0.5)
@@ -132,7 +132,7 @@ def detector_input(image: torch.Tensor, how: Letterbox, constants: Constants, ou
 
 
 def candidates(bboxes: torch.Tensor, scores: torch.Tensor, scale: torch.Tensor, limit, score_thr: float):
-    """Order the detector's boxes, best first; see pipeline.select_boxes.
+    """Order the detector's boxes, best first; see steps.select_boxes.
 
     Args:
         bboxes: float32 [A, 4] xyxy in input pixels.
@@ -218,7 +218,7 @@ def pack(bboxes, scores, keep, settled, limit: int) -> torch.Tensor:
 
 
 def padded_box(bboxes: torch.Tensor, input_size: tuple[int, int]):
-    """As pipeline.padded_box: float32 [N, 4] -> (float32 [N, 2] centre, float32 [N, 2] size)."""
+    """As steps.padded_box: float32 [N, 4] -> (float32 [N, 2] centre, float32 [N, 2] size)."""
     center = (bboxes[:, :2] + bboxes[:, 2:]) * 0.5
     width, height = ((bboxes[:, 2:] - bboxes[:, :2]) * BBOX_PADDING).unbind(1)
     aspect = input_size[0] / input_size[1]
@@ -252,9 +252,9 @@ def _crop_taps(fixed: torch.Tensor, length: int):
 def pose_input(
     image: torch.Tensor, center: torch.Tensor, size: torch.Tensor, input_size, constants: Constants
 ):
-    """As pipeline.pose_input: uint8 [H, W, 3] BGR -> float32 [N, 3, height, width] normalised RGB."""
+    """As steps.pose_input: uint8 [H, W, 3] BGR -> float32 [N, 3, height, width] normalised RGB."""
     width, height = input_size
-    # pipeline.crop_matrix fixes the crop by three float32 points; half a crop's width spans both scales.
+    # steps.crop_matrix fixes the crop by three float32 points; half a crop's width spans both scales.
     left = center[:, 0] + size[:, 0] * -0.5
     side = center[:, 0] - left
     x, y = left.double()[:, None], center[:, 1].double()[:, None]
@@ -281,14 +281,14 @@ def pose_input(
 
 
 def mean_of_mirrored(simcc: tuple, mirrored: tuple, constants: Constants):
-    """As pipeline.mean_of_mirrored, on tensors."""
+    """As steps.mean_of_mirrored, on tensors."""
     back_x = mirrored[0].index_select(1, constants.flip).flip(2)
     back_y = mirrored[1].index_select(1, constants.flip)
     return (simcc[0] + back_x) * 0.5, (simcc[1] + back_y) * 0.5
 
 
 def decode_simcc(simcc_x: torch.Tensor, simcc_y: torch.Tensor):
-    """As pipeline.decode_simcc: [N, K, width * 2], [N, K, height * 2] -> (float32 [N, K, 2], [N, K])."""
+    """As steps.decode_simcc: [N, K, width * 2], [N, K, height * 2] -> (float32 [N, K, 2], [N, K])."""
     (best_x, x), (best_y, y) = simcc_x.max(2), simcc_y.max(2)
     scores = torch.minimum(best_x, best_y).float()
     locations = torch.stack([x, y], 2).float().masked_fill_((scores <= 0)[..., None], -1)

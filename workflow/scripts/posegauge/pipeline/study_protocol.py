@@ -40,7 +40,7 @@ def best_of_levels(outputs: dict, input_size: tuple[int, int]) -> dict:
     score above bbox_thr: never on a sensible image, but a network sent astray must fail as it does in MMPose.
 
     Args:
-        outputs: of the detector, see pipeline.select_boxes. {"dets"} is returned as it is: its NMS is done,
+        outputs: of the detector, see steps.select_boxes. {"dets"} is returned as it is: its NMS is done,
             with the thresholds that the file was exported with.
         input_size: (width, height) of the detector's input.
 
@@ -49,7 +49,7 @@ def best_of_levels(outputs: dict, input_size: tuple[int, int]) -> dict:
     if "dets" in outputs or outputs["scores"].shape[1] <= NMS_PRE:
         return outputs
     scores = outputs["scores"][0, :, 0]
-    # The boxes come level after level, finest first (models.DetectorNetwork).
+    # The boxes come level after level, finest first (build.DetectorNetwork).
     sizes = [(input_size[0] // stride) * (input_size[1] // stride) for stride in STRIDES]
     if sum(sizes) != len(scores):
         raise PoseGaugeError(
@@ -86,7 +86,7 @@ def study_boxes(outputs: dict, scale: np.ndarray, input_size: tuple[int, int], i
     """Return the boxes whose pose the study's protocol estimates.
 
     Args:
-        outputs: of the detector for one image, see pipeline.select_boxes.
+        outputs: of the detector for one image, see steps.select_boxes.
         scale: float32 [2], image to input pixels.
         input_size: (width, height) of the detector's input.
         image_shape: (height, width, ...) of the image.
@@ -112,7 +112,7 @@ def study_persons(pipeline: Pipeline, image: np.ndarray, outputs: dict, scale: n
         pipeline: gives the pose network and the input sizes; its settings are not used.
         image: uint8 [H, W, 3] BGR.
         outputs: of pipeline.detector for the image.
-        scale: float32 [2], image to input pixels, of pipeline.detector_input.
+        scale: float32 [2], image to input pixels, of steps.detector_input.
 
     Returns:
         (Persons without stage times, "detected" or "whole_image").

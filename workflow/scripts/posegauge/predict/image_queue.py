@@ -51,7 +51,7 @@ class Prepared:
     """An image in its condition, ready for the detector."""
 
     image: np.ndarray  # uint8 [H, W, 3] BGR
-    batch: np.ndarray  # float32 [1, 3, height, width], see pipeline.detector_input
+    batch: np.ndarray  # float32 [1, 3, height, width], see steps.detector_input
     scale: np.ndarray  # float32 [2]
     # Processor time: wall time would count the waiting for a core that inference has.
     corruption_ms: float

@@ -78,7 +78,7 @@ class Predicted:
     detected: np.ndarray  # float32 [N, 5] xyxy and score: all boxes above score_thr
     used: int  # how many of them are above bbox_thr
     stages_ms: dict  # of the pipeline in use
-    fallback: str | None  # the box source of the study's persons, see protocol.study_boxes
+    fallback: str | None  # the box source of the study's persons, see study_protocol.study_boxes
 
 
 def predict_image(pipeline: Pipeline, prepared: Prepared, annotated, clean, sets) -> Predicted:

@@ -117,7 +117,7 @@ def annotate_video(
 
     Args:
         pipeline: a posegauge.pipeline.pipeline.Pipeline with a detector.
-        clip: see video_io.read_clip.
+        clip: see video_files.read_clip.
         output: the MP4 file to write, with the times of the clip's frames.
         folder: where chunks are kept; those that are there are used if they were made with the same `key`.
             The caller deletes it when all is done.
@@ -126,7 +126,7 @@ def annotate_video(
         chunk_frames: frames of a chunk.
 
     Raises:
-        PoseGaugeError: see video_io.read_frames.
+        PoseGaugeError: see video_files.read_frames.
     """
     folder = Path(folder)
     parts = [path.with_suffix(".mp4") for path in _whole_chunks(folder, key)]

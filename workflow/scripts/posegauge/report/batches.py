@@ -190,7 +190,7 @@ def _plain(value: float, _position=None) -> str:
 def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notice: str | None = None) -> None:
     """Draw both series as PNG: images per second, logarithmic both ways, one line per artifact.
 
-    table, record: see batch_pages.batches_table and read_batches. What was not run is named below.
+    table, record: see batches.batches_table and read_batches. What was not run is named below.
     """
     name = "Speed by persons and by batch"
     ran = table[table["status"] == "ok"]

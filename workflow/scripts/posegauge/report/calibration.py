@@ -31,7 +31,7 @@ from posegauge.report.wording import as_change, by_size, change_of, figure_text,
 def plot_calibration(records: list[dict], path, title: str = "", notice: str | None = None) -> None:
     """Draw the reliability of the keypoint score, one panel per condition, as PNG.
 
-    records: as read by accuracy_tables.read_scores. A dot is a bin of keypoints: mean score and mean OKS
+    records: as read by records.read_scores. A dot is a bin of keypoints: mean score and mean OKS
     similarity; a line leads to the diagonal, where the score would be right.
     """
     heading = "What a keypoint score is worth"

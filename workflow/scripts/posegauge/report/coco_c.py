@@ -69,7 +69,7 @@ def plot_coco_c(
 ) -> None:
     """Draw keypoint AP by corruption and severity as a heat map, as PNG.
 
-    table: accuracy_tables.robustness_table. suites: accuracy_tables.suites_table. Without conditions of the
+    table: records.robustness_table. suites: coco_c.suites_table. Without conditions of the
     suite coco_c the picture says so.
     """
     heading = "Keypoint AP under COCO-C's corruptions"
@@ -206,7 +206,8 @@ def coco_c_markdown(table: pd.DataFrame) -> str:
         shown.append(line)
     clean = table.loc[table["condition"] == "clean", "ap"]
     against = f" Clean: {number(clean.iloc[0])}." if len(clean) else ""
-    return f"{markdown_table(shown)}\n\nAP by corruption and severity.{against} ms / image: time to corrupt one image."
+    told = f"AP by corruption and severity.{against} ms / image: time to corrupt one image."
+    return f"{markdown_table(shown)}\n\n{told}"
 
 
 def suites_markdown(

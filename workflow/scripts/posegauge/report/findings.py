@@ -1,4 +1,4 @@
-"""Key findings as sentences: latency and parity here, accuracy from the two modules beside this one.
+"""Key findings as sentences: those on latency and parity here, the others from the subjects' own modules.
 
 Each is computed from the results; no outcome is taken for granted.
 """
@@ -200,7 +200,7 @@ def key_findings(
 ) -> list[dict]:
     """Return [{"id", "text"}]; sentences without data are left out.
 
-    benchmark: tables.benchmark_table. scores: accuracy_tables.read_scores. parity: tables.read_parity.
+    benchmark: latency.benchmark_table. scores: records.read_scores. parity: records.read_parity.
     sweep: throughput.json.
     """
     rows = {row["benchmark"]: row for row in benchmark.to_dict("records")}
@@ -235,7 +235,7 @@ def _unreadable(records: list[dict]) -> str | None:
 def condition_findings(records: list[dict], clean: dict | None) -> dict[str, str | None]:
     """Return sentences by id on what each condition costs, None where there are no data.
 
-    records: one or more, as accuracy_tables.read_scores gives them. clean: the one of clean images.
+    records: one or more, as records.read_scores gives them. clean: the one of clean images.
     """
     found = {"clean": "Clean images were not evaluated: no loss can be told."}
     if clean:
@@ -257,7 +257,7 @@ def condition_findings(records: list[dict], clean: dict | None) -> dict[str, str
 def cause_findings(records: list[dict], clean: dict | None) -> dict[str, str | None]:
     """Return sentences by id on where accuracy is lost, None where there are no data.
 
-    records: one or more, as accuracy_tables.read_scores gives them. clean: the one of clean images.
+    records: one or more, as records.read_scores gives them. clean: the one of clean images.
     """
     found = {}
     if clean:

@@ -329,7 +329,7 @@ def plot_latency(
 ) -> None:
     """Draw the latency figure as PNG: one row per benchmark, grouped by pipeline.
 
-    records: as read by tables.read_latency. A row that did not run is listed in grey with its reason.
+    records: as read by records.read_latency. A row that did not run is listed in grey with its reason.
     failing: the benchmarks whose artifact fails parity; they are marked.
     """
     heading = "Latency per image"

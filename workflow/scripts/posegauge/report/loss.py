@@ -47,7 +47,7 @@ from posegauge.study import SUITES
 
 
 def _mean_losses(records: list[dict], clean: dict) -> dict[str, Estimate]:
-    """Return accuracy_tables.losses of the mean of a suite."""
+    """Return loss.losses of the mean of a suite."""
     splits = {record["condition"]: losses(record, clean) for record in records}
     names = next(iter(splits.values()))
     return {name: suite_mean(records, {key: split[name] for key, split in splits.items()}) for name in names}
@@ -102,7 +102,7 @@ def bottleneck_finding(records: list[dict], clean: dict) -> str | None:
 def plot_loss(table: pd.DataFrame, path, title: str = "", notice: str | None = None) -> None:
     """Draw AP in detected boxes, and what detector and pose network lost of the AP on clean images, as PNG.
 
-    table: accuracy_tables.loss_table. The losses end at the AP on clean images; a negative one, a gain, is
+    table: loss.loss_table. The losses end at the AP on clean images; a negative one, a gain, is
     hatched and leads back. The whisker of a loss stands at its end.
     """
     heading = "Where the loss of AP comes from"

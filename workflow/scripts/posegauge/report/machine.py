@@ -21,7 +21,7 @@ MACHINE_COLUMNS = (
 def machine_table(records: list[dict], benchmark: pd.DataFrame) -> pd.DataFrame:
     """Return one row per latency record (see MACHINE_COLUMNS), over all its processes.
 
-    records: of tables.read_latency. benchmark: tables.benchmark_table of them. Peaks are the largest of all
+    records: of records.read_latency. benchmark: latency.benchmark_table of them. Peaks are the largest of all
     processes, loads and clock rates of the host the first and the last that were seen.
     """
     known = benchmark.set_index("benchmark")

@@ -1,8 +1,8 @@
 """What a run shows: the one list that rules, tables, figures, README and HTML report all read.
 
 A subject is a module of this package with up to three functions: table(run) -> DataFrame; text(table, run,
-title, notice) -> Markdown; plot(run, path, title, notice) -> PNG. `run` is records.Run. Modules are named, not
-imported, so that the workflow can read this list to plan its jobs.
+title, notice) -> Markdown; plot(run, path, title, notice) -> PNG. `run` is records.Run. Modules are named,
+not imported, so that the workflow can read this list to plan its jobs.
 """
 
 import importlib

@@ -125,7 +125,7 @@ LEFT_IN, RIGHT_IN, GAP_IN, ROW_IN = 2.1, 0.3, 0.25, 0.5
 def plot_peers(record: dict, path, title: str = "", notice: str | None = None) -> None:
     """Draw as PNG how much longer each program takes than posegauge, by number of persons, with intervals.
 
-    record: as read by peers_tables.read_peers. One panel per pipeline; a program that did not run is named in
+    record: records.Run.peers. One panel per pipeline; a program that did not run is named in
     grey with its reason.
     """
     heading = "The pipeline beside other programs"

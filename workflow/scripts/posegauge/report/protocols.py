@@ -77,7 +77,9 @@ PROTOCOL_METRICS = ("detection_rate", "mean_confidence", "persons_per_image", "a
 
 PROTOCOL_COLUMNS = (
     "condition", "title", "images",
-    *interval_columns(f"{side}_{name}" for name in PROTOCOL_METRICS for side in ("study", "corrected", "difference")),
+    *interval_columns(
+        f"{side}_{name}" for name in PROTOCOL_METRICS for side in ("study", "corrected", "difference")
+    ),
     "fallback_images", "fps",
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""A run as one Markdown page, results/<run>/readme.md: every table, figure and finding, and how they were made."""
+"""A run as one Markdown page, results/<run>/readme.md: tables, figures, findings, and how they were made."""
 
 import os
 from pathlib import Path
@@ -25,8 +25,9 @@ def section(
     """Return the page without its title, as Markdown.
 
     shown: of pages.shown. tables: their tables as Markdown. findings: [{"id", "text"}]. links: where the
-    figures of the pages and those of pages.GRIDS that there are lie, seen from the page. facts: how it was made (make_facts).
-    pipeline: that group of the config. published: the published numbers, if they belong here.
+    figures of the pages, and those of pages.GRIDS that there are, lie, seen from the page. facts: how it was
+    made (make_facts). pipeline: that group of the config. published: the published numbers, if they belong
+    here.
     """
     tables = without_repeats({page.table: tables[page.table] for page in shown if page.table})
     told = {finding["id"]: cell(finding["text"]) for finding in findings}

@@ -126,7 +126,7 @@ def robustness_markdown(
 def plot_robustness(table: pd.DataFrame, path, title: str = "", notice: str | None = None) -> None:
     """Draw detection rate and keypoint AP as bars, mean confidence as a marker, by condition, as PNG.
 
-    table: accuracy_tables.robustness_table. An AP whose paired difference from clean may be chance has a ≈.
+    table: records.robustness_table. An AP whose paired difference from clean may be chance has a ≈.
     """
     heading = "Detection rate and accuracy by image condition"
     rows = rows_of(table, "study")

@@ -1,7 +1,4 @@
-"""The latency figure, and what all figures share: size, style, and text at their edges.
-
-The figures of the scores are in accuracy_figures.py.
-"""
+"""What all figures share: size, style, text at their edges, and the marks of scores."""
 
 import textwrap
 

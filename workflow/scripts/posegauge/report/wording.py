@@ -14,7 +14,7 @@ NAMED = 3  # conditions that a sentence tells with figures
 
 
 def figure_text(figure: Estimate, **style) -> str:
-    """Return '0.290 [0.276, 0.304]'; style as in accuracy_pages.spread."""
+    """Return '0.290 [0.276, 0.304]'; style as in markdown.spread."""
     return spread(figure.columns("x"), "x", **style)
 
 

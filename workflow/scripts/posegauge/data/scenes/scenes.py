@@ -278,7 +278,7 @@ def coco_document(images, annotations, seed) -> dict:
     """Return the person_keypoints document around `images` and `annotations`."""
     return {
         "info": {
-            "description": f"SYNTHETIC scenes drawn by posegauge.data.scenes.scenes, seed {seed}: not photographs",
+            "description": f"SYNTHETIC scenes drawn by posegauge, seed {seed}: not photographs",
             "version": "1.0",
         },
         "licenses": [{"id": 1, "name": "MIT, like the code that drew them", "url": ""}],
