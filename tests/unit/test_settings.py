@@ -161,6 +161,7 @@ FAULTS = [
     ("seed", 1.5, "seed: is the number 1.5, expected a whole number"),
     ("seed", True, "seed: is true, expected a whole number"),
     ("threads", 0, "threads: is the number 0, expected a whole number"),
+    ("robustness.threads", 0, "robustness.threads: is the number 0, expected a whole number, or auto"),
     ("threads", "many", "threads: is the text 'many', expected a whole number, or auto"),
     ("asset_mirror", "ftp://x", "asset_mirror: is the text 'ftp://x', expected http://"),
     ("run", "published-t4", "run: results/published-t4/ has another use, expected another name"),
@@ -385,6 +386,7 @@ def test_values_of_the_command_line(config):
     config["pipeline"]["nms_thr"] = "0.5"
     config["models"]["pose"]["input_size"] = ["288", "384"]
     config["threads"] = "2"
+    config["robustness"]["threads"] = "1"
     config["asset_mirror"] = "None"
     checked = check.check(config)
     assert checked["benchmark"] == {
@@ -393,6 +395,7 @@ def test_values_of_the_command_line(config):
     assert checked["pipeline"]["nms_thr"] == 0.5
     assert checked["models"]["pose"]["input_size"] == [288, 384]
     assert checked["threads"] == 2
+    assert checked["robustness"]["threads"] == 1
     assert checked["asset_mirror"] is None
 
 

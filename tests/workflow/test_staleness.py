@@ -88,6 +88,7 @@ OTHERWISE = {
     "pipeline.person_thr": "draw_grids write_readme",
     "pipeline.keypoint_thr": "draw_grids write_readme",
     "pipeline.*": "write_readme",
+    "robustness.threads": "",
     "robustness.*": "annotate_video",
     "benchmark.processes": "measure_latency merge_latency",
     "benchmarks": "measure_latency check_parity make_tables plot_latency write_findings write_readme "

@@ -1,4 +1,4 @@
-"""Jobs on other machines: before the first of them, check that the cluster can run them all.
+"""Where jobs run: on a cluster, check before the first of them that it can run them all.
 
 Needs   nothing where all jobs run on this machine
 """
@@ -7,7 +7,12 @@ import os
 
 
 onstart:
-    if workflow.non_local_exec:
+    if not workflow.non_local_exec:
+        # Snakemake's limit of started jobs per second, which means something where jobs are submitted, makes it look
+        # at all ready jobs again each second, once more for every job that ended: after some dozens half a core of
+        # this machine, taken from what is measured. There is no option that leaves the limit out.
+        workflow.scheduler.job_rate_limiter = None
+    else:
         try:
             cluster.check_config(config)
             if workflow.executor_plugin.name == "slurm":

@@ -12,8 +12,9 @@ def measuring_threads():
 
 
 def prediction_threads():
-    """All cores, as the table shows the speed of a prediction; a number in the config lets shards share them."""
-    return measuring_threads() if config["threads"] == "auto" else config["threads"]
+    """All cores, as the table shows the speed of a prediction; a number in the config lets jobs share them."""
+    configured = next((n for n in (config["robustness"]["threads"], config["threads"]) if n != "auto"), None)
+    return configured or measuring_threads()
 
 
 def conda_env(runtime, device):

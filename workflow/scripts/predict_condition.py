@@ -23,7 +23,9 @@ def main():
     log = logs.start(snakemake.log[0])
     params = snakemake.params
     config, condition = params.config, params.condition
-    threads = thread_count(config["threads"], snakemake.threads)
+    key = "threads" if config["robustness"]["threads"] == "auto" else "robustness.threads"
+    asked = config["threads"] if key == "threads" else config["robustness"]["threads"]
+    threads = thread_count(asked, snakemake.threads, key)
     artifact = Artifact(config["robustness"]["runtime"], auto_device(config["robustness"]["device"]))
     pipeline = build_pipeline(
         config, artifact, threads, {"detector": snakemake.input.detector, "pose": snakemake.input.pose}

@@ -4,6 +4,8 @@ In the file two kinds of lines carry a mark, so that the workflow's console (wor
 wherever the job runs: progress, and what the job says to the person who called the workflow.
 """
 
+import atexit
+import gc
 import logging
 import os
 import re
@@ -74,6 +76,8 @@ def start(path: str) -> logging.Logger:
         force=True,
     )
     sys.excepthook = _report
+    # At the end of the process Python would look for garbage in all that was imported: a second with PyTorch.
+    atexit.register(gc.freeze)
     return logging.getLogger("posegauge")
 
 

@@ -27,16 +27,15 @@ def network(models: dict, role: str, onnx: str | None = None) -> Network:
     )
 
 
-def thread_count(configured, available: int) -> int:
-    """Return the CPU threads of a measuring job: the config's `threads`, or all that the job has.
+def thread_count(configured, available: int, key: str = "threads") -> int:
+    """Return the CPU threads of a job: what the config says under `key`, or all that the job has.
 
     OpenCV is set to the same number. PoseGaugeError when the config asks for more than the job has.
     """
     threads = available if configured == "auto" else int(configured)
     if threads > available:
         raise PoseGaugeError(
-            f"config key threads: {threads} asked for, the job has {available}; "
-            f"give --cores {threads} or more"
+            f"config key {key}: {threads} asked for, the job has {available}; give --cores {threads} or more"
         )
     cv2.setNumThreads(threads)
     return threads
