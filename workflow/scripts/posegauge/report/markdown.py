@@ -89,6 +89,16 @@ def person_note(records: list[dict]) -> str:
     return f"A person counts from a box score of {', '.join(f'{threshold:g}' for threshold in thresholds)}."
 
 
+def threads_text(records: list[dict]) -> str:
+    """Return ', on 2 processor threads', of the jobs that made the records; empty where none says."""
+    counts = sorted({count for record in records if (count := record["provenance"].get("threads"))})
+    return (
+        f", on {' or '.join(map(str, counts))} processor thread{'' if counts == [1] else 's'}"
+        if counts
+        else ""
+    )
+
+
 def unreadable_note(records: list[dict]) -> str:
     files = list(dict.fromkeys(name for record in records for name in record["unreadable"]))
     return f"Unreadable images, left out of all figures: {', '.join(map(cell, files))}." if files else ""

@@ -20,10 +20,10 @@ from posegauge.report.markdown import (
     person_note,
     rate,
     spread,
+    threads_text,
     unreadable_note,
 )
 from posegauge.report.records import as_table, estimate, interval_columns, score_columns
-from posegauge.report.robustness import _threads
 from posegauge.report.wording import HOLDS_FROM, as_change, as_points, by_size, name_of
 from posegauge.score.estimate import Estimate
 
@@ -67,7 +67,7 @@ def protocols_markdown(
         "Study: flip test, MMPose's second NMS, and the whole image as a box of score 1 where no box is left "
         "(fall-back images), which counts as a detected person. Corrected: the pipeline of this run, without "
         f"the fall-back. {person_note(records)} Difference: corrected - study. {SIMCC} FPS: 1000 / mean time "
-        f"per image of the corrected pipeline while predicting{_threads(records)}."
+        f"per image of the corrected pipeline while predicting{threads_text(records)}."
     )
     notes = [measured_line(records, title), explained, interval_note(records), unreadable_note(records)]
     return page([markdown_table(found), markdown_table(posed), *notes], notice)

@@ -120,15 +120,6 @@ def robustness_markdown(
     return page([*parts, *notes], notice)
 
 
-def _threads(records: list[dict]) -> str:
-    counts = sorted({count for record in records if (count := record["provenance"].get("threads"))})
-    return (
-        f", on {' or '.join(map(str, counts))} processor thread{'' if counts == [1] else 's'}"
-        if counts
-        else ""
-    )
-
-
 # --------------------------------------------------------------------------------------------- robustness
 
 
