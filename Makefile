@@ -29,7 +29,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo study timing video report compare verify train-demo test test-slurm lint clean
+.PHONY: help setup setup-cuda demo study timing video report compare verify train-demo test test-slurm lint rulegraph clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -88,8 +88,11 @@ test-slurm: $(STAMP) ## run the demo through a Slurm of one node, installed (by 
 lint: $(STAMP) ## check style: ruff, snakefmt, snakemake --lint
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@$(PY) -m snakefmt --check Snakefile workflow/rules
+	@$(PY) -m snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	@$(PY) -m snakemake --lint
+
+rulegraph: $(STAMP) ## draw the rules into docs/rules.md
+	@$(PY) workflow/rulegraph.py
 
 setup-cuda: $(STAMP) ## on a machine with an NVIDIA GPU, after setup: ONNX Runtime for CUDA, TensorRT
 	@# Both onnxruntime packages own the same folder, so the CPU one goes first and the other is laid down whole.

@@ -17,15 +17,14 @@ CONFIGS = ("config/demo.yaml", "tests/config/slurm.yaml")
 RUN = "results/slurm"
 ON_SLURM = (
     "render_scenes",
-    "export_detector",
-    "export_pose",
+    "export_model",
     "measure_onnx_pose_cpu",
     "measure_pytorch_pose_cpu",
     "measure_onnx_pose_gpu",
     "measure_throughput",
-    "check_parity_onnxruntime_cpu_fp32",
-    "predict_clean_shard",
-    "predict_occlusion_shard",
+    "check_parity",
+    "predict_clean",
+    "predict_occlusion",
     "score_condition",
 )
 # Polled more often than on a real cluster, whose controller serves many.
@@ -88,7 +87,7 @@ def finished(slurm, session_workspace):
     workspace.run = workspace.path / RUN
     log = workspace.path / "first.log"
     process = start(slurm, workspace, log)
-    workspace.left = wait_for_job(slurm, "export_detector", process, log)["id"]
+    workspace.left = wait_for_job(slurm, "export_model", process, log)["id"]
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 

@@ -87,7 +87,7 @@ def test_ours_runs_the_detector_and_takes_the_boxes(onnx, scene, monkeypatch):
     )
     np.testing.assert_array_equal(way.detect_and_pose(image, boxes), way.pose_only(image, boxes))
     assert len(runs) == 1 and not pipeline.always_detect
-    persons = way.full(image, boxes)
+    (persons,) = pipeline.run([image], [boxes], always_detect=True)
     assert persons.stages_ms["detect"] > 0 and (persons.bbox_scores == 1).all() and len(persons) == 3
 
 

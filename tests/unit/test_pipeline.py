@@ -72,6 +72,23 @@ def test_keypoints_are_those_of_mmpose(torch_pipeline, scenes, flip):
         np.testing.assert_allclose(scores, np.concatenate([t.keypoint_scores for t in theirs]), atol=1e-5)
 
 
+def test_images_at_once_give_what_each_gives_alone(torch_pipeline, scenes):
+    plain = torch_pipeline
+    sure = Pipeline(
+        plain.detector, plain.pose, plain.detector_size, plain.pose_size, replace(MMDET, bbox_thr=0.3)
+    )
+    images = [scenes[0], np.zeros((200, 300, 3), np.uint8), *scenes[1:]]
+    together = sure.run(images)
+    assert [len(persons) > 0 for persons in together] == [True, False, True, True]
+    for image, persons in zip(images, together, strict=True):
+        alone = sure(image)
+        for name in ("bboxes", "bbox_scores", "keypoints", "keypoint_scores"):
+            one, other = getattr(persons, name), getattr(alone, name)
+            assert (one.shape, one.dtype) == (other.shape, other.dtype)
+            np.testing.assert_allclose(one, other, atol=1e-3)
+        assert persons.stages_ms == together[0].stages_ms and persons.stages_ms["pose"] > 0
+
+
 def test_onnx_runtime_finds_what_pytorch_finds(torch_pipeline, onnx_pipeline, scenes):
     for image in scenes:
         ours, theirs = onnx_pipeline(image), torch_pipeline(image)

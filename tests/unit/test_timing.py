@@ -1,15 +1,22 @@
-"""Timing the pipeline, with a pipeline that computes nothing, and the state of a GPU that is not there."""
+"""Timing the pipeline, with one that computes nothing and with the demo's, and the state of a GPU."""
 
 import sys
 import types
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+from demo_models import DETECTOR, POSE
 
+from posegauge.backends import base
+from posegauge.data.coco import filter_person_images
+from posegauge.data.scenes.scenes import write_scenes
 from posegauge.errors import PoseGaugeError
 from posegauge.measure import gpu_monitor, latency
 from posegauge.pipeline.pipeline import Persons
+from posegauge.pipeline.steps import Settings
 from posegauge.store import machine
+from posegauge.store.files import read_json, write_json
 from posegauge.study import STAGES
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
@@ -222,3 +229,76 @@ def test_the_state_of_the_host():
     before = machine.memory_peak_mib()
     held = np.ones(16 * 2**20)
     assert held.size and machine.memory_peak_mib() >= max(before, 128)
+
+
+# --------------------------------------------------------------------------------------------- a whole row
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory) -> dict:
+    """The files of three scenes, the last one without persons."""
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder / "images", folder / "annotations.json", 3, 1, 5)
+    record = filter_person_images(folder / "annotations.json", "scenes")
+    write_json(folder / "person_images.json", record)
+    files = {name: folder / f"{name}.json" for name in ("annotations", "person_images")}
+    return files | {"images": folder / "images"}
+
+
+def row_config(**benchmark) -> dict:
+    """What a row of the demo's models reads of the config."""
+    models = {
+        network.role: {
+            "name": network.name,
+            "config": network.config,
+            "checkpoint": network.checkpoint,
+            "onnx": None,
+            "input_size": list(network.input_size),
+        }
+        for network in (DETECTOR, POSE)
+    }
+    protocol = {"image": None, "boxes": "detected", "warmup": 2, "max_warmup": 2, "runs": 3}
+    return {
+        "models": models,
+        "pipeline": asdict(Settings()),
+        "benchmark": protocol | benchmark,
+        "execution": {"allow_fallback": False},
+        "engine": {"pose_batches": [1, 8, 32]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "boxes", "expected"),
+    [
+        ("onnx_full_cpu", "detected", "detected"),
+        ("onnx_full_cpu", "annotated", "annotated"),
+        ("onnx_pose_cpu", "detected", "annotated"),
+    ],
+)
+def test_a_row_is_measured_on_the_first_image(name, boxes, expected, demo_onnx, scenes, tmp_path):
+    record = latency.measure_row(row_config(boxes=boxes), name, demo_onnx | scenes, 1)
+    write_json(tmp_path / "row.json", record, "latency.schema.yaml")
+    assert (record["status"], record["reason"], record["runs"]) == ("ok", None, 3)
+    assert len(record["latency_ms"]) == 3 and record["persons"] > 0
+    assert record["image"]["file_name"] == read_json(scenes["person_images"])["images"][0]["file_name"]
+    assert record["provenance"]["boxes"] == expected
+    # The detector's part is timed wherever there is one, with boxes that are given too.
+    assert all(ms > 0 for ms in record["stages_ms"]["detect"]) == (name == "onnx_full_cpu")
+    assert (record["provenance"]["detector"] is None) == (name == "onnx_pose_cpu")
+
+
+@pytest.mark.skipif(base.cuda_devices() > 0, reason="this machine has a CUDA device")
+def test_a_row_that_cannot_run_keeps_its_place(demo_onnx, scenes, tmp_path):
+    record = latency.measure_row(row_config(), "onnx_full_gpu", demo_onnx | scenes, 1)
+    write_json(tmp_path / "row.json", record, "latency.schema.yaml")
+    assert (record["status"], record["reason"], record["runs"]) == ("not run", "no CUDA device", 0)
+    assert record["provenance"]["artifacts"] == {} and record["provenance"]["machine"]
+
+
+def test_an_image_without_boxes_is_refused(demo_onnx, scenes, tmp_path):
+    entries = read_json(scenes["person_images"])
+    entries["images"][0]["id"] = 999
+    write_json(tmp_path / "person_images.json", entries)
+    files = demo_onnx | scenes | {"person_images": tmp_path / "person_images.json"}
+    with pytest.raises(PoseGaugeError, match=r"has no annotated box .* set benchmark\.image"):
+        latency.measure_row(row_config(), "onnx_pose_cpu", files, 1)

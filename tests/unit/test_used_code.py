@@ -5,7 +5,8 @@ import textwrap
 import pytest
 
 from posegauge.errors import PoseGaugeError
-from posegauge.store.used_code import PACKAGE, Library, used_code
+from posegauge.store.code_names import PACKAGE
+from posegauge.store.used_code import Library, used_code
 
 FILES = {
     "lib/__init__.py": '"""The library."""\n',

@@ -26,7 +26,7 @@ def with_video(path: str) -> tuple:
 
 def test_a_video_needs_models_and_no_data_set(repository):
     output = repository.snakemake("annotate_video", options=("--dry-run", *with_video("broken.mp4"))).stdout
-    assert "annotate_video" in output and "export_detector" in output
+    assert "annotate_video" in output and "export_model" in output
     for file in ("rtmpose-m_simcc-coco", "rtmdet_m_8xb32"):
         assert f"Fetch {file}" in output
     for name in ("val2017", "extract_", "filter_person_images", "render_", "predict_", "measure_"):

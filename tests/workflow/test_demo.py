@@ -248,4 +248,4 @@ def test_an_edited_library_module_runs_its_rules_again(demo):
     module = demo.path / "workflow/scripts/posegauge/metrics.py"
     module.write_text(module.read_text() + "\n# edited\n")
     planned = demo.snakemake(configs=DEMO_CONFIGS, options=("--dry-run",)).stdout
-    assert "score_condition" in planned and "predict_clean_shard" not in planned
+    assert "score_condition" in planned and "predict_clean" not in planned

@@ -1,6 +1,8 @@
 """What the workflow plans to do, and what it refuses before any job runs."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -27,14 +29,12 @@ def test_the_default_config_plans_the_full_study(repository):
     for name in BENCHMARKS:
         assert f"measure_{name}" in planned
     for name in CONDITIONS:
-        assert f"predict_{name}_shard" in planned and f"predict_{name}" in planned
+        assert f"predict_{name}" in planned and f"predict_{name}_shard" not in planned
     for name in (
-        "check_parity_onnxruntime_cpu_fp32",
-        "measure_sweep",
-        "measure_limits_cpu",
-        "measure_limits_cuda",
-        "export_detector",
-        "export_pose",
+        "check_parity",
+        "measure_throughput",
+        "measure_roofline",
+        "export_model",
         "extract_annotations",
         "extract_images",
     ):
@@ -64,7 +64,13 @@ def test_shards_are_jobs_of_their_own(repository):
     output = repository.snakemake(
         "predict_clean", configs=(*DEMO, "shards.yaml"), options=("--dry-run",)
     ).stdout
-    assert re.search(r"predict_clean_shard +3\b", output) and re.search(r"predict_clean +1\b", output)
+    for count, name in (
+        (3, "predict_clean_shard"),
+        (1, "merge_predictions"),
+        (1, "merge_boxes"),
+        (1, "predict_clean"),
+    ):
+        assert re.search(rf"\n{name} +{count}\b", output), name
 
 
 def test_a_condition_that_does_not_exist(repository):
@@ -94,6 +100,13 @@ def test_a_wrong_config_stops_before_any_job(repository, override, message):
     assert message in done.stdout
     assert "Traceback" not in done.stdout
     assert "Job stats" not in done.stdout
+
+
+def test_the_page_of_the_rules_shows_those_that_there_are(repository):
+    page = repository.path / "docs/rules.md"
+    kept = page.read_text(encoding="utf-8")
+    subprocess.run([sys.executable, "workflow/rulegraph.py"], cwd=repository.path, check=True)
+    assert page.read_text(encoding="utf-8") == kept, "docs/rules.md is old: make rulegraph"
 
 
 def test_rules_and_scripts_are_clean(repository):

@@ -20,7 +20,7 @@ from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSet
 from snakemake.utils import update_config
 
 from posegauge.settings import check, parts
-from posegauge.store import used_code
+from posegauge.store import code_names, used_code
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = [ROOT / "config/demo.yaml", ROOT / "tests/config/small.yaml"]
@@ -326,7 +326,7 @@ def test_no_script_reads_the_whole_config():
 
 
 def library(folder=ROOT / "workflow"):
-    return used_code.Library(folder / "scripts" / used_code.PACKAGE, folder / "scripts", folder / "schemas")
+    return used_code.Library(folder / "scripts" / code_names.PACKAGE, folder / "scripts", folder / "schemas")
 
 
 def test_other_words_in_the_library_run_nothing_again(tmp_path):

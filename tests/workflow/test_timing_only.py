@@ -35,8 +35,7 @@ def timing(session_workspace):
 def test_the_plan_has_times_and_no_scores(timing):
     output = timing.snakemake(configs=(TIMING,), options=("--dry-run",)).stdout
     for name in (
-        "make_random_detector",
-        "make_random_pose",
+        "make_random_weights",
         "measure_pytorch_full_cpu",
         "measure_peers",
         "write_run",

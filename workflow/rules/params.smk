@@ -1,11 +1,11 @@
-"""What rules give their scripts as params: keys of the config and, so that a change remakes, the code that is used."""
+"""The params of rules: what scripts read of the config, and the code that they use."""
 
 
 def code(script, *more, without=(), in_job=False):
-    """For params: {file of the library: digest} of what a script uses, so that a change of it runs the rule again.
+    """For params: a digest of all library code that a script uses, by file, so that a change of it counts.
 
-    script: its name. more: modules and definitions that it finds at run time ("backends.torch"); without: what the
-    rule gives it in another way ("study:CONDITIONS"). in_job: the script itself reads this param.
+    script: its name. more: modules and definitions that it finds at run time ("backends.torch"). without: those
+    that another param stands for ("study:CONDITIONS"). in_job: the script itself reads this param.
     """
     used_code.check_names(script, *more, without=without)
     return partial(_used_code, script, more, tuple(without), in_job)

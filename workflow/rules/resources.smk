@@ -52,7 +52,7 @@ def artifact_device(wildcards):
 
 
 def needs_by(device_of, **amounts):
-    """The resources of a rule whose wildcards say which device it runs on: device_of(wildcards)."""
+    """The resources of jobs whose wildcards say on which device they run, by device_of(wildcards)."""
     by_device = {device: needs(device=device, **amounts) for device in ("cpu", "cuda")}
     return {name: partial(_resource, by_device, device_of, name) for name in by_device["cuda"]}
 

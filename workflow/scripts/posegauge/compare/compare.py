@@ -15,7 +15,7 @@ from posegauge.report.latency import RUNS_FOR_P99
 from posegauge.report.records import read_latency, read_parity, read_scores
 from posegauge.score import bootstrap
 from posegauge.score import intervals as cs
-from posegauge.store.files import read_json, read_records
+from posegauge.store.files import read_json, read_record
 from posegauge.store.machine import describe
 from posegauge.store.runs import NEEDED, check_files, check_version, label, read_record
 from posegauge.study import BENCHMARKS, CONDITIONS, STAGES
@@ -66,7 +66,7 @@ def read_run(path) -> Run:
         latency = {row["benchmark"]: row for row in of["latency"]}
         return Run(name, record, latency, {row["condition"]: row for row in of["robustness"]})
     check_version(path / "run.json", record, "run.schema.yaml")
-    record = read_records([path / "run.json"], "run.schema.yaml", "kind", {"run": None})[0]
+    record = read_record(path / "run.json", "run.schema.yaml")
     files = {part: [] for part in NEEDED}
     for file in check_files(path, record):
         if file.endswith(".json"):

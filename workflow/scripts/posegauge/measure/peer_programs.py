@@ -20,18 +20,15 @@ class Ours:
     """posegauge.pipeline.pipeline with any sessions."""
 
     def __init__(self, pipeline: Pipeline):
-        self.full = Pipeline(
-            pipeline.detector, pipeline.pose, pipeline.detector_size, pipeline.pose_size, pipeline.settings
-        )
-        self.full.always_detect = True
+        self.pipeline = pipeline
 
     def detect_and_pose(self, image, bboxes):
         """Return the keypoints, float32 [N, 17, 2], of uint8 BGR [H, W, 3] in float32 [N, 4] xyxy."""
-        return self.full(image, bboxes).keypoints
+        return self.pipeline.run([image], [bboxes], always_detect=True)[0].keypoints
 
     def pose_only(self, image, bboxes):
         """As detect_and_pose, without the detector."""
-        return self.full.estimate(image, bboxes)[0]
+        return self.pipeline.estimate(image, bboxes)[0]
 
 
 class Bare:

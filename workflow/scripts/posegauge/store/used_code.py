@@ -21,17 +21,16 @@ import sys
 from pathlib import Path
 
 from posegauge.errors import PoseGaugeError, nearest
-
-PACKAGE = __name__.partition(".")[0]
-
-
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-
+from posegauge.store.code_names import (
+    PACKAGE,
+    bound_names,
+    collect_names,
+    imported,
+    is_docstring,
+    without_docstrings,
+)
 
 SCHEMA = re.compile(r"[\w.-]+\.schema\.yaml")
-
-
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 BINDINGS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.AugAssign)
@@ -46,14 +45,14 @@ class Part:
     @functools.cached_property
     def code(self) -> str:
         """The code without comments and docstrings."""
-        return self.text or ast.unparse(_without_docstrings(self.node))
+        return self.text or ast.unparse(without_docstrings(self.node))
 
     @functools.cached_property
     def uses(self) -> set[tuple[str, ...]]:
         """Dotted names of the module's scope, ("coco", "read"), and of the library, ("", "coco", "read")."""
         found: set[tuple[str, ...]] = set()
         if self.text is None:
-            _collect(self.node, [], found, self.module.package)
+            collect_names(self.node, [], found, self.module.package)
         return found
 
 
@@ -76,22 +75,19 @@ class Module:
     def _read(self, node: ast.stmt) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
             for alias in node.names:
-                name, target = _imported(node, alias, self.package)
+                name, target = imported(node, alias, self.package)
                 one = ast.Import([alias])
                 if isinstance(node, ast.ImportFrom):
                     one = ast.ImportFrom(node.module, [alias], node.level)
                 self._bind([name], Part(self, node, ast.unparse(one)))
                 self._import(name, target)
             return
-        if _is_docstring(node):
+        if is_docstring(node):
             return
-        part = Part(self, node)
-        names = _stored([node])
-        for inner in ast.walk(node) if not isinstance(node, BINDINGS) else ():
-            if isinstance(inner, ast.Import | ast.ImportFrom):
-                for alias in inner.names:
-                    self._import(*_imported(inner, alias, self.package))
+        part, names = Part(self, node), bound_names([node], self.package)
         self._bind(names, part)
+        for name, target in names.items():
+            self._import(name, target)
         if self._does_something(node):
             self.effects.append(part)
 
@@ -128,7 +124,7 @@ class Module:
             inside += [handler.body for handler in getattr(node, "handlers", [])]
             return any(self._does_something(one) for block in inside for one in block)
         return not (
-            isinstance(node, ast.Import | ast.ImportFrom | ast.Pass | ast.Raise) or _is_docstring(node)
+            isinstance(node, ast.Import | ast.ImportFrom | ast.Pass | ast.Raise) or is_docstring(node)
         )
 
 
@@ -292,133 +288,6 @@ def _code(module: Module, used: set[Part]) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _imported(node, alias: ast.alias, package: tuple[str, ...]) -> tuple[str, tuple[str, ...] | None]:
-    """Return the name that an import binds and what it is, as parts below the package; None outside it."""
-    if isinstance(node, ast.Import):
-        words = tuple(alias.name.split("."))
-        if words[0] != PACKAGE:
-            return alias.asname or words[0], None
-        return (alias.asname, words[1:]) if alias.asname else (PACKAGE, ())
-    if node.level:
-        base = package[: len(package) - node.level + 1] + tuple(
-            (node.module or "").split(".") if node.module else ()
-        )
-    else:
-        words = tuple(node.module.split("."))
-        if words[0] != PACKAGE:
-            return alias.asname or alias.name, None
-        base = words[1:]
-    if alias.name == "*":
-        raise PoseGaugeError(
-            f"from {PACKAGE}... import *: what is used cannot be read; name what is imported"
-        )
-    return alias.asname or alias.name, (*base, alias.name)
-
-
-def _is_docstring(node) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _without_docstrings(node: ast.stmt) -> ast.stmt:
-    """Drop the docstrings inside a statement, in place: of them no one else has need."""
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and _is_docstring(
-            inner.body[0]
-        ):
-            inner.body = inner.body[1:] or [ast.Pass()]
-    return node
-
-
-def _stored(nodes) -> set[str]:
-    """Return the names that statements bind in their own scope."""
-    names, outer = set(), set()
-    left = list(nodes)
-    while left:
-        node = left.pop()
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            names.add(node.id)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            names.update(alias.asname or alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.Global):
-            outer.update(node.names)
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            names.add(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            names.add(node.rest)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, COMPREHENSIONS):
-            # Only := reaches out of it.
-            left += [inner.target for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr)]
-        elif not isinstance(node, ast.Lambda):
-            left += ast.iter_child_nodes(node)
-    return names - outer
-
-
-def _collect(node: ast.AST, scopes: list[dict], found: set, package: tuple[str, ...]) -> None:
-    """Add to `found` the dotted names in a node that no scope around it binds, and those of lazy imports."""
-    if isinstance(node, ast.Attribute | ast.Name):
-        words, inner = [], node
-        while isinstance(inner, ast.Attribute):
-            words.append(inner.attr)
-            inner = inner.value
-        if not isinstance(inner, ast.Name):
-            _collect(inner, scopes, found, package)
-            return
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            return
-        words = tuple(reversed(words))
-        for scope in reversed(scopes):
-            if inner.id in scope:
-                if scope[inner.id] is not None:
-                    found.add(("", *scope[inner.id], *words))
-                return
-        found.add((inner.id, *words))
-        return
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return
-    outside: list[ast.AST] = []
-    inside: list[ast.AST] = []
-    scope: dict[str, tuple[str, ...] | None] = {}
-    if isinstance(node, FUNCTIONS):
-        body = [node.body] if isinstance(node, ast.Lambda) else node.body
-        arguments = node.args
-        every = [
-            *arguments.posonlyargs,
-            *arguments.args,
-            *arguments.kwonlyargs,
-            arguments.vararg,
-            arguments.kwarg,
-        ]
-        scope = dict.fromkeys(argument.arg for argument in every if argument)
-        scope.update(dict.fromkeys(_stored(body)))
-        for inner in _own(body):
-            if isinstance(inner, ast.Import | ast.ImportFrom):
-                scope.update(_imported(inner, alias, package) for alias in inner.names)
-        outside = [arguments, *getattr(node, "decorator_list", [])]
-        outside += [node.returns] if getattr(node, "returns", None) else []
-        inside = body
-    elif isinstance(node, COMPREHENSIONS):
-        scope = dict.fromkeys(_stored([generator.target for generator in node.generators]))
-        inside = list(ast.iter_child_nodes(node))
-    else:
-        outside = list(ast.iter_child_nodes(node))
-    for child in outside:
-        _collect(child, scopes, found, package)
-    for child in inside:
-        _collect(child, [*scopes, scope], found, package)
-
-
-def _own(body: list):
-    """Yield the nodes of a function's body, without those of functions inside it."""
-    left = list(body)
-    while left:
-        node = left.pop()
-        yield node
-        if not isinstance(node, FUNCTIONS):
-            left += ast.iter_child_nodes(node)
 
 
 @functools.cache
