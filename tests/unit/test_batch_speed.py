@@ -18,6 +18,7 @@ from posegauge.measure import batches
 from posegauge.measure.batches import Picture, Point, boxes_of, measure, run_batch
 from posegauge.pipeline.steps import Settings
 from posegauge.report import batches as report_batches
+from posegauge.report.records import Run
 from posegauge.score import intervals
 from posegauge.store.files import write_json
 from posegauge.study import ARTIFACTS
@@ -248,14 +249,14 @@ def test_the_interval_of_a_median_has_the_coverage_it_promises(count):
 def test_a_file_of_another_shape_is_refused(tmp_path):
     record = fake_record()
     write_json(tmp_path / "good.json", record, "batches.schema.yaml")
-    assert report_batches.read_batches(tmp_path / "good.json")["runs"] == 8
+    assert Run({"batches": tmp_path / "good.json"}).batches["runs"] == 8
     wrong = copy.deepcopy(record)
     wrong["artifacts"][0]["device"] = "tpu"
     write_json(tmp_path / "bad.json", wrong)
     with pytest.raises(
         PoseGaugeError, match=r"bad\.json: does not fit batches\.schema\.yaml at artifacts/0/device"
     ):
-        report_batches.read_batches(tmp_path / "bad.json")
+        _ = Run({"batches": tmp_path / "bad.json"}).batches
 
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=8))

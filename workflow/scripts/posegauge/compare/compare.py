@@ -17,7 +17,7 @@ from posegauge.score import bootstrap
 from posegauge.score import intervals as cs
 from posegauge.store.files import read_json, read_record
 from posegauge.store.machine import describe
-from posegauge.store.runs import NEEDED, check_files, check_version, label, read_record
+from posegauge.store.runs import NEEDED, check_files, check_version, label, read_about
 from posegauge.study import BENCHMARKS, CONDITIONS, STAGES
 
 SIDES = ("baseline", "candidate")
@@ -55,7 +55,7 @@ class Run:
 def read_run(path) -> Run:
     """Read a run folder; PoseGaugeError names what is missing, changed, or of another version."""
     path, name = Path(path), label(path)
-    record = read_record(path)
+    record = read_about(path)
     if published.is_published(record):
         record = published.read(path / "run.json", "run")
         files = check_files(path, record)

@@ -107,8 +107,8 @@ def _robustness_notes(run: Run, published: dict) -> str:
     return (
         f"Published: {published['images']:,} images of COCO val2017, RTMDet-m + RTMPose-m; here: "
         f"{run.scores[0]['images']} images. Rate: images with a detected person. The study's protocol takes "
-        "the whole image for a person where none was found; the corrected one does not. AP: COCO keypoints; its "
-        "change against clean images with a 95 % interval."
+        "the whole image for a person where none was found; the corrected one does not. AP: COCO keypoints; "
+        "its change against clean images with a 95 % interval."
     )
 
 

@@ -27,7 +27,7 @@ def publish(run: str, repository: Path) -> list[Path]:
     when a marker is missing.
     """
     folder = runs.find(run)
-    about = runs.read_record(folder)
+    about = runs.read_about(folder)
     runs.check_files(folder, about)
     name = runs.label(folder)
     text = read_text(folder / "readme.md")

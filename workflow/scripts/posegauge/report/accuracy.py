@@ -63,8 +63,8 @@ def accuracy_markdown(
     explained = (
         "AP, AP50, AP75, AR: COCO keypoints, in the boxes detected on the corrupted image; clean boxes: "
         f"those detected on the clean image. {person_note(records)} Persons found: annotated persons with "
-        "such a box, IoU 0.5 or more. Similarity: mean keypoint similarity (as in OKS) of the counted persons, "
-        f"0 for one who is not there. {SIMCC} ECE: expected calibration error over 10 bins."
+        "such a box, IoU 0.5 or more. Similarity: mean keypoint similarity (as in OKS) of the counted "
+        f"persons, 0 for one who is not there. {SIMCC} ECE: expected calibration error over 10 bins."
     )
     notes = [measured_line(records, title), explained, interval_note(records), unreadable_note(records)]
     return page([markdown_table(poses), markdown_table(persons), *notes], notice)

@@ -11,7 +11,6 @@ from posegauge.report.markdown import cell, machines, markdown, page
 from posegauge.report.parity import artifact_title, failing_artifacts
 from posegauge.report.style import GREY, QUIET, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
 from posegauge.score.intervals import median_interval
-from posegauge.store import files
 from posegauge.study import RUNTIME_TITLES
 
 BATCH_COLUMNS = (
@@ -29,15 +28,10 @@ TITLES = {
 MARK = " †"
 
 
-def read_batches(path) -> dict:
-    """Return results/<run>/batches.json; PoseGaugeError when it does not fit its schema."""
-    return files.read_record(path, "batches.schema.yaml")
-
-
 def batches_table(record: dict, failing: tuple | set = ()) -> pd.DataFrame:
     """Return one row per point (see BATCH_COLUMNS), one in all for an artifact that was not run.
 
-    record: see read_batches. failing: the artifacts that fail parity.
+    record: of records.Run.batches. failing: the artifacts that fail parity.
     """
     rows = []
     for entry in record["artifacts"]:
@@ -190,7 +184,7 @@ def _plain(value: float, _position=None) -> str:
 def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notice: str | None = None) -> None:
     """Draw both series as PNG: images per second, logarithmic both ways, one line per artifact.
 
-    table, record: see batches.batches_table and read_batches. What was not run is named below.
+    table, record: see batches_table. What was not run is named below.
     """
     name = "Speed by persons and by batch"
     ran = table[table["status"] == "ok"]

@@ -1,5 +1,6 @@
 """Where a result comes from: files with their sha256, machine, versions, threads, config, revision."""
 
+import datetime
 import json
 import shlex
 from pathlib import Path
@@ -106,4 +107,10 @@ def collect(config: dict, sessions: dict, threads: int, root=REPOSITORY) -> dict
         "threads": threads,
         "config_sha256": sha256_json(config),
         "git_revision": machine.git_revision(root),
+        "made_at": now(),
     }
+
+
+def now() -> str:
+    """Return the time in UTC, to the second: 2026-11-26T09:30:00Z."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

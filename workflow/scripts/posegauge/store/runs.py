@@ -65,7 +65,7 @@ def state(path) -> str:
     return sha256_json([(name, found.st_size, found.st_mtime_ns) for name, found in stats])
 
 
-def read_record(path) -> dict:
+def read_about(path) -> dict:
     """Return the run.json of a run folder; PoseGaugeError when there is none or it is no object."""
     path = Path(path)
     if not (path / "run.json").is_file():
