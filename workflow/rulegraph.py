@@ -18,13 +18,7 @@ suites: [study]
 conditions: [clean, noise_heavy]
 benchmarks: [onnx_full_cpu, tensorrt_full_fp16]
 """
-HEADING = """# The rules
-
-What each rule of the demo needs, with two of its image conditions and two of its benchmark rows: every other
-one has a rule of its own, too, like `predict_noise_heavy` and `measure_onnx_full_cpu`. An arrow that follows
-from others is left out. Written by `make rulegraph`.
-
-"""
+BLOCK = re.compile(r"(?<=```mermaid\n).*?(?=```\n)", re.S)
 
 
 def read_graph() -> dict[str, set[str]]:
@@ -59,13 +53,14 @@ def reduced(needs: dict[str, set[str]]) -> dict[str, set[str]]:
     }
 
 
-def page() -> str:
-    """Return the page."""
+def graph() -> str:
+    """Return the graph as Mermaid text."""
     needs = reduced(read_graph())
     lines = [f"    {before} --> {name}" for name in sorted(needs) for before in sorted(needs[name])]
-    return f"{HEADING}```mermaid\nflowchart LR\n" + "\n".join(lines) + "\n```\n"
+    return "\n".join(["flowchart LR", *lines, ""])
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    text = graph()
+    PAGE.write_text(BLOCK.sub(lambda _: text, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     print(f"Written: {PAGE.relative_to(ROOT)}")
