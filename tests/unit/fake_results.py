@@ -212,7 +212,7 @@ def _values(name: str) -> dict[str, dict[str, float]]:
         },
         "clean": keypoints(ap_posed),
         "annotated": keypoints(ap_posed + 0.02),
-        "study": {
+        "original": {
             "detection_rate": min(rate + 0.03, 1.0),
             "mean_confidence": confidence + 0.02,
             "persons_per_image": 2.1,
@@ -257,7 +257,7 @@ def fake_scores(name: str, images: int = 100, **changes) -> dict:
                 if value is not None:
                     low, high = np.percentile(drawn, (2.5, 97.5)).tolist()
             scores[box_set][metric] = {"value": value, "low": low, "high": high}
-    rate, study = (values[key]["detection_rate"] for key in ("detected", "study"))
+    rate, study = (values[key]["detection_rate"] for key in ("detected", "original"))
     bins = [
         {
             "score_low": number / 10,
@@ -282,10 +282,10 @@ def fake_scores(name: str, images: int = 100, **changes) -> dict:
         "scores": scores,
         "counts": {
             "detected": {"images_detected": round((rate or 0) * images), "persons": 2 * images},
-            "study": {
+            "original": {
                 "images_detected": round((study or 0) * images),
                 "persons": 2 * images,
-                "fallback_images": round((values["study"]["fallback_rate"] or 0) * images),
+                "fallback_images": round((values["original"]["fallback_rate"] or 0) * images),
             },
         },
         "calibration": {"bins": bins, "keypoints": 30 * images},

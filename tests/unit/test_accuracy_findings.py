@@ -94,7 +94,7 @@ def test_with_many_conditions_the_sentences_stay_short():
 
 def test_findings_with_nothing_annotated():
     changes = {source: dict.fromkeys(KEYPOINT_METRICS) for source in BOX_SOURCES}
-    changes |= {"detected": NOTHING_ANNOTATED, "study": {"ap": None}}
+    changes |= {"detected": NOTHING_ANNOTATED, "original": {"ap": None}}
     found = findings(study(**changes))
     assert "AP" not in found["family_blur"] and "detection rate" in found["worst"]
     assert set(found) & {"disagree", "mpc", "loss_study", "calibration", "confidence", "same"} == set()
@@ -219,7 +219,7 @@ def test_protocols_with_the_same_order():
 
 def test_a_changed_conclusion_is_told():
     # The fall-back hides how few persons are left under heavy noise.
-    hidden = fake_scores("noise_heavy", study={"detection_rate": 1.0, "fallback_rate": 0.33})
+    hidden = fake_scores("noise_heavy", original={"detection_rate": 1.0, "fallback_rate": 0.33})
     text = findings([fake_scores("clean"), hidden, fake_scores("occlusion")])["protocols"]
     assert "41 times in 3 conditions, most in Noise Heavy (33 of 100)." in text
     assert "of detection rate -33.0 points [" in text and "in Noise Heavy" in text
@@ -229,11 +229,11 @@ def test_a_changed_conclusion_is_told():
 
 def test_protocols_that_agree():
     same = fake_scores("clean")
-    same["scores"]["study"] = {key: same["scores"]["detected"][key] for key in ("detection_rate", "ap")}
+    same["scores"]["original"] = {key: same["scores"]["detected"][key] for key in ("detection_rate", "ap")}
     same["replicates"] |= {
-        f"study.{key}": same["replicates"][f"detected.{key}"] for key in ("detection_rate", "ap")
+        f"original.{key}": same["replicates"][f"detected.{key}"] for key in ("detection_rate", "ap")
     }
-    same["counts"]["study"]["fallback_images"] = 0
+    same["counts"]["original"]["fallback_images"] = 0
     text = findings([same])["protocols"]
     assert "0 times in 1 condition." in text
     assert "of detection rate none that can be told from 0, of AP none" in text

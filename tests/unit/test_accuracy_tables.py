@@ -236,7 +236,7 @@ def test_protocols_are_those_of_the_study_and_clean(records):
     ]
     row = of(table, "noise_heavy")
     for metric in protocols.PROTOCOL_METRICS:
-        study, corrected = row[f"study_{metric}"], row[f"corrected_{metric}"]
+        study, corrected = row[f"original_{metric}"], row[f"corrected_{metric}"]
         assert row[f"difference_{metric}"] == pytest.approx(corrected - study)
         assert row[f"difference_{metric}_low"] <= corrected - study <= row[f"difference_{metric}_high"]
     assert row["fallback_images"] == 4
@@ -341,8 +341,8 @@ def test_pages_say_what_was_measured_and_end_with_the_notice(name, records):
 @pytest.mark.parametrize("case", ["few images", "nothing annotated", "nobody found", "only clean", "nothing"])
 def test_pages_of_little(name, case):
     few = [fake_scores(condition, images=6) for condition in NAMES]
-    changes = dict.fromkeys(BOX_SOURCES, NOTHING_ANNOTATED) | {"study": {"ap": None}}
-    nobody = {"detected": NOBODY_FOUND, "study": {"detection_rate": 0.0, "mean_confidence": None, "ap": 0.0}}
+    changes = dict.fromkeys(BOX_SOURCES, NOTHING_ANNOTATED) | {"original": {"ap": None}}
+    nobody = {"detected": NOBODY_FOUND, "original": {"detection_rate": 0.0, "mean_confidence": None, "ap": 0.0}}
     cases = {
         "few images": few,
         "nothing annotated": [fake_scores(condition, **changes) for condition in NAMES],
@@ -388,7 +388,7 @@ def test_long_lists_of_alike_conditions_are_counted():
 def test_protocols_page(records):
     found, posed = tables_in(page("protocols", records))
     row = found["Noise Heavy"]
-    assert row["Rate, study"].startswith("70.0 % [6") and row["Rate, corrected"].startswith("67.0 % [6")
+    assert row["Rate, original"].startswith("70.0 % [6") and row["Rate, corrected"].startswith("67.0 % [6")
     assert row["Fall-back images"] == "4"
     assert row["Rate, difference (points)"].startswith("-3.0 [-")
     assert posed["Noise Heavy"]["AP, difference"].startswith("+0.020 [+0.0")

@@ -369,8 +369,8 @@ def test_the_published_run_stands_beside_a_run_without_a_verdict(told, tmp_path)
     assert "no raw samples were kept; Flip test, as above" in row["reasons"][0] and "ratio" not in row
     assert "another image (fake.jpg)" in row["reasons"][1]
     clean = found["conditions"][0]
-    mine_rate = scores("clean")["scores"]["study"]["detection_rate"]["value"]
-    assert clean["set"] == "study" and "ap" not in clean["scores"]
+    mine_rate = scores("clean")["scores"]["original"]["detection_rate"]["value"]
+    assert clean["set"] == "original" and "ap" not in clean["scores"]
     rate = clean["scores"]["detection_rate"]
     assert (rate["baseline"], rate["candidate"]) == (0.952, mine_rate)
     assert "counts as detected" in clean["reasons"][0]

@@ -103,7 +103,7 @@ def sweep_of(low: float | None, high: float | None, ratios: int = 1) -> dict:
     ratio = {"way": "fast", "condition": "noise_heavy", "ratio": 1.62, "low": low, "high": high}
     ways = [
         {"way": "original", "title": "Original", "sets": []},
-        {"way": "fast", "title": "Sweep, fake", "sets": ["detected", "study"]},
+        {"way": "fast", "title": "Sweep, fake", "sets": ["detected", "original"]},
     ]
     return {"ways": ways, "ratios": [ratio] * ratios}
 

@@ -86,7 +86,7 @@ def score(data, predictions, image_ids, weights=None, person_thr=0.5, fallback=N
     weights = np.ones((1, len(image_ids)), int) if weights is None else weights
     found = metrics.read_predictions(predictions, image_ids, "predictions.json")
     fallback = np.zeros(len(image_ids), bool) if fallback is None else fallback
-    thresholds = {"detected": person_thr, "study": person_thr}
+    thresholds = {"detected": person_thr, "original": person_thr}
     sets = dict.fromkeys(PREDICTION_SETS, found)
     return metrics.score_sets(coco(data), sets, image_ids, fallback, thresholds, weights)
 
@@ -189,8 +189,8 @@ def test_a_person_without_keypoints_is_to_be_detected_but_not_to_be_posed():
 
 def test_the_study_s_fall_backs_are_counted():
     scores, counts, _ = score(TWO, perfect((1,)), [1, 2, 3], fallback=np.array([False, True, True]))
-    assert counts["study"] == {"images_detected": 1, "persons": 1, "fallback_images": 2}
-    assert scores["study"]["fallback_rate"] == pytest.approx(2 / 3)
+    assert counts["original"] == {"images_detected": 1, "persons": 1, "fallback_images": 2}
+    assert scores["original"]["fallback_rate"] == pytest.approx(2 / 3)
     assert set(scores) == set(PREDICTION_SETS)
 
 
@@ -500,7 +500,7 @@ def test_a_job_writes_scores_with_intervals_and_replicates(tmp_path, monkeypatch
             assert bootstrap.estimate(figure["value"], replicates) == figure
     # The persons per image vary with the resample, and a replicate is the mean over the images drawn.
     drawn = bootstrap.weights(3, 20, 40)
-    assert arrays["study.persons_per_image"] == pytest.approx(drawn[:, 3:].sum(1) / 20)
+    assert arrays["original.persons_per_image"] == pytest.approx(drawn[:, 3:].sum(1) / 20)
 
 
 def test_few_images_get_scores_but_no_intervals(tmp_path, monkeypatch):

@@ -266,7 +266,7 @@ def test_published_numbers_alone():
 
 def test_published_numbers_beside_those_of_both_protocols():
     latency = benchmark_table([fake_latency("onnx_full_cpu"), fake_latency("onnx_full_gpu", False)])
-    scores = [fake_scores("clean", study={"ap": None}), fake_scores("noise_heavy")]
+    scores = [fake_scores("clean", original={"ap": None}), fake_scores("noise_heavy")]
     protocols = protocols_table(scores)
     rows = rows_of(published_markdown(read_published(PUBLISHED), latency, protocols))
     assert rows["Published row"] == [

@@ -172,7 +172,7 @@ def test_each_set_says_where_its_boxes_are_from(pipeline, entries, how):
         assert {result["box_source"] for result in swept["results"][name]} == {name}
     fallbacks = {entry["image_id"] for entry in swept["images"] if entry["fallback"]}
     assert fallbacks == {100}
-    for result in swept["results"]["study"]:
+    for result in swept["results"]["original"]:
         whole = result["image_id"] in fallbacks
         assert result["box_source"] == ("whole_image" if whole else "detected")
         assert (result["bbox"] == [0, 0, 80, 60]) == whole
@@ -200,9 +200,9 @@ def test_no_box_is_posed_twice(pipeline, entries, how):
 def test_only_what_is_asked_for_is_made(pipeline, entries, how):
     whole = run(pipeline, entries, how)
     pipeline.pose.crops = 0
-    study = run(pipeline, entries, how, sets=("study",))
-    assert study["results"] == {"study": whole["results"]["study"]}
-    assert pipeline.pose.crops == 2 * len(study["results"]["study"])
+    study = run(pipeline, entries, how, sets=("original",))
+    assert study["results"] == {"original": whole["results"]["original"]}
+    assert pipeline.pose.crops == 2 * len(study["results"]["original"])
 
 
 @given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=5), max_size=4))
@@ -503,7 +503,7 @@ def test_the_original_finds_as_many_persons_as_the_study_protocol(tmp_path):
     original = throughput.Original(demo_models.DETECTOR, demo_models.POSE, "cpu", 1)
     theirs = original(entries, how)
     with ImageQueue(0) as images:
-        ways = throughput.Swept(demo_models.torch_pipeline(Settings()), images, {}, ("study",))
+        ways = throughput.Swept(demo_models.torch_pipeline(Settings()), images, {}, ("original",))
         ours = ways(entries, how)
     assert theirs["poses"] == ours["poses"] > 1
     assert 0 < theirs["inference_s"] < theirs["wall_s"]

@@ -77,12 +77,12 @@ def test_the_loss_is_split_without_a_rest(demo):
 def test_both_protocols_are_told_with_the_fall_back_images(demo):
     table = pd.read_csv(demo.run / "tables" / "protocols.csv").set_index("condition")
     assert list(table.index) == list(STUDY_CONDITIONS)
-    difference = table.corrected_detection_rate - table.study_detection_rate
+    difference = table.corrected_detection_rate - table.original_detection_rate
     assert (difference - table.difference_detection_rate).abs().max() < 1e-9
     assert table.loc["motion_blur_heavy", "fallback_images"] > 0
     # Whoever is not found at all is "detected" by the study's protocol.
     assert table.loc["motion_blur_heavy", "difference_detection_rate"] < 0
-    study = json.loads((demo.run / "predictions/motion_blur_heavy/study.json").read_text())
+    study = json.loads((demo.run / "predictions/motion_blur_heavy/original.json").read_text())
     fallen = {entry["image_id"] for entry in study if entry["box_source"] == "whole_image"}
     assert len(fallen) == table.loc["motion_blur_heavy", "fallback_images"]
 

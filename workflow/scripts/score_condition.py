@@ -41,7 +41,7 @@ scores, counts, calibration = metrics.score_sets(
     sets,
     image_ids,
     np.array([entry["fallback"] for entry in record["images"]], bool),
-    {"detected": settings["person_thr"], "study": STUDY.person_thr},
+    {"detected": settings["person_thr"], "original": STUDY.person_thr},
     weights,
 )
 

@@ -172,7 +172,7 @@ BOX_SOURCES = {
 
 
 # The predictions of a condition: one set per box source, and one made as the study made them.
-PREDICTION_SETS = (*BOX_SOURCES, "study")
+PREDICTION_SETS = (*BOX_SOURCES, "original")
 
 
 SUITES = {"study": "The study's conditions", "coco_c": "COCO-C"}

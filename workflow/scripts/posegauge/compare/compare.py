@@ -247,10 +247,10 @@ def _load(record: dict) -> tuple[float, int]:
 def _compare_condition(baseline: Run, candidate: Run, name: str, faults: list[str]) -> dict:
     """Return the comparison of one image condition, not yet judged."""
     records = baseline.scores[name], candidate.scores[name]
-    set_name = "study" if any(run.published for run in (baseline, candidate)) else "detected"
+    set_name = "original" if any(run.published for run in (baseline, candidate)) else "detected"
     row = {"condition": name, "title": CONDITIONS[name].title, "suite": CONDITIONS[name].suite}
     row |= {"set": set_name, "paired": None, "pairing": None, "scores": {}}
-    for metric in PUBLISHED_SCORES if set_name == "study" else SCORES:
+    for metric in PUBLISHED_SCORES if set_name == "original" else SCORES:
         values = [_score(record, set_name, metric) for record in records]
         row["scores"][metric] = dict(zip(SIDES, values, strict=True)) | {
             "difference": None if None in values else values[1] - values[0]

@@ -94,7 +94,7 @@ def robustness_table(run: Run, published: dict) -> str:
         if row := both.get(name):
             score = scores[name]
             shown |= {
-                "Study's protocol here": percent(row["study_detection_rate"]),
+                "Study's protocol here": percent(row["original_detection_rate"]),
                 "Corrected here": percent(row["corrected_detection_rate"]),
                 "AP": number(score["ap"]),
                 "AP change": DASH if name == "clean" else spread(score, "ap_change", signed=True),

@@ -50,7 +50,7 @@ def make_records(published: dict) -> dict[str, dict]:
             condition=name,
             title=STUDY_CONDITIONS[name].title,
             suite="study",
-            protocol="study",
+            protocol="original",
             images=published["images"],
             **{key: row[key] for key in ("images_detected", "detection_rate", "mean_confidence", "fps")},
             fault=row["fault"],
@@ -151,7 +151,7 @@ def _our_latency(row: dict) -> str:
 
 
 def _our_study(row: dict) -> str:
-    return f"{_our_scores(row, 'study')}, fall-back images {row['fallback_images']}"
+    return f"{_our_scores(row, 'original')}, fall-back images {row['fallback_images']}"
 
 
 def _our_corrected(row: dict) -> str:

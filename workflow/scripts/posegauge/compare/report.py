@@ -235,8 +235,8 @@ def _conditions(comparison: dict) -> list[str]:
     if not conditions:
         return ["No image condition is in both runs."]
     parts = []
-    if conditions[0]["set"] == "study":
-        parts.append("By the study's own protocol (prediction set `study`), the only one that was published.")
+    if conditions[0]["set"] == "original":
+        parts.append("By the study's own protocol (prediction set `original`), the only one that was published.")
     metrics = list(conditions[0]["scores"])
     columns = {"Condition": "left"}
     for metric in metrics:

@@ -20,7 +20,7 @@ SCORES = {
     "detected": ("detection_rate", "mean_confidence", "ap"),
     "clean": ("ap",),
     "annotated": ("ap",),
-    "study": ("detection_rate", "mean_confidence", "ap"),
+    "original": ("detection_rate", "mean_confidence", "ap"),
 }
 
 

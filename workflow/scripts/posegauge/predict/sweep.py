@@ -121,8 +121,8 @@ def predict_image(pipeline: Pipeline, prepared: Prepared, annotated, clean, sets
         which = [rows[box.tobytes()] for box in source]
         persons[name] = Persons(source, box_scores, keypoints[which], keypoint_scores[which])
     fallback = None
-    if "study" in sets:
-        persons["study"], fallback = study_persons(pipeline, prepared.image, outputs, prepared.scale)
+    if "original" in sets:
+        persons["original"], fallback = study_persons(pipeline, prepared.image, outputs, prepared.scale)
     return Predicted(persons, np.column_stack([bboxes, scores]), used, clock.ms, fallback)
 
 
@@ -179,7 +179,7 @@ def sweep(
             pipeline, prepared, annotated.get(image_id, NO_BOXES[:, :4]), _of_clean(clean, entry), sets
         )
         for name in sets:
-            source = predicted.fallback if name == "study" else name
+            source = predicted.fallback if name == "original" else name
             results[name] += coco_results(
                 predicted.persons[name], image_id, pipeline.settings.keypoint_thr, source
             )

@@ -43,11 +43,11 @@ def protocols_markdown(
         found.append(
             name
             | {
-                "Rate, study": rate(row, "study_detection_rate"),
+                "Rate, original": rate(row, "original_detection_rate"),
                 "Rate, corrected": rate(row, "corrected_detection_rate"),
                 "Rate, difference (points)": spread(row, "difference_detection_rate", 1, 100, signed=True),
                 "Fall-back images": cell(row["fallback_images"], 0),
-                "Persons / image, study": spread(row, "study_persons_per_image", 2),
+                "Persons / image, original": spread(row, "original_persons_per_image", 2),
                 "Persons / image, corrected": spread(row, "corrected_persons_per_image", 2),
                 "FPS": cell(row["fps"]),
             }
@@ -55,18 +55,18 @@ def protocols_markdown(
         posed.append(
             name
             | {
-                "AP, study": spread(row, "study_ap"),
+                "AP, original": spread(row, "original_ap"),
                 "AP, corrected": spread(row, "corrected_ap"),
                 "AP, difference": spread(row, "difference_ap", signed=True),
-                "Confidence, study": spread(row, "study_mean_confidence"),
+                "Confidence, original": spread(row, "original_mean_confidence"),
                 "Confidence, corrected": spread(row, "corrected_mean_confidence"),
                 "Confidence, difference": spread(row, "difference_mean_confidence", signed=True),
             }
         )
     explained = (
-        "Study: flip test, MMPose's second NMS, and the whole image as a box of score 1 where no box is left "
+        "Original: flip test, MMPose's second NMS, and the whole image as a box of score 1 where no box is left "
         "(fall-back images), which counts as a detected person. Corrected: the pipeline of this run, without "
-        f"the fall-back. {person_note(records)} Difference: corrected - study. {SIMCC} FPS: 1000 / mean time "
+        f"the fall-back. {person_note(records)} Difference: corrected - original. {SIMCC} FPS: 1000 / mean time "
         f"per image of the corrected pipeline while predicting{threads_text(records)}."
     )
     notes = [measured_line(records, title), explained, interval_note(records), unreadable_note(records)]
@@ -79,7 +79,7 @@ PROTOCOL_METRICS = ("detection_rate", "mean_confidence", "persons_per_image", "a
 PROTOCOL_COLUMNS = (
     "condition", "title", "images",
     *interval_columns(
-        f"{side}_{name}" for name in PROTOCOL_METRICS for side in ("study", "corrected", "difference")
+        f"{side}_{name}" for name in PROTOCOL_METRICS for side in ("original", "corrected", "difference")
     ),
     "fallback_images", "fps",
 )  # fmt: skip
@@ -88,7 +88,7 @@ PROTOCOL_COLUMNS = (
 def protocols_table(records: list[dict]) -> pd.DataFrame:
     """Return the study's protocol beside the corrected one, for the study's conditions (PROTOCOL_COLUMNS).
 
-    difference_*: corrected minus study, paired. fallback_images: images in which the study's protocol found
+    difference_*: corrected minus original, paired. fallback_images: images in which the study's protocol found
     no box and took the whole image for a person. fps: of the corrected pipeline.
     """
     rows = []
@@ -96,12 +96,12 @@ def protocols_table(records: list[dict]) -> pd.DataFrame:
         if record["suite"] != "study":
             continue
         row = {key: record[key] for key in ("condition", "title", "images", "fps")}
-        row |= score_columns(record, "study", PROTOCOL_METRICS, "study_")
+        row |= score_columns(record, "original", PROTOCOL_METRICS, "original_")
         row |= score_columns(record, "detected", PROTOCOL_METRICS, "corrected_")
         for metric in PROTOCOL_METRICS:
-            difference = estimate(record, "detected", metric) - estimate(record, "study", metric)
+            difference = estimate(record, "detected", metric) - estimate(record, "original", metric)
             row |= difference.columns(f"difference_{metric}")
-        row["fallback_images"] = record["counts"]["study"]["fallback_images"]
+        row["fallback_images"] = record["counts"]["original"]["fallback_images"]
         rows.append(row)
     return as_table(rows, PROTOCOL_COLUMNS)
 
@@ -114,7 +114,7 @@ def protocols_finding(records: list[dict]) -> str | None:
     found = [record for record in records if record["suite"] == "study"]
     sides = [
         {record["condition"]: estimate(record, name, "detection_rate") for record in found}
-        for name in ("study", "detected")
+        for name in ("original", "detected")
     ]
     if not found or any(rate.value is None for rates in sides for rate in rates.values()):
         return None
@@ -122,7 +122,7 @@ def protocols_finding(records: list[dict]) -> str | None:
 
 
 def _fallbacks(found: list[dict]) -> str:
-    counts = [(record["counts"]["study"]["fallback_images"], name_of(record)) for record in found]
+    counts = [(record["counts"]["original"]["fallback_images"], name_of(record)) for record in found]
     total, most = sum(count for count, _ in counts), max(count for count, _ in counts)
     where = [name for count, name in counts if count == most]
     told = f", most in {where[0]} ({most} of {found[0]['images']})" if len(where) == 1 < len(found) else ""
@@ -138,11 +138,11 @@ def _count(number: int, noun: str) -> str:
 
 
 def _differences(found: list[dict]) -> str:
-    """Return the largest differences of detection rate and AP that are no chance, corrected - study."""
+    """Return the largest differences of detection rate and AP that are no chance, corrected - original."""
     parts = []
     for metric, name, text in (("detection_rate", "detection rate", as_points), ("ap", "AP", as_change)):
         changes = by_size(
-            (estimate(record, "detected", metric) - estimate(record, "study", metric), record)
+            (estimate(record, "detected", metric) - estimate(record, "original", metric), record)
             for record in found
         )
         changes = [(change, record) for change, record in changes if change.side() != 0]
@@ -151,7 +151,7 @@ def _differences(found: list[dict]) -> str:
             parts.append(f"of {name} {text(change)} in {name_of(record)}")
         else:
             parts.append(f"of {name} none that can be told from 0")
-    return f"The largest difference, corrected - study: {', '.join(parts)}."
+    return f"The largest difference, corrected - original: {', '.join(parts)}."
 
 
 def _ranks(rates: dict[str, Estimate]) -> dict[str, int]:
@@ -211,7 +211,7 @@ def protocols_text(pipeline: dict) -> str:
             f"box score {pipeline['person_thr']:g}",
         ),
     ]
-    columns = ("", "Study", "Corrected")
+    columns = ("", "Original", "Corrected")
     table = [dict(zip(columns, row, strict=True)) for row in rows]
     return (
         "The published study counted persons with MMPose's inferencer as it comes: an image in which nobody "

@@ -395,14 +395,14 @@ def score_sets(
         sets: one per name of study.PREDICTION_SETS.
         image_ids: the images, in the order of the columns of `weights`.
         fallback: bool [images], where the study's protocol found no box and took the whole image.
-        person_thrs: for the sets "detected" and "study", the box score from which a person counts.
+        person_thrs: for the sets "detected" and "original", the box score from which a person counts.
         weights: int [rows, images], how often each image counts.
 
     Returns:
         ({set: {metric: float64 [rows]}}, NaN where there is nothing to measure; counts; calibration).
     """
     scores, counts = {}, {}
-    for name in ("detected", "study"):
+    for name in ("detected", "original"):
         scores[name], counts[name] = detection_scores(sets[name], person_thrs[name], weights)
     boxes, reliability = box_scores(
         annotations, sets["detected"], image_ids, person_thrs["detected"], weights
@@ -411,9 +411,9 @@ def score_sets(
         keypoints = keypoint_scores(annotations, sets[name].results, image_ids, weights)
         scores[name] = {**scores.get(name, {}), **keypoints}
     scores["detected"] |= boxes
-    study = keypoint_scores(annotations, sets["study"].results, image_ids, weights, ("all",))
-    scores["study"] |= {"ap": study["ap"], "fallback_rate": _ratio(weights @ fallback, weights.sum(1))}
-    counts["study"]["fallback_images"] = np.count_nonzero(fallback)
+    study = keypoint_scores(annotations, sets["original"].results, image_ids, weights, ("all",))
+    scores["original"] |= {"ap": study["ap"], "fallback_rate": _ratio(weights @ fallback, weights.sum(1))}
+    counts["original"]["fallback_images"] = np.count_nonzero(fallback)
     return scores, counts, reliability
 
 
