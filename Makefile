@@ -8,12 +8,13 @@ ARGS   ?=
 IN     ?=
 OUT    ?=
 CONFIG ?=
+RUN    ?=
 
 VENV := .venv
 PY   := $(VENV)/bin/python
 PIP  := $(PY) -m pip install -qq --disable-pip-version-check
 # A profile says itself how many cores to use, unless CORES is given beside it.
-RUN  := $(PY) workflow/run.py $(if $(PROFILE),--profile=$(PROFILE) \
+WORKFLOW := $(PY) workflow/run.py $(if $(PROFILE),--profile=$(PROFILE) \
         $(if $(filter command environment,$(firstword $(origin CORES))),--cores $(CORES)),--cores $(CORES))
 
 # The stamp's name holds a checksum of the pip files, so a change of any of them installs again.
@@ -29,7 +30,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo study timing video report compare verify train-demo test test-slurm lint rulegraph clean
+.PHONY: help setup setup-cuda demo study timing video report compare publish verify train-demo test test-slurm lint rulegraph clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -43,41 +44,46 @@ help: ## list targets and variables
 	@echo "  OUT          report: .zip, or .html for all in one file  [results/report.zip]"
 	@echo "  CONFIG       video, report: config files laid over config/config.yaml"
 	@echo "  A, B         the runs to compare: names under results/, or paths; published-t4 is the published study"
+	@echo "  RUN          publish: the run, by its name under results/"
 	@echo "  ARGS         passed on to snakemake (demo, study, video, ...; --verbose: its own output) or pytest (test)"
 
 setup: $(STAMP) ## make .venv with every package at its locked version
 
 demo: $(STAMP) ## the whole study in small: rendered scenes, small models, CPU, no network
-	@$(RUN) $(ARGS) --configfile config/demo.yaml
+	@$(WORKFLOW) $(ARGS) --configfile config/demo.yaml
 
 study: $(STAMP) ## the full COCO study of config/config.yaml (downloads 1.2 GB)
-	@$(RUN) $(ARGS)
+	@$(WORKFLOW) $(ARGS)
 
 timing: $(STAMP) ## RTMDet-m + RTMPose-m with random weights: how fast this machine runs them (no network)
-	@$(RUN) $(ARGS) --configfile config/timing.yaml
+	@$(WORKFLOW) $(ARGS) --configfile config/timing.yaml
 
 # As YAML in quotes, in which a quote is written twice.
 quoted = '$(subst ','',$(1))'
 
 video: $(STAMP) ## annotate a video: make video IN=clip.mp4
 	@test -n "$(IN)" || { echo "Which video? Say make video IN=clip.mp4" >&2; exit 1; }
-	@$(RUN) annotate_video $(ARGS) $(if $(CONFIG),--configfile $(CONFIG)) \
+	@$(WORKFLOW) annotate_video $(ARGS) $(if $(CONFIG),--configfile $(CONFIG)) \
 	  --config "video={input: $(call quoted,$(IN)), output: $(if $(OUT),$(call quoted,$(OUT)),null)}"
 
 report: $(STAMP) ## an HTML report of a finished run, to open without a network: results/report.zip
-	@$(RUN) --report $(if $(OUT),"$(OUT)",results/report.zip) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
+	@$(WORKFLOW) --report $(if $(OUT),"$(OUT)",results/report.zip) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
 	@echo "Written: $(if $(OUT),$(OUT),results/report.zip)"
 
 compare: $(STAMP) ## set two runs beside each other: make compare A=baseline B=candidate (docs/compare.md)
 	@test -n "$(A)" -a -n "$(B)" || { echo "Say make compare A=<baseline> B=<candidate>" >&2; exit 3; }
 	@$(PY) workflow/compare.py "$(A)" "$(B)"
 
+publish: $(STAMP) ## show a finished run in docs/results/ and in the README: make publish RUN=demo
+	@test -n "$(RUN)" || { echo "Which run? Say make publish RUN=<its name under results/>" >&2; exit 1; }
+	@$(PY) workflow/publish.py "$(RUN)"
+
 # Everything is made anew, since Snakemake does not see that a package has changed.
 verify: $(STAMP) ## run a small part of the demo again and check it against committed results (docs/verify.md)
-	@$(RUN) verify --forceall $(ARGS) --configfile config/demo.yaml config/verify.yaml
+	@$(WORKFLOW) verify --forceall $(ARGS) --configfile config/demo.yaml config/verify.yaml
 
 train-demo: $(STAMP) ## train the demo's small models again
-	@$(RUN) train_demo $(ARGS) --configfile config/demo.yaml
+	@$(WORKFLOW) train_demo $(ARGS) --configfile config/demo.yaml
 
 test: $(STAMP) ## run the tests
 	@$(PY) -m pytest $(ARGS)

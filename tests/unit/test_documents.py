@@ -108,7 +108,11 @@ def test_the_readme_is_two_screens_in_order():
     assert len(text.splitlines()) <= 260
     assert len(text.encode()) <= 20_000
     assert headings(text) == SECTIONS
-    places = [text.index(f"<!-- generated:{end} {block} -->") for block in BLOCKS for end in ("begin", "end")]
+    places = [
+        text.index(marker)
+        for block in BLOCKS
+        for marker in (f"<!-- generated:begin {block} from ", f"<!-- generated:end {block} -->")
+    ]
     assert places == sorted(places)
     assert text.index("generated:begin grid") < text.index("## Results")
 

@@ -462,7 +462,7 @@ class Job:
         job = SimpleNamespace(
             input=Files(files),
             output=SimpleNamespace(**outputs),
-            params=SimpleNamespace(bootstrap={"resamples": 40}, seed=3),
+            params=SimpleNamespace(config={"bootstrap": {"resamples": 40}, "seed": 3}),
             wildcards=SimpleNamespace(condition="noise_heavy"),
             log=["none"],
         )

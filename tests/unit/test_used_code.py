@@ -181,5 +181,5 @@ def test_a_star_cannot_be_read(read):
 
 def test_the_script_of_a_row_uses_its_runtime_and_no_other():
     found = used_code("measure_latency", "backends.openvino")
-    assert {"backends/openvino.py", "timing.py", "pipeline.py"} <= set(found)
-    assert not {"backends/tensorrt.py", "figures.py", "tables.py"} & set(found)
+    assert {"backends/openvino.py", "measure/latency.py", "pipeline/pipeline.py"} <= set(found)
+    assert not {"backends/tensorrt.py", "report/style.py", "report/latency.py"} & set(found)

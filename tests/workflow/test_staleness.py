@@ -51,7 +51,6 @@ PAIRS = {
     "baseline": (RUNS, RUNS | {"baseline": "tests/slurm"}),
     "candidate": (RUNS, RUNS | {"candidate": "tests/slurm"}),
     "reference": ({}, {"reference": "data/demo/reference.json"}),
-    "readme": ({}, {"readme": {"file": "README.md", "block": "demo"}}),
 }
 for ROLE in ("detector", "pose"):
     PAIRS |= {
