@@ -41,7 +41,7 @@ def test_the_plan_has_times_and_no_scores(timing):
         "write_run",
     ):
         assert f"\n{name} " in output, name
-    for name in ("predict_", "score_condition", "measure_throughput", "draw_grids", "download_asset"):
+    for name in ("predict_clean", "score_condition", "measure_throughput", "draw_grids", "download_asset"):
         assert name not in output, name
 
 
