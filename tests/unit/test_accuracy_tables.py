@@ -342,7 +342,8 @@ def test_pages_say_what_was_measured_and_end_with_the_notice(name, records):
 def test_pages_of_little(name, case):
     few = [fake_scores(condition, images=6) for condition in NAMES]
     changes = dict.fromkeys(BOX_SOURCES, NOTHING_ANNOTATED) | {"original": {"ap": None}}
-    nobody = {"detected": NOBODY_FOUND, "original": {"detection_rate": 0.0, "mean_confidence": None, "ap": 0.0}}
+    nothing = {"detection_rate": 0.0, "mean_confidence": None, "ap": 0.0}
+    nobody = {"detected": NOBODY_FOUND, "original": nothing}
     cases = {
         "few images": few,
         "nothing annotated": [fake_scores(condition, **changes) for condition in NAMES],

@@ -49,7 +49,7 @@ def parity_code(wildcards):
 
 def parity_config(wildcards):
     """For params: what of the config the comparison of an artifact reads."""
-    read = ("bootstrap.resamples", "dataset.unreadable", "parity", "seed", "threads")
+    read = ("bootstrap.resamples", "dataset.unreadable", "parity", "robustness.threads", "seed", "threads")
     return chosen(*read, *runtime_keys(KNOWN_ARTIFACTS[wildcards.artifact]))
 
 

@@ -21,11 +21,13 @@ rule predict_source:
         f"{RUN}/logs/predict_source.jobcost.tsv"
     conda:
         conda_env("pytorch", "cpu")
-    threads: measuring_threads()
+    threads: prediction_threads()
     resources:
         **needs(minutes=240, mem_mb=6000),
     params:
-        config=chosen("dataset.unreadable", "models", "parity.images", "pipeline", "threads"),
+        config=chosen(
+            "dataset.unreadable", "models", "parity.images", "pipeline", "robustness.threads", "threads"
+        ),
         code=code("predict_source", *runtimes(SOURCE)),
     message:
         "Run PyTorch for the parity checks"
@@ -48,7 +50,7 @@ rule check_parity:
         f"{RUN}/logs/check_parity_{{artifact}}.jobcost.tsv"
     conda:
         parity_env
-    threads: measuring_threads()
+    threads: prediction_threads()
     resources:
         **needs_by(artifact_device, minutes=240, mem_mb=6000),
     params:

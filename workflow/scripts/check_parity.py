@@ -1,7 +1,7 @@
 """Compare one artifact with its PyTorch source, or say why this machine cannot."""
 
 from posegauge import logs
-from posegauge.backends.assemble import thread_count
+from posegauge.backends.assemble import prediction_threads
 from posegauge.measure import parity_source
 from posegauge.measure.parity import check_artifact
 from posegauge.store.files import write_json
@@ -9,7 +9,7 @@ from posegauge.store.files import write_json
 log = logs.start(snakemake.log[0])
 config, artifact = snakemake.params.config, snakemake.wildcards.artifact
 files = dict(snakemake.input.items())
-threads = thread_count(config["threads"], snakemake.threads)
+threads = prediction_threads(config, snakemake.threads)
 source = parity_source.read(files["source"], config, files, threads) if files["source"] else None
 record = check_artifact(config, artifact, files, source, threads)
 write_json(snakemake.output.parity, record, "parity.schema.yaml")

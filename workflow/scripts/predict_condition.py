@@ -1,7 +1,7 @@
 """Predict one shard of the images in one condition: a set of COCO results per box source, boxes, a record."""
 
 from posegauge import logs
-from posegauge.backends.assemble import build_pipeline, thread_count
+from posegauge.backends.assemble import build_pipeline, prediction_threads
 from posegauge.backends.base import auto_device
 from posegauge.data.coco import read_annotations
 from posegauge.predict.image_queue import ImageQueue, Preparation, worker_count
@@ -23,9 +23,7 @@ def main():
     log = logs.start(snakemake.log[0])
     params = snakemake.params
     config, condition = params.config, params.condition
-    key = "threads" if config["robustness"]["threads"] == "auto" else "robustness.threads"
-    asked = config["threads"] if key == "threads" else config["robustness"]["threads"]
-    threads = thread_count(asked, snakemake.threads, key)
+    threads = prediction_threads(config, snakemake.threads)
     artifact = Artifact(config["robustness"]["runtime"], auto_device(config["robustness"]["device"]))
     pipeline = build_pipeline(
         config, artifact, threads, {"detector": snakemake.input.detector, "pose": snakemake.input.pose}

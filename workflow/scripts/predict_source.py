@@ -1,13 +1,13 @@
 """Run PyTorch on the images of the parity checks, once for all of them."""
 
 from posegauge import logs
-from posegauge.backends.assemble import thread_count
+from posegauge.backends.assemble import prediction_threads
 from posegauge.measure import parity_source
 from posegauge.store.files import write_json
 
 log = logs.start(snakemake.log[0])
 config = snakemake.params.config
-threads = thread_count(config["threads"], snakemake.threads)
+threads = prediction_threads(config, snakemake.threads)
 files = dict(snakemake.input.items())
 record = parity_source.predict(config, files, snakemake.output.arrays, threads)
 write_json(snakemake.output.record, record, parity_source.SCHEMA)

@@ -41,6 +41,14 @@ def thread_count(configured, available: int, key: str = "threads") -> int:
     return threads
 
 
+def prediction_threads(config: dict, available: int) -> int:
+    """Return the CPU threads of a job that times nothing: robustness.threads, else as thread_count says."""
+    configured = config["robustness"]["threads"]
+    if configured == "auto":
+        return thread_count(config["threads"], available)
+    return thread_count(configured, available, "robustness.threads")
+
+
 def backend_options(config: dict, artifact: Artifact, onnx) -> Options:
     """Return what the config says of an artifact's runtime.
 

@@ -236,7 +236,7 @@ def _conditions(comparison: dict) -> list[str]:
         return ["No image condition is in both runs."]
     parts = []
     if conditions[0]["set"] == "original":
-        parts.append("By the study's own protocol (prediction set `original`), the only one that was published.")
+        parts.append("By the study's own protocol (prediction set `original`): no other was published.")
     metrics = list(conditions[0]["scores"])
     columns = {"Condition": "left"}
     for metric in metrics:

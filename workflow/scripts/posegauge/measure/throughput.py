@@ -45,7 +45,7 @@ WAYS = {
     "onnxruntime": Way("Sweep, ONNX Runtime", "onnxruntime", PREDICTION_SETS),
     "onnxruntime_detected": Way("Sweep, ONNX Runtime, detected boxes only", "onnxruntime", ("detected",)),
     # The same persons as the original's, by the same work.
-    "onnxruntime_original": Way("Sweep, ONNX Runtime, the original's protocol only", "onnxruntime", ("original",)),
+    "onnxruntime_original": Way("Sweep, ONNX Runtime, original protocol only", "onnxruntime", ("original",)),
 }
 
 

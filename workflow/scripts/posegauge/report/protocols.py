@@ -64,10 +64,10 @@ def protocols_markdown(
             }
         )
     explained = (
-        "Original: flip test, MMPose's second NMS, and the whole image as a box of score 1 where no box is left "
-        "(fall-back images), which counts as a detected person. Corrected: the pipeline of this run, without "
-        f"the fall-back. {person_note(records)} Difference: corrected - original. {SIMCC} FPS: 1000 / mean time "
-        f"per image of the corrected pipeline while predicting{threads_text(records)}."
+        "Original: flip test, MMPose's second NMS, and the whole image as a box of score 1 where no box is "
+        "left (fall-back images), which counts as a detected person. Corrected: the pipeline of this run, without "
+        f"the fall-back. {person_note(records)} Difference: corrected - original. {SIMCC} FPS: 1000 / mean "
+        f"time per image of the corrected pipeline while predicting{threads_text(records)}."
     )
     notes = [measured_line(records, title), explained, interval_note(records), unreadable_note(records)]
     return page([markdown_table(found), markdown_table(posed), *notes], notice)
@@ -88,8 +88,8 @@ PROTOCOL_COLUMNS = (
 def protocols_table(records: list[dict]) -> pd.DataFrame:
     """Return the study's protocol beside the corrected one, for the study's conditions (PROTOCOL_COLUMNS).
 
-    difference_*: corrected minus original, paired. fallback_images: images in which the study's protocol found
-    no box and took the whole image for a person. fps: of the corrected pipeline.
+    difference_*: corrected minus original, paired. fallback_images: images in which the study's protocol
+    found no box and took the whole image for a person. fps: of the corrected pipeline.
     """
     rows = []
     for record in records:
