@@ -17,6 +17,13 @@ DEMO_CONFIGS = ("config/demo.yaml", "tests/config/small.yaml")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items):
+    """Give each process of pytest-xdist whole files, the longest first, and one of them all that use one demo."""
+    items.sort(key=lambda item: Path(item.path).parent.name == "unit")
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("demo" if "demo" in item.fixturenames else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """Folder with real photographs and weights; the test is skipped where there is none."""

@@ -13,7 +13,7 @@ target = Path(snakemake.output.run)
 dataset = read_json(snakemake.input.person_images)
 given = snakemake.input
 measured = [*given.latency, *given.roofline, *given.records, *given.parity, given.batches, given.peers]
-measured += [given.throughput] if "throughput" in given.keys() else []
+measured += [given.throughput] if given.get("throughput") else []
 same_hardware = machine.compare([read_json(path) for path in measured])
 if warning := machine.difference(same_hardware):
     log.warning("%s", warning)
