@@ -20,7 +20,7 @@ from posegauge.data import coco_c, corruptions
 from posegauge.errors import PoseGaugeError
 from posegauge.study import COCO_C_CONDITIONS, COCO_C_CORRUPTIONS, SEVERITIES
 
-SCRIPTS = Path(corruptions.__file__).parents[1]
+SCRIPTS = Path(corruptions.__file__).parents[2]
 FIXED = ("defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression")
 RANDOM = tuple(name for name in COCO_C_CORRUPTIONS if name not in FIXED)
 
@@ -105,7 +105,7 @@ def test_another_process_makes_the_same_bytes(image, corrupted, tmp_path):
     np.save(tmp_path / "image.npy", image)
     program = (
         "import sys, zlib, numpy as np\n"
-        "from posegauge import corruptions\n"
+        "from posegauge.data import corruptions\n"
         "image = np.load(sys.argv[1])\n"
         "for name in sys.argv[:1:-1]:\n"
         "    print(name, zlib.crc32(corruptions.apply(name, image, 0, 7)))\n"
@@ -247,7 +247,7 @@ def test_faults_are_named(shape, dtype, corruption, severity, message):
 def test_the_library_is_loaded_only_for_its_own_suite():
     program = (
         "import sys, numpy as np\n"
-        "from posegauge import corruptions\n"
+        "from posegauge.data import corruptions\n"
         "image = np.zeros((40, 40, 3), np.uint8)\n"
         "heavy = {'numba', 'skimage', 'imagecorruptions', 'scipy'}\n"
         "corruptions.apply('noise_heavy', image, 0, 1)\n"

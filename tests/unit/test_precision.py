@@ -210,7 +210,7 @@ def test_int8_quantises_the_dense_convolutions(role, int8, demo_onnx, inputs, sc
 def test_weights_have_seven_bits_where_sums_would_saturate(
     exact, bits, largest, demo_onnx, scenes, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(precision.hardware, "exact_int8", lambda: exact)
+    monkeypatch.setattr(precision.machine, "exact_int8", lambda: exact)
     batches = precision.Batches(
         "pose", POSE.input_size, scenes["images"], scenes["entries"][1:2], scenes["annotations"]
     )

@@ -10,9 +10,9 @@ import yaml
 
 from conftest import ROOT
 from posegauge import study
-from posegauge.data.coco import read_annotations
+from posegauge.data.coco import filter_person_images
 from posegauge.data.scenes.scenes import render_scene, write_scenes
-from posegauge.measure import parity
+from posegauge.measure import parity, parity_source
 from posegauge.models import build, random_weights
 from posegauge.pipeline import steps
 from posegauge.settings import timing_only
@@ -113,7 +113,9 @@ def test_parity_of_random_weights_is_that_of_raw_outputs(drawn, tmp_path):
     assert record["source"].startswith("random weights, timing only")
     files.write_json(tmp_path / "detector.json", record, "model.schema.yaml")
     write_scenes(tmp_path / "images", tmp_path / "annotations.json", count=2, empty=0, seed=3)
-    images = read_annotations(tmp_path / "annotations.json")["images"]
+    files.write_json(
+        tmp_path / "person_images.json", filter_person_images(tmp_path / "annotations.json", "scenes")
+    )
     whole = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     whole["models"] = {
         network.role: {
@@ -122,10 +124,13 @@ def test_parity_of_random_weights_is_that_of_raw_outputs(drawn, tmp_path):
         }
         for network in drawn
     }  # fmt: skip
-    data = {
-        "images": tmp_path / "images", "entries": images, "annotations": tmp_path / "annotations.json",
-    }  # fmt: skip
-    found = parity.check_artifact(whole, "onnxruntime_cpu_fp32", onnx, data, 1)
+    data = {"images": tmp_path / "images"} | {
+        name: tmp_path / f"{name}.json" for name in ("annotations", "person_images")
+    }
+    record = parity_source.predict(whole, data, tmp_path / "pytorch.npz", 1)
+    files.write_json(tmp_path / "pytorch.json", record, parity_source.SCHEMA)
+    source = parity_source.read(tmp_path / "pytorch.json", whole, data, 1)
+    found = parity.check_artifact(whole, "onnxruntime_cpu_fp32", data | onnx, source, 1)
     assert (found["status"], found["images"], found["ap_diff"]) == ("no accuracy", 2, None)
     assert 0 < found["raw"]["max_simcc_diff"] < 0.1 and found["raw"]["max_score_diff"] < 0.1
     assert found["provenance"]["weights"] == study.NOTICE
