@@ -17,6 +17,7 @@ DEMO_CONFIGS = ("config/demo.yaml", "tests/config/small.yaml")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
     """Give each process of pytest-xdist whole files, the longest first, and one of them all that use one demo."""
     items.sort(key=lambda item: Path(item.path).parent.name == "unit")

@@ -21,6 +21,7 @@ from posegauge.backends.base import Options, require_cuda
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.models.network import Network
 from posegauge.store.files import SCHEMA_VERSION, atomic_path, read_json, sha256_file, sha256_json, write_json
+from posegauge.store.record import attempt
 
 log = logging.getLogger("posegauge")
 
@@ -174,23 +175,19 @@ def role_record(network: Network, options: Options) -> dict:
 
     That of a file at fault too: the rows of other runtimes go on.
     """
-    try:
-        return ensure(network, options)
-    except (PoseGaugeError, Unavailable) as error:
-        log.log(
-            logging.WARNING if isinstance(error, Unavailable) else logging.ERROR,
-            "%s: not built: %s",
-            network.role,
-            error,
-        )
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "engine",
-            "role": network.role,
-            "status": "not run",
-            "reason": str(error),
-            **dict.fromkeys(("engine", "engine_sha256", "bytes", "parts", "build_s", "layers")),
-        }
+    with attempt(network.role) as outcome:
+        try:
+            return ensure(network, options)
+        except PoseGaugeError as error:
+            log.error("%s: not built: %s", network.role, error)
+            raise Unavailable(str(error)) from error
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "engine",
+        "role": network.role,
+        **outcome.fields(),
+        **dict.fromkeys(("engine", "engine_sha256", "bytes", "parts", "build_s", "layers")),
+    }
 
 
 # ------------------------------------------------------------------------------------------------ the builder
