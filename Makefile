@@ -86,7 +86,7 @@ train-demo: $(STAMP) ## train the demo's small models again
 	@$(WORKFLOW) train_demo $(ARGS) --configfile config/demo.yaml
 
 test: $(STAMP) ## run the tests
-	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder $(ARGS)
 
 test-slurm: $(STAMP) ## run the demo through a Slurm of one node, installed (by root, with apt-get) and started here
 	@SLURM_TESTS=install $(PY) -m pytest tests/slurm -m slurm $(ARGS)

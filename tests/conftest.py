@@ -13,16 +13,32 @@ REAL = Path(os.environ.get("POSEGAUGE_REAL", ROOT.parent / "shared" / "real")).r
 # Of the run that the fixture `demo` makes.
 DEMO_CONFIGS = ("config/demo.yaml", "tests/config/small.yaml")
 
+LONGEST = (
+    "test_demo", "test_real", "test_slurm", "test_report", "test_verify_run", "test_faults", "test_elsewhere",
+    "test_full_path", "test_compare_runs", "test_console_run", "test_timing_only", "test_annotate_video",
+    "test_plan", "test_staleness",
+)  # fmt: skip
+
 # Tests and what they start must not take each other's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
-    """Give each process of pytest-xdist whole files, the longest first, and one of them all that use one demo."""
-    items.sort(key=lambda item: Path(item.path).parent.name == "unit")
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("demo" if "demo" in item.fixturenames else str(item.path)))
+    """Begin with the files that take longest: whole runs of the workflow."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each process whole files, and one of them all files that use the fixture `demo`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return "demo" if Path(file).stem in ("test_demo", "test_report", "test_verify_run") else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

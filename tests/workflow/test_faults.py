@@ -54,7 +54,7 @@ def changed(path, content: bytes):
 def test_killed_in_the_middle_of_a_rule_it_finishes_when_run_again(prepared):
     fresh(prepared)
     # Slow enough to be killed between two images, whatever the machine.
-    module = prepared.path / "workflow/scripts/posegauge/sweep.py"
+    module = prepared.path / "workflow/scripts/posegauge/predict/sweep.py"
     slow = module.read_text().replace(
         '        image_id = entry["id"]\n',
         '        image_id = entry["id"]\n'
@@ -92,7 +92,7 @@ def test_killed_in_the_middle_of_a_rule_it_finishes_when_run_again(prepared):
 
 def test_a_killed_job_leaves_no_half_file(prepared):
     fresh(prepared)
-    module = prepared.path / "workflow/scripts/posegauge/results.py"
+    module = prepared.path / "workflow/scripts/posegauge/store/files.py"
     # The process dies after half of the file has been written.
     deadly = module.read_text().replace(
         '        temporary.write_text(text, encoding="utf-8")',
