@@ -230,7 +230,7 @@ def test_stopping_is_told_once_and_without_the_errors_of_the_stopped_jobs(start)
 
 
 def test_in_a_terminal_the_running_jobs_stand_in_the_last_line(start, tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((60, 20)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((60, 20)))
     handler = start(stream=Terminal())
     log = log_file(tmp_path / "a.log", "12:00:00 > images: 5/9 (55 %), 1.0/s, 4 s left\n")
     handler.tell(LogEvent.RUN_INFO, stats={"predict": 1, "b": 1, "total": 2})

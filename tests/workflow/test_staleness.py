@@ -64,10 +64,8 @@ for ROLE in ("detector", "pose"):
 
 # Besides write_run, whose record shows the whole config, and what rules say with chosen(): the scripts that
 # are given a key in another way, by a pattern of its name; the first that fits counts. None: names of files.
-SHOWN = "draw_corruptions draw_grids make_tables plot_latency plot_peers plot_scores show_batches"
-SCORED = (
-    "make_tables plot_scores predict_condition score_condition write_findings draw_corruptions collect_values"
-)
+SHOWN = "draw_corruptions draw_grids make_tables plot"
+SCORED = "make_tables predict_condition score_condition write_findings draw_corruptions collect_values"
 OTHERWISE = {
     "run": None,
     "dataset.kind": None,
@@ -90,8 +88,7 @@ OTHERWISE = {
     "robustness.threads": "",
     "robustness.*": "annotate_video",
     "benchmark.processes": "measure_latency merge_latency",
-    "benchmarks": "measure_latency check_parity make_tables plot_latency write_findings write_readme "
-    "collect_values",
+    "benchmarks": "measure_latency check_parity make_tables write_findings write_readme collect_values",
     "suites": f"{SCORED} write_readme",
     "conditions": f"{SCORED} draw_grids write_readme",
     "coco_c.*": f"{SCORED} write_readme",
@@ -99,14 +96,13 @@ OTHERWISE = {
     "export.opset": "export_model",
     "precision.calibration_images": "convert_model",
     "parity.images": "convert_model",
-    "batches.artifacts": "show_batches",
+    "batches.artifacts": "",
     "grids.scene": "draw_corruptions draw_grids",
     "grids.images": "draw_grids",
     "video.*": "annotate_video",
     "baseline": "compare_runs print_comparison",
     "candidate": "compare_runs print_comparison",
     "reference": "check_values make_reference print_verification",
-    "readme": "write_readme",
     "*": "",
 }
 
@@ -161,6 +157,7 @@ WILDCARDS = {
     "part": ["train"],
     "shard": ["0"],
     "file": ["val2017.zip"],
+    "figure": ["latency", "loss"],
 }
 
 
@@ -342,8 +339,11 @@ def test_other_words_in_the_library_run_nothing_again(tmp_path):
             ):
                 node.body[0].value.value = "Other words."
         path.write_text(ast.unparse(tree), encoding="utf-8")
-    for script in ("plot_latency", "measure_latency", "predict_condition", "score_condition", "make_tables"):
+    for script in ("measure_latency", "predict_condition", "score_condition", "write_findings"):
         assert library(tmp_path).used(script) == library().used(script), script
+    for name in ("table", "text", "plot"):
+        one, other = (at.used("plot", (f"report.latency:{name}",)) for at in (library(tmp_path), library()))
+        assert one == other, name
 
 
 def test_a_backend_runs_its_own_rows_again(plan):
@@ -357,8 +357,19 @@ def test_a_backend_runs_its_own_rows_again(plan):
         assert using == {name for name in rules if any(fnmatch(name, row) for row in rows.split())}
 
 
-def test_a_sentence_of_the_findings_draws_no_figure_again(plan):
+def test_a_reworded_sentence_draws_no_figure_again(plan, tmp_path):
     rules = plan({})
-    for name in ("plot_latency", "show_batches", "plot_peers", "measure_onnx_full_cpu"):
+    for name in ("plot", "measure_onnx_full_cpu"):
         assert not any(re.search("finding", file) for file in rules[name]["code"]), name
     assert any("findings" in file for file in rules["write_findings"]["code"])
+    shutil.copytree(ROOT / "workflow/scripts", tmp_path / "scripts")
+    shutil.copytree(ROOT / "workflow/schemas", tmp_path / "schemas")
+    module = tmp_path / "scripts/posegauge/report/latency.py"
+    text = module.read_text(encoding="utf-8")
+    module.write_text(text.replace("P99 is shown from", "P99 stands from"), encoding="utf-8")
+    without = tuple(f"report.pages:{name}" for name in ("PAGES", "TABLES", "FIGURES", "GRIDS"))
+    for name, same in (("plot", True), ("table", True), ("text", False)):
+        used = [
+            at.used("plot", (f"report.latency:{name}",), without) for at in (library(), library(tmp_path))
+        ]
+        assert (used[0] == used[1]) is same, name

@@ -66,8 +66,9 @@ def protocols_markdown(
     explained = (
         "Original: flip test, MMPose's second NMS, and the whole image as a box of score 1 where no box is "
         "left (fall-back images), which counts as a detected person. Corrected: the pipeline of this run, "
-        f"without the fall-back. {person_note(records)} Difference: corrected - original. {SIMCC} FPS: 1000 / mean "
-        f"time per image of the corrected pipeline while predicting{threads_text(records)}."
+        f"without the fall-back. {person_note(records)} Difference: corrected - original. {SIMCC} "
+        "FPS: 1000 / mean time per image of the corrected pipeline while predicting"
+        f"{threads_text(records)}."
     )
     notes = [measured_line(records, title), explained, interval_note(records), unreadable_note(records)]
     return page([markdown_table(found), markdown_table(posed), *notes], notice)
