@@ -10,7 +10,7 @@ from posegauge.store.files import read_json
 
 FINDINGS = 3
 # Those that say most: the fastest row, what harms most, what one may believe.
-FIRST = ("fastest_full", "worst", "protocols", "disagree", "floor", "parity", "peers")
+FIRST = ("fastest_full", "worst", "protocols", "disagree", "floor", "bottleneck", "peers", "parity")
 
 
 WIDTH = 100
