@@ -121,7 +121,15 @@ def test_the_floor_stands_beside_the_mean():
     assert rows_of(text)["ONNX Full CPU"][-3:-1] == ["25.00", f"{table.times_floor['onnx_full_cpu']:.1f}×"]
     assert rows_of(text)["ONNX INT8 Full CPU"][-3:-1] == ["–", "–"]
     assert "No floor: the INT8 rate of the device was not measured (ONNX INT8 Full CPU)." in text
-    assert "Floor: the least time" in text
+    assert "Floor: the least time" in text and "Below it (" not in text
+
+
+def test_a_row_below_its_floor_says_that_the_rate_was_not_the_best():
+    limits = {"cpu": fake_limits(fp32=1e9, copy=1e12)}
+    records = [fake_latency("onnx_full_cpu"), fake_latency("onnx_full_gpu")]
+    table = latency.benchmark_table(records, (), limits)
+    assert table.times_floor[0] < 1
+    assert "Below it (ONNX Full CPU): the runtime is faster" in latency.benchmark_markdown(table, records)
 
 
 def test_host_overhead_is_what_the_networks_do_not_take_on_the_gpu():

@@ -210,6 +210,11 @@ def floor_note(table: pd.DataFrame) -> str:
             "Floor: the least time in which this machine, at its best measured rates, does the networks' "
             "arithmetic or moves their weights, inputs and outputs; × floor: mean / floor."
         )
+    if below := list(ran.loc[ran["times_floor"] < 0.995, "title"]):
+        notes.append(
+            f"Below it ({', '.join(below)}): the runtime is faster than the matrix product by which the rate "
+            "was measured, or needs less arithmetic (Winograd), so the true floor lies lower."
+        )
     notes += [
         f"No floor: {cell(reason)} ({', '.join(rows['title'])})."
         for reason, rows in ran.groupby("floor_reason", sort=False)
