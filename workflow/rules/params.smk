@@ -110,9 +110,9 @@ def figure_code(wildcards):
     return code("plot", drawn_by, without=PAGE_LISTS)(wildcards)
 
 
-def figure_title(wildcards):
+def figure_labels(wildcards):
     """What a figure is called in the HTML report."""
-    return pages.FIGURES[wildcards.figure].figure_title
+    return {"what": pages.FIGURES[wildcards.figure].figure_title, "as": "figure"}
 
 
 def figure_category(wildcards):

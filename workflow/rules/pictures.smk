@@ -15,7 +15,7 @@ rule plot:
             f"{RUN}/figures/{{figure}}.png",
             caption="../../report/captions/figure.rst",
             category=figure_category,
-            labels={"what": figure_title, "as": "figure"},
+            labels=figure_labels,
         ),
     log:
         f"{RUN}/logs/plot_{{figure}}.log",
