@@ -115,11 +115,15 @@ def _robustness_notes(run: Run, published: dict) -> str:
 def _source(run: Run, about: dict, page: str) -> str:
     """Return on which data and machine, when and from which revision a block was made, with the notice."""
     models = about["config"]["models"]
+    sources = [record["provenance"] for record in [*run.latency, *run.scores]]
+    # Of the measurements: run.json is written again when but a table is.
+    revisions = [source.get("git_revision") for source in sources]
+    revisions = dict.fromkeys(filter(None, revisions)) or dict.fromkeys(filter(None, [about["git_revision"]]))
     told = [
         f"{models['detector']['name']} + {models['pose']['name']} on {about['config']['dataset']['title']}",
         "; ".join(machines(run.latency)) or "machine not recorded",
-        readme.when([record["provenance"] for record in [*run.latency, *run.scores]]),
-        f"revision {readme.short_revision(about['git_revision'])}" if about["git_revision"] else "",
+        readme.when(sources),
+        f"revision {', '.join(map(readme.short_revision, revisions))}" if revisions else "",
         f"[every table and figure]({page})",
     ]
     notice = f" {about['notice']}" if about["notice"] else ""
