@@ -35,7 +35,7 @@ MMPOSE = {
 }
 RTX = {"library": "tensorrt_rtx"}
 PAIRS = {
-    "threads": ({}, {"threads": 1}),
+    "threads": ({}, {"threads": 2}),
     "dataset.kind": ({}, {"dataset": {"kind": "coco"} | ANY_NUMBER}),
     "dataset.expected_person_images": ({}, {"dataset": ANY_NUMBER}),
     "dataset.images": ({"dataset": FOLDER}, {"dataset": FOLDER | {"images": "docs"}}),
