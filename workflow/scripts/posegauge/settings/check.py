@@ -79,27 +79,6 @@ def check(config: dict) -> dict:
     return config
 
 
-def part(config: dict, keys) -> dict:
-    """Return a config with some keys alone, "benchmark.image" being a key inside another, sorted by name.
-
-    A script that is given this can read nothing whose change does not run it again. PoseGaugeError when there
-    is no such key.
-    """
-    found: dict = {}
-    for key in sorted(keys):
-        source, target = config, found
-        *outer, last = key.split(".")
-        for place, word in enumerate((*outer, last)):
-            if not isinstance(source, dict) or word not in source:
-                near = nearest(word, source if isinstance(source, dict) else ())
-                raise PoseGaugeError(f"chosen({key!r}): the config has no such key{near}")
-            if place == len(outer):
-                target[last] = source[last]
-            else:
-                source, target = source[word], target.setdefault(word, {})
-    return found
-
-
 def conditions(config: dict) -> list[str]:
     """Return the names of all image conditions of a checked config, clean first."""
     chosen = ["clean"]
