@@ -11,41 +11,29 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 import jsonschema
 import pandas as pd
-import requests
-import urllib3
 
+from posegauge.data.web import (
+    CHUNK,
+    Permanent,
+    Temporary,
+    answer,
+    content_range,
+    header_number,
+    megabytes,
+    persist,
+    shown,
+    so_far,
+)
 from posegauge.errors import PoseGaugeError
 from posegauge.logs import report_progress
 from posegauge.store.files import read_schema, sha256_file, write_text
 
 log = logging.getLogger("posegauge")
-
-
-CHUNK = 1 << 16
-
-
-# Answers that may be another one a moment later.
-TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-
-
-LONGEST_WAIT_S = 30.0
-
-
-class _Temporary(Exception):
-    """An attempt failed in a way that another attempt may mend; `wait_s` is what the server asked for."""
-
-    def __init__(self, reason: str, wait_s: float = 0.0):
-        super().__init__(reason)
-        self.wait_s = wait_s
-
-
-class _Permanent(Exception):
-    """An attempt failed in a way that will not change by itself."""
 
 
 # ---------------------------------------------------------------------------------------------- the table
@@ -55,7 +43,7 @@ def read_table(path) -> pd.DataFrame:
     """Read and check the table of downloads (tab-separated, see workflow/schemas/downloads.schema.yaml).
 
     Returns a frame indexed by file name, with the columns name, file, url, sha256 (lower case, 8 to 64
-    digits), bytes (nullable Int64) and note. Raises PoseGaugeError naming the file, line and column.
+    digits), bytes (nullable Int64), note and members. Raises PoseGaugeError naming the file, line and column.
     """
     path = Path(path)
     schema = read_schema("downloads.schema.yaml")
@@ -86,7 +74,7 @@ def read_table(path) -> pd.DataFrame:
                     f"{path}, line {number}: {column} '{row[column]}' stands in line {first} already"
                 )
         rows.append(row)
-    frame = pd.DataFrame(rows, columns=list(schema["properties"])).fillna({"note": ""})
+    frame = pd.DataFrame(rows, columns=list(schema["properties"])).fillna({"note": "", "members": ""})
     return frame.astype({"bytes": "Int64"}).set_index("file", drop=False).rename_axis(None)
 
 
@@ -106,21 +94,21 @@ def _checked_row(header, fields, schema, where) -> dict:
     return row
 
 
-def _expected(row) -> tuple[int | None, str]:
-    """Return (size in bytes or None, sha256 or its first digits) of a row."""
+def expected_of(row) -> tuple[int | None, str]:
+    """Return (size in bytes or None, sha256 or its first digits) of a row of the table."""
     size = row["bytes"]
     return (None if size is None or pd.isna(size) else int(size)), str(row["sha256"])
 
 
 def _expected_text(row) -> str:
-    size, digest = _expected(row)
+    size, digest = expected_of(row)
     digest = f"sha256 {digest}" if len(digest) == 64 else f"sha256 beginning with {digest}"
     return f"{size} bytes, {digest}" if size else digest
 
 
-def _mismatch(path, row) -> str | None:
+def mismatch(path, row) -> str | None:
     """Say how a file differs from its row, or return None when size and sha256 are right."""
-    size, digest = _expected(row)
+    size, digest = expected_of(row)
     got_size = Path(path).stat().st_size
     with Path(path).open("rb") as stream:
         hint = " (it looks like a web page)" if stream.read(64).lstrip()[:1] == b"<" else ""
@@ -137,10 +125,10 @@ def verify(path, row) -> None:
     path = Path(path)
     if not path.is_file():
         raise PoseGaugeError(f"{path}: no such file")
-    problem = _mismatch(path, row)
+    problem = mismatch(path, row)
     if problem:
         raise PoseGaugeError(
-            f"{path}: {problem}. Delete it and run again, or put the right file there ({_shown(row['url'])})"
+            f"{path}: {problem}. Delete it and run again, or put the right file there ({shown(row['url'])})"
         )
 
 
@@ -173,23 +161,24 @@ def download(
         log.info("%s: already there, sha256 is right", destination)
         return destination
     part = destination.with_name(destination.name + ".part")
-    source = _source(row, mirror)
+    source = source_of(row, mirror)
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(source, Path):
-            _copy(row, source, part, mirror)
+            check_mirror(row, source, mirror, destination)
+            _copy(row, source, part)
         else:
             _fetch(row, source, part, retries, backoff_s, timeout_s, every_s)
         part.replace(destination)
         _notes(part).unlink(missing_ok=True)
     except OSError as error:
         raise PoseGaugeError(f"{destination}: cannot write ({error.strerror or error})") from error
-    log.info("%s: done, %s, sha256 is right", destination, _megabytes(destination.stat().st_size))
+    log.info("%s: done, %s, sha256 is right", destination, megabytes(destination.stat().st_size))
     return destination
 
 
-def _source(row, mirror) -> str | Path:
-    """Return the URL, or the path in a mirror folder, that a file comes from."""
+def source_of(row, mirror) -> str | Path:
+    """Return the URL, or the path in a mirror folder, that the file of a row comes from."""
     if not mirror:
         return row["url"]
     mirror = str(mirror)
@@ -200,22 +189,26 @@ def _source(row, mirror) -> str | Path:
         return Path(url2pathname(parts.path)) / row["file"]
     if "://" in mirror:
         raise PoseGaugeError(
-            f"asset_mirror: '{_shown(mirror)}' is no mirror; expected http://, https://, file:// or a folder"
+            f"asset_mirror: '{shown(mirror)}' is no mirror; expected http://, https://, file:// or a folder"
         )
     return Path(mirror).expanduser() / row["file"]
 
 
-def _copy(row, source: Path, part: Path, mirror) -> None:
-    """Copy a file from a mirror folder to `part` and verify it there."""
+def check_mirror(row, source: Path, mirror, destination) -> None:
+    """Raise PoseGaugeError when a mirror folder lacks the file of a row."""
     if not source.is_file():
         what = "file in the mirror" if source.parent.is_dir() else "mirror folder"
-        raise _failure(row, source, f"no such {what} (asset_mirror: {mirror})", part)
+        raise failure(row, source, f"no such {what} (asset_mirror: {mirror})", destination)
+
+
+def _copy(row, source: Path, part: Path) -> None:
+    """Copy a file of a mirror folder to `part` and verify it there."""
     log.info("%s: copying from %s", row["file"], source)
     try:
         shutil.copyfile(source, part)
     except OSError as error:
         raise _failure(row, source, f"cannot copy ({error})", part) from None
-    problem = _mismatch(part, row)
+    problem = mismatch(part, row)
     if problem:
         _discard(part)
         raise _failure(row, source, problem, part)
@@ -225,7 +218,7 @@ def _fetch(row, url, part, retries, backoff_s, timeout_s, every_s) -> None:
     """Download `url` to `part`, resuming and retrying; on return `part` is verified."""
     for fresh_start in (False, True):
         resumed = _receive(row, url, part, retries, backoff_s, timeout_s, every_s)
-        problem = _mismatch(part, row)
+        problem = mismatch(part, row)
         if not problem:
             return
         _discard(part)
@@ -238,80 +231,61 @@ def _fetch(row, url, part, retries, backoff_s, timeout_s, every_s) -> None:
 
 def _receive(row, url, part, retries, backoff_s, timeout_s, every_s) -> bool:
     """Repeat attempts until `part` is complete; return whether any of it was resumed."""
-    failures, resumed, longest = 0, False, _size(part)
-    while True:
+    resumed = False
+
+    def attempt():
+        nonlocal resumed
         resumed = resumed or _size(part) > 0
-        try:
-            _attempt(row, url, part, timeout_s, every_s)
-            return resumed
-        except _Permanent as error:
-            raise _failure(row, url, str(error), part) from None
-        except _Temporary as error:
-            if _size(part) >= longest + CHUNK:  # something new arrived: a slow line, not a dead one
-                longest, failures = _size(part), 0
-            failures += 1
-            if failures > retries:
-                raise _failure(row, url, f"{error} ({failures} attempts)", part) from None
-            wait_s = min(LONGEST_WAIT_S, max(error.wait_s, backoff_s * 2 ** (failures - 1)))
-            log.warning("%s: %s; next attempt in %.1f s", row["file"], error, wait_s)
-            time.sleep(wait_s)
+        _attempt(row, url, part, timeout_s, every_s)
+
+    try:
+        persist(attempt, lambda: _size(part), row["file"], retries, backoff_s)
+    except Permanent as error:
+        raise _failure(row, url, str(error), part) from None
+    return resumed
 
 
 def _attempt(row, url, part, timeout_s, every_s) -> None:
-    """Ask once for what `part` still lacks. Returns when it is complete; raises _Temporary or _Permanent."""
-    size, _ = _expected(row)
+    """Ask once for what `part` still lacks. Returns when it is complete; raises Temporary or Permanent."""
+    size, _ = expected_of(row)
     if size is not None and _size(part) > size:
         log.warning("%s: %d bytes, more than the %d expected; starting anew", part, _size(part), size)
         _discard(part)
     have = _size(part)
     if have and have == size:
         return
-    # identity: a packed answer would break both the sizes and the sha256.
-    headers = {"User-Agent": "posegauge", "Accept-Encoding": "identity"}
+    headers = {}
     if have:
         headers["Range"] = f"bytes={have}-"
         validator = _validator(part, url)
         if validator:
             headers["If-Range"] = validator
-    try:
-        with requests.get(url, headers=headers, stream=True, timeout=timeout_s) as response:
-            _save(row, url, response, part, have, size, every_s)
-    except (requests.exceptions.SSLError, requests.exceptions.TooManyRedirects) as error:
-        raise _Permanent(_cause(error)) from None
-    except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
-        raise _Temporary(_cause(error)) from None
-    except requests.RequestException as error:
-        raise _Permanent(_cause(error)) from None
+    with answer(url, headers, timeout_s) as response:
+        _save(row, url, response, part, have, size, every_s)
 
 
 def _save(row, url, response, part, have, size, every_s) -> None:
     """Append one answer to `part`, or write it anew when the server sends the whole file."""
     status = response.status_code
     if status == 416 and have:
-        if _number(response.headers.get("Content-Range", "").rpartition("/")[2]) == have:
+        if content_range(response)[2] == have:
             return  # the part was the whole file already
         _discard(part)
-        raise _Temporary("HTTP 416, the server does not know this part of the file; starting anew")
-    if status not in (200, 206):
-        reason = f"HTTP {status} {response.reason or ''}".strip()
-        if status in TRY_AGAIN:
-            raise _Temporary(reason, _number(response.headers.get("Retry-After")) or 0)
-        raise _Permanent(reason)
-    if "text/html" in response.headers.get("Content-Type", ""):
-        raise _Permanent("the answer is a web page, not the file (the page of a proxy or a log-in?)")
+        raise Temporary("HTTP 416, the server does not know this part of the file; starting anew")
+    if status == 416:
+        raise Permanent("HTTP 416, though the whole file was asked for")
     if status == 206:
-        span, _, total = response.headers.get("Content-Range", "").partition("/")
-        begin, total = _number(span.removeprefix("bytes").strip().partition("-")[0]), _number(total)
+        begin, _, total = content_range(response)
         if begin != have:
             _discard(part)
-            raise _Temporary(f"the server sent a part from byte {begin}, not {have}; starting anew")
-        log.info("%s: resuming after %s", row["file"], _megabytes(have))
+            raise Temporary(f"the server sent a part from byte {begin}, not {have}; starting anew")
+        log.info("%s: resuming after %s", row["file"], megabytes(have))
     else:
         if have:
             log.info("%s: the server sends the whole file; starting anew", row["file"])
-        have, total = 0, _number(response.headers.get("Content-Length"))
+        have, total = 0, header_number(response.headers.get("Content-Length"))
     if size is not None and total is not None and total != size:
-        raise _Permanent(f"wrong size: expected {size} bytes, the server offers {total}")
+        raise Permanent(f"wrong size: expected {size} bytes, the server offers {total}")
     total = size or total
     _keep_notes(part, url, response)
     begin = last = time.monotonic()
@@ -323,15 +297,9 @@ def _save(row, url, response, part, have, size, every_s) -> None:
             if time.monotonic() - last >= every_s:
                 last = time.monotonic()
                 rate = (done - have) / (last - begin)
-                report_progress(f"{row['file']}: {_progress(done, total, rate)}")
+                report_progress(f"{row['file']}: {so_far(done, total, rate)}")
     if total is not None and done < total:
-        raise _Temporary(f"the connection broke off after {done} of {total} bytes")
-
-
-def _number(text) -> int | None:
-    """Read a non-negative whole number of an HTTP header, or None."""
-    text = str(text or "").strip()
-    return int(text) if text.isascii() and text.isdigit() else None
+        raise Temporary(f"the connection broke off after {done} of {total} bytes")
 
 
 def _size(path: Path) -> int:
@@ -352,14 +320,14 @@ def _keep_notes(part: Path, url: str, response) -> None:
     etag = response.headers.get("ETag", "")
     # A weak ETag promises the same meaning, not the same bytes; HTTP forbids it in If-Range.
     validator = etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
-    write_text(_notes(part), json.dumps({"url": _shown(url), "validator": validator}) + "\n")
+    write_text(_notes(part), json.dumps({"url": shown(url), "validator": validator}) + "\n")
 
 
 def _validator(part: Path, url: str) -> str:
     """Return what `part` was known by at `url`, or an empty string; the sha256 is checked in any case."""
     try:
         notes = json.loads(_notes(part).read_text(encoding="utf-8"))
-        return notes["validator"] if notes["url"] == _shown(url) else ""
+        return notes["validator"] if notes["url"] == shown(url) else ""
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
@@ -367,49 +335,24 @@ def _validator(part: Path, url: str) -> str:
 # --------------------------------------------------------------------------------------------- what is said
 
 
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.1f} MB"
-
-
-def _progress(done: int, total: int | None, rate: float) -> str:
-    """Return '120.0 of 815.6 MB (14 %), 8.2 MB/s, 85 s left'; rate in bytes per second."""
-    if not total:
-        return f"{_megabytes(done)}, {_megabytes(rate)}/s"
-    left = f", {(total - done) / rate:.0f} s left" if rate > 0 else ""
-    return f"{done / 1e6:.1f} of {_megabytes(total)} ({100 * done // total} %), {_megabytes(rate)}/s{left}"
-
-
-def _shown(url) -> str:
-    """Return a URL as it may be printed: without a user name or password."""
-    parts = urlsplit(str(url))
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _cause(error: Exception) -> str:
-    """Return the innermost reason of a requests / urllib3 error, in one line."""
-    while True:
-        inner = getattr(error, "reason", None) or next(iter(error.args), None)
-        if not isinstance(inner, Exception):
-            break
-        error = inner
-    # 'HTTPSConnection(host=..., port=443): Failed to ...': host and port stand in the URL already.
-    text = " ".join(str(error).split())
-    return text.rpartition("): ")[2] if text.startswith("HTTP") else text or type(error).__name__
-
-
 def _failure(row, source, reason: str, part: Path) -> PoseGaugeError:
-    """Build the one message of a failed download: what, whence, why, and the ways out."""
-    destination = part.with_suffix("")
-    kept = _size(part)
-    again = f" (the {_megabytes(kept)} fetched so far are kept and resumed)" if kept else ""
+    return failure(row, source, reason, part.with_suffix(""), kept=_size(part))
+
+
+def failure(row, source, reason: str, destination, kept: int = 0) -> PoseGaugeError:
+    """Build the one message of a failed download: what, whence, why, and the ways out.
+
+    destination: where the file belongs, put there by hand too. kept: bytes that the next run need not fetch.
+    """
+    again = f" (the {megabytes(kept)} fetched so far are kept and resumed)" if kept else ""
     return PoseGaugeError(
         f"{row['file']}: cannot be fetched\n"
-        f"  from:      {_shown(source)}\n"
+        f"  from:      {shown(source)}\n"
         f"  reason:    {reason}\n"
         f"  expected:  {_expected_text(row)}\n"
         "What you can do:\n"
         f"  - run again{again}\n"
-        f"  - fetch the file in another way ({_shown(row['url'])}) and put it at {destination}\n"
+        f"  - fetch the file in another way ({shown(row['url'])}) and put it at {destination}\n"
         "  - put it into a folder or on a web server and set `asset_mirror:` to that folder or address "
         "(data/README.md)\n"
         "  - run the demo, which needs no network: make demo"
