@@ -25,6 +25,7 @@ class FileServer:
     break_after: body bytes after which the n-th request loses its connection; None: it is answered in full.
     statuses: answers of the first requests, in their order (503, ...); then the files.
     honour_range: False sends the whole file whatever is asked. wrong_range: answers a Range from byte 0.
+    wrong_bytes: says the right Range and sends the first bytes of the file.
     etag, last_modified: sent when not None; an If-Range that differs gets the whole file.
     chunk, delay_s: bytes per write, and the pause after each.
     """
@@ -35,6 +36,7 @@ class FileServer:
     headers: dict = field(default_factory=dict)
     honour_range: bool = True
     wrong_range: bool = False
+    wrong_bytes: bool = False
     send_length: bool = True
     etag: str | None = '"v1"'
     last_modified: str | None = None
@@ -86,24 +88,29 @@ class FileServer:
         if planned or content is None:
             self.begin(handler, seen, planned or 404, {"Content-Length": "0"})
             return
-        begin = 0
+        begin, end, partial = 0, len(content), False
         validators = (self.etag, self.last_modified)
         if seen.range and self.honour_range and (seen.if_range is None or seen.if_range in validators):
-            begin = int(seen.range.removeprefix("bytes=").rstrip("-"))
+            first, _, last = seen.range.removeprefix("bytes=").partition("-")
+            begin = int(first) if first else max(0, end - int(last))
+            end = min(end, int(last) + 1) if first and last else end
+            partial = True
         if begin >= len(content) and begin:
             self.begin(
                 handler, seen, 416, {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0"}
             )
             return
         headers = {}
+        if partial and self.wrong_range:
+            begin, end = 0, end - begin
         if self.send_length:
-            headers["Content-Length"] = str(len(content) - begin)
-        if begin:
-            first = 0 if self.wrong_range else begin
-            headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-        self.begin(handler, seen, 206 if begin else 200, headers)
+            headers["Content-Length"] = str(end - begin)
+        if partial:
+            headers["Content-Range"] = f"bytes {begin}-{end - 1}/{len(content)}"
+        self.begin(handler, seen, 206 if partial else 200, headers)
         limit = self.break_after[number] if number < len(self.break_after) else None
-        self.body(handler, seen, content[begin:], limit)
+        body = content[: end - begin] if self.wrong_bytes else content[begin:end]
+        self.body(handler, seen, body, limit)
 
     def begin(self, handler, seen, status, headers) -> None:
         """Send the status line and the headers."""

@@ -3,7 +3,6 @@
 import json
 import os
 import struct
-import zipfile
 from pathlib import Path
 
 import cv2
@@ -155,35 +154,9 @@ def test_unreadable_annotations(tmp_path):
         coco.read_annotations(path)
 
 
-# --------------------------------------------------------------------------------------------- the archives
+# ------------------------------------------------------------------------------------------- the folder
 
 IMAGES = [{"id": i, "file_name": f"{i:03d}.jpg"} for i in range(30)]
-
-
-@pytest.fixture
-def archive(tmp_path):
-    path = tmp_path / "val2017.zip"
-    with zipfile.ZipFile(path, "w") as opened:
-        for image in IMAGES[:20]:
-            opened.writestr("val2017/" + image["file_name"], image["file_name"] * 100)
-    return path
-
-
-def test_extract_images(archive, tmp_path):
-    coco.extract_images(archive, IMAGES[2:4], tmp_path / "images")
-    assert sorted(p.name for p in (tmp_path / "images").iterdir()) == ["002.jpg", "003.jpg"]
-    assert (tmp_path / "images" / "002.jpg").read_text() == "002.jpg" * 100
-
-
-def test_archive_without_some_images(archive, tmp_path):
-    with pytest.raises(PoseGaugeError) as caught:
-        coco.extract_images(archive, IMAGES[9:], tmp_path / "images")
-    message = str(caught.value)
-    assert "val2017.zip: lacks 10 of the 21 images" in message and "020.jpg, 021.jpg" in message
-    with pytest.raises(PoseGaugeError) as caught:
-        coco.extract_images(archive, [{"file_name": f"{i}.png"} for i in range(12)], tmp_path / "images")
-    assert "lacks 12 of the 12" in str(caught.value) and str(caught.value).endswith("9.png, ...")
-    assert not (tmp_path / "images").exists()
 
 
 def test_folder_without_some_images(tmp_path):
@@ -194,28 +167,6 @@ def test_folder_without_some_images(tmp_path):
         coco.check_images_exist(tmp_path, IMAGES)
     with pytest.raises(PoseGaugeError, match="no such image folder"):
         coco.check_images_exist(tmp_path / "typo", IMAGES)
-
-
-def test_extract_member(archive, tmp_path):
-    coco.extract_member(archive, "val2017/001.jpg", tmp_path / "out" / "annotations.json")
-    assert (tmp_path / "out" / "annotations.json").read_text() == "001.jpg" * 100
-    with pytest.raises(PoseGaugeError, match=r"holds no 'val2017/01.jpg' \(did you mean"):
-        coco.extract_member(archive, "val2017/01.jpg", tmp_path / "out" / "other")
-    assert not (tmp_path / "out" / "other").exists()
-
-
-def test_damaged_archive(archive, tmp_path):
-    content = archive.read_bytes()
-    archive.write_bytes(content.replace(b"001.jpg001.jpg", b"001.jpg001.jpX", 1))
-    with pytest.raises(
-        PoseGaugeError, match=r"val2017.zip: 'val2017/001.jpg' in it is damaged .*delete the zip"
-    ):
-        coco.extract_images(archive, IMAGES[:5], tmp_path / "images")
-    archive.write_bytes(content[: len(content) // 2])
-    with pytest.raises(PoseGaugeError, match=r"val2017.zip: not a readable zip file"):
-        coco.extract_images(archive, IMAGES[:5], tmp_path / "images")
-    with pytest.raises(PoseGaugeError, match="no such file"):
-        coco.extract_member(tmp_path / "none.zip", "a", tmp_path / "b")
 
 
 # ----------------------------------------------------------------------------------------------- the images

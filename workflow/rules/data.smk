@@ -3,7 +3,8 @@
 Needs   for kind coco and the checkpoints the network, or `asset_mirror` in the config, and config/downloads.tsv; for
         kind scenes the settings dataset.scenes; for kind folder the user's own files, which stay where they are
 Makes   data/<name>/person_images.json; for kinds coco and scenes also data/<name>/annotations.json and
-        data/<name>/images/; data/downloads/<file>, verified
+        data/<name>/images/; data/downloads/<file>, verified, but of archives only the files of dataset.max_images
+        where that is set
 """
 
 
@@ -42,9 +43,11 @@ rule download_assets:
 
 if DATASET["kind"] == "coco":
 
+    # Without an archive as input they fetch the files that they need: data/downloads/<archive>.members is left
+    # undeclared like an unfinished download.
     rule extract_annotations:
         input:
-            archive="data/downloads/annotations_trainval2017.zip",
+            archive=whole_archive("annotations_trainval2017.zip"),
             table=ancient(own("config/downloads.tsv")),
         output:
             annotations=f"data/{DATASET['name']}/annotations.json",
@@ -55,8 +58,10 @@ if DATASET["kind"] == "coco":
             "../../envs/analysis.yaml"
         threads: 1
         params:
-            # What is in the archive does not depend on who verified it.
-            code=code("extract_annotations", without=["data.download"]),
+            # What is in the archive does not depend on who fetched and verified it.
+            code=code("extract_annotations", without=["data.download", "data.web"]),
+            downloads=place("data/downloads"),
+            mirror=asset_mirror,
         message:
             "Extract the person keypoints of COCO val2017"
         script:
@@ -64,7 +69,7 @@ if DATASET["kind"] == "coco":
 
     rule extract_images:
         input:
-            archive="data/downloads/val2017.zip",
+            archive=whole_archive("val2017.zip"),
             person_images=f"data/{DATASET['name']}/person_images.json",
             table=ancient(own("config/downloads.tsv")),
         output:
@@ -76,7 +81,9 @@ if DATASET["kind"] == "coco":
             "../../envs/analysis.yaml"
         threads: 1
         params:
-            code=code("extract_images", without=["data.download"]),
+            code=code("extract_images", without=["data.download", "data.web"]),
+            downloads=place("data/downloads"),
+            mirror=asset_mirror,
         message:
             "Extract the person images of COCO val2017"
         script:

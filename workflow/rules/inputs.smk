@@ -11,6 +11,11 @@ def images_dir():
     return DATASET["images"] or f"data/{DATASET['name']}/images"
 
 
+def whole_archive(file):
+    """An archive of COCO, as a list: empty where only the files of some images are fetched from it."""
+    return [f"data/downloads/{file}"] if DATASET["max_images"] is None else []
+
+
 def person_images_file():
     """The list of the images with persons."""
     return f"data/{DATASET['name']}/person_images.json"

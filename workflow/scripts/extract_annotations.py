@@ -1,11 +1,13 @@
-"""Take the person_keypoints file out of the archive of COCO annotations."""
+"""Take the person_keypoints file out of the archive of COCO annotations, or fetch it alone."""
 
 from posegauge import logs
-from posegauge.data.coco import ANNOTATIONS_MEMBER, extract_member
-from posegauge.data.download import read_table, verify_listed
+from posegauge.data.archives import ANNOTATIONS_MEMBER, bring
+from posegauge.data.download import read_table
 
 logs.start(snakemake.log[0])
-archive = snakemake.input.archive
-# It may have been put there by hand, past download_asset.
-verify_listed(archive, read_table(snakemake.input.table))
-extract_member(archive, ANNOTATIONS_MEMBER, snakemake.output.annotations)
+bring(
+    read_table(snakemake.input.table).loc["annotations_trainval2017.zip"],
+    {ANNOTATIONS_MEMBER: snakemake.output.annotations},
+    snakemake.params.downloads,
+    mirror=snakemake.params.mirror,
+)

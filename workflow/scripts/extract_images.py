@@ -1,12 +1,15 @@
-"""Take the person images out of the archive of COCO val2017 images."""
+"""Take the person images out of the archive of COCO val2017 images, or fetch them alone."""
 
 from posegauge import logs
-from posegauge.data.coco import extract_images
-from posegauge.data.download import read_table, verify_listed
+from posegauge.data.archives import IMAGES_PREFIX, bring
+from posegauge.data.download import read_table
 from posegauge.store.files import read_json
 
 logs.start(snakemake.log[0])
-archive = snakemake.input.archive
-# It may have been put there by hand, past download_asset.
-verify_listed(archive, read_table(snakemake.input.table))
-extract_images(archive, read_json(snakemake.input.person_images)["images"], snakemake.output.images)
+names = [image["file_name"] for image in read_json(snakemake.input.person_images)["images"]]
+bring(
+    read_table(snakemake.input.table).loc["val2017.zip"],
+    {IMAGES_PREFIX + name: f"{snakemake.output.images}/{name}" for name in names},
+    snakemake.params.downloads,
+    mirror=snakemake.params.mirror,
+)

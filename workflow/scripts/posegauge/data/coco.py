@@ -5,8 +5,6 @@ annotations is checked here, because it fails on their absence with a bare KeyEr
 """
 
 import re
-import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -14,20 +12,12 @@ import cv2
 import numpy as np
 
 from posegauge.errors import PoseGaugeError, nearest
-from posegauge.logs import progress
-from posegauge.store.files import SCHEMA_VERSION, atomic_path, read_json, sha256_file
+from posegauge.store.files import SCHEMA_VERSION, read_json, sha256_file
 
 PERSON = 1  # the category id of COCO, and of the predictions
 
 
 KEYPOINTS = 17
-
-
-# In the archives of config/downloads.tsv.
-ANNOTATIONS_MEMBER = "annotations/person_keypoints_val2017.json"
-
-
-IMAGES_PREFIX = "val2017/"
 
 
 # ------------------------------------------------------------------------------------------ the annotations
@@ -164,66 +154,16 @@ def person_boxes(data: dict, image_id: int) -> np.ndarray:
     return np.array(boxes, dtype=np.float32).reshape(-1, 4)
 
 
-# --------------------------------------------------------------------------------------------- the archives
-
-
-def _open_archive(path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise PoseGaugeError(f"{path}: no such file") from None
-    except (zipfile.BadZipFile, OSError) as error:
-        raise PoseGaugeError(f"{path}: not a readable zip file ({error}); delete it and run again") from error
-
-
-def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    try:
-        return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise PoseGaugeError(
-            f"{archive.filename}: '{name}' in it is damaged ({error}); delete the zip file and run again"
-        ) from error
-
-
-def extract_member(archive, member: str, destination) -> None:
-    """Extract one file of a zip archive to `destination`, whole or not at all; its CRC is checked."""
-    with _open_archive(archive) as opened:
-        names = opened.namelist()
-        if member not in names:
-            raise PoseGaugeError(f"{archive}: holds no '{member}'{nearest(member, names)}")
-        content = _read_member(opened, member)
-    with atomic_path(destination) as temporary:
-        temporary.write_bytes(content)
-
-
-def extract_images(archive, images: list, folder, prefix: str = IMAGES_PREFIX) -> None:
-    """Extract `<prefix><file_name>` of every image out of a zip archive to `folder`; CRCs are checked.
-
-    images: the `images` list of person_images.json. Raises PoseGaugeError naming what is missing or damaged.
-    """
-    folder = Path(folder)
-    with _open_archive(archive) as opened:
-        _no_missing(archive, images, set(opened.namelist()), prefix)
-        for image in progress(images, f"extracting to {folder}"):
-            target = folder / image["file_name"]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(_read_member(opened, prefix + image["file_name"]))
-
-
 def check_images_exist(folder, images: list) -> None:
     """Raise PoseGaugeError naming the images (the first 10, and how many) that a folder lacks."""
     folder = Path(folder)
     if not folder.is_dir():
         raise PoseGaugeError(f"{folder}: no such image folder (dataset.images)")
-    _no_missing(folder, images, {i["file_name"] for i in images if (folder / i["file_name"]).is_file()})
-
-
-def _no_missing(where, images: list, present: set, prefix: str = "") -> None:
-    missing = [image["file_name"] for image in images if prefix + image["file_name"] not in present]
+    missing = [image["file_name"] for image in images if not (folder / image["file_name"]).is_file()]
     if missing:
         more = ", ..." if len(missing) > 10 else ""
         raise PoseGaugeError(
-            f"{where}: lacks {len(missing)} of the {len(images)} images that the annotations name: "
+            f"{folder}: lacks {len(missing)} of the {len(images)} images that the annotations name: "
             f"{', '.join(missing[:10])}{more}"
         )
 

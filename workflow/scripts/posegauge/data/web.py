@@ -126,5 +126,5 @@ def cause(error: Exception) -> str:
             break
         error = inner
     # 'HTTPSConnection(host=..., port=443): Failed to ...': host and port stand in the URL already.
-    text = " ".join(str(error).split())
+    text = " ".join((inner if isinstance(inner, str) else str(error)).split())
     return text.rpartition("): ")[2] if text.startswith("HTTP") else text or type(error).__name__
