@@ -9,6 +9,7 @@ IN     ?=
 OUT    ?=
 CONFIG ?=
 RUN    ?=
+DETECTOR ?=
 
 VENV := .venv
 PY   := $(VENV)/bin/python
@@ -30,7 +31,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo study timing video report compare publish verify train-demo test test-slurm lint rulegraph clean
+.PHONY: help setup setup-cuda demo sample study timing video report compare publish verify train-demo test test-slurm lint rulegraph clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -44,6 +45,7 @@ help: ## list targets and variables
 	@echo "  OUT          report: .zip, or .html for all in one file  [results/report.zip]"
 	@echo "  CONFIG       video, report: config files laid over config/config.yaml"
 	@echo "  A, B         the runs to compare: names under results/, or paths; published-t4 is the published study"
+	@echo "  DETECTOR     sample: nano for the small detector                 [RTMDet-m]"
 	@echo "  RUN          publish: the run, by its name under results/"
 	@echo "  ARGS         passed on to snakemake (demo, study, video, ...; --verbose: its own output) or pytest (test)"
 
@@ -51,6 +53,11 @@ setup: $(STAMP) ## make .venv with every package at its locked version
 
 demo: $(STAMP) ## the whole study in small: rendered scenes, small models, CPU, no network
 	@$(WORKFLOW) $(ARGS) --configfile config/demo.yaml
+
+sample: $(STAMP) ## the official models on 100 photographs of COCO (downloads 20 MB and the models)
+	@test -z "$(DETECTOR)" -o -f "config/sample-$(DETECTOR).yaml" || { \
+	  echo "DETECTOR is '$(DETECTOR)'; say DETECTOR=nano, or nothing for RTMDet-m" >&2; exit 1; }
+	@$(WORKFLOW) $(ARGS) --configfile config/sample.yaml $(if $(DETECTOR),config/sample-$(DETECTOR).yaml)
 
 study: $(STAMP) ## the full COCO study of config/config.yaml (downloads 1.2 GB)
 	@$(WORKFLOW) $(ARGS)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from posegauge.data.download import read_table
 from posegauge.errors import PoseGaugeError, nearest
 from posegauge.settings import check
 from posegauge.study import (
@@ -89,6 +90,18 @@ def test_demo_passes(monkeypatch):
     assert demo["dataset"]["kind"] == "scenes" and demo["notice"]
     assert set(STUDY_BENCHMARKS) < set(demo["benchmarks"]) and demo["conditions"] == list(STUDY_CONDITIONS)
     assert set(demo["suites"]) == set(SUITES)
+
+
+@pytest.mark.parametrize("over", [[], ["config/sample-nano.yaml"]])
+def test_sample_passes(monkeypatch, over):
+    monkeypatch.chdir(ROOT)
+    sample = check.check(load("config/config.yaml", "config/sample.yaml", *over))
+    assert sample["dataset"]["kind"] == "coco" and sample["dataset"]["max_images"] == 100
+    assert sample["benchmarks"] == list(STUDY_BENCHMARKS)
+    assert check.conditions(sample) == list(STUDY_CONDITIONS)
+    listed = read_table(ROOT / "config/downloads.tsv").index
+    assert all(Path(model["checkpoint"]).name in listed for model in sample["models"].values())
+    assert sample["dataset"]["name"] != "coco-val2017", "the full study's images stay"
 
 
 def test_real_passes(monkeypatch):

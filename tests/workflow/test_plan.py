@@ -43,6 +43,19 @@ def test_the_default_config_plans_the_full_study(repository):
         assert f"Fetch {file}" in output, file
 
 
+def test_the_sample_fetches_its_images_alone(repository):
+    configs = ("config/sample.yaml", "config/sample-nano.yaml")
+    output = repository.snakemake(configs=configs, options=("--dry-run",)).stdout
+    planned = jobs(output)
+    assert {f"predict_{name}" for name in STUDY_CONDITIONS} <= set(planned)
+    assert {name for name in planned if name.startswith("measure_")} >= {
+        f"measure_{name}" for name in STUDY_BENCHMARKS
+    }
+    assert "Fetch the person images of COCO val2017" in output and "rtmdet_nano_8xb32" in output
+    assert "val2017.zip" not in output and "rtmdet_m" not in output
+    assert "predict_coco_c" not in output
+
+
 def test_the_demo_plans_the_same_study_without_a_download(repository):
     output = repository.snakemake(configs=DEMO, options=("--dry-run",)).stdout
     planned = jobs(output)

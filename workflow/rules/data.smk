@@ -43,8 +43,9 @@ rule download_assets:
 
 if DATASET["kind"] == "coco":
 
-    # Without an archive as input they fetch the files that they need: data/downloads/<archive>.members is left
+    # Without an archive as input these rules fetch the files that they need: data/downloads/<archive>.members is left
     # undeclared like an unfinished download.
+    TAKE = "Extract" if DATASET["max_images"] is None else "Fetch"
     rule extract_annotations:
         input:
             archive=whole_archive("annotations_trainval2017.zip"),
@@ -60,10 +61,10 @@ if DATASET["kind"] == "coco":
         params:
             # What is in the archive does not depend on who fetched and verified it.
             code=code("extract_annotations", without=["data.download", "data.web"]),
-            downloads=place("data/downloads"),
+            downloads=downloads_folder,
             mirror=asset_mirror,
         message:
-            "Extract the person keypoints of COCO val2017"
+            f"{TAKE} the person keypoints of COCO val2017"
         script:
             "../scripts/extract_annotations.py"
 
@@ -82,10 +83,10 @@ if DATASET["kind"] == "coco":
         threads: 1
         params:
             code=code("extract_images", without=["data.download", "data.web"]),
-            downloads=place("data/downloads"),
+            downloads=downloads_folder,
             mirror=asset_mirror,
         message:
-            "Extract the person images of COCO val2017"
+            f"{TAKE} the person images of COCO val2017"
         script:
             "../scripts/extract_images.py"
 

@@ -88,6 +88,11 @@ def asset_mirror(wildcards, input):
     return config["asset_mirror"]
 
 
+def downloads_folder(wildcards):
+    """For params: where downloads lie."""
+    return place("data/downloads")
+
+
 def onnx_of(names):
     """The ONNX files of artifacts, {name: {role: path, or null where the artifact runs none}}."""
     inputs = {name: network_inputs(KNOWN_ARTIFACTS[name]) for name in names}
