@@ -143,6 +143,13 @@ def test_what_was_fetched_is_not_fetched_again(tmp_path):
     with FileServer({"some.zip": ARCHIVE}) as server:
         take(tmp_path, {**row, "url": f"{server.url}/some.zip"}, NAMES[:4])
     assert len(server.requests) == 2, "the damaged one alone"
+    # Notes that somebody wrote into count for nothing.
+    wrong = [{"sha256": row["sha256"], "members": members} for members in ([1], {NAMES[0]: 1}, None)]
+    for notes in ([], *wrong):
+        (tmp_path / "downloads/some.zip.members/members.json").write_text(json.dumps(notes))
+        with FileServer({"some.zip": ARCHIVE}) as server:
+            take(tmp_path, {**row, "url": f"{server.url}/some.zip"}, NAMES[:4])
+        assert len(server.requests) == 1, "the directory alone"
 
 
 def test_broken_connections(tmp_path):

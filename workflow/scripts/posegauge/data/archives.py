@@ -58,12 +58,11 @@ def bring(row, wanted: dict, downloads, mirror=None, **options) -> None:
     """
     archive = Path(downloads) / row["file"]
     pins = dict(pin.rsplit("=", 1) for pin in str(row.get("members") or "").split())
-    source = source_of(row, mirror)
     try:
         if archive.exists():
             verify(archive, row)
             _extract(archive, wanted, pins)
-        elif isinstance(source, Path):
+        elif isinstance(source := source_of(row, mirror), Path):
             check_mirror(row, source, mirror, archive)
             problem = mismatch(source, row)
             if problem:
@@ -131,7 +130,7 @@ def _save(place, content: bytes) -> None:
 
 
 class _Ranges:
-    """What remotezip asks for parts of a file: tried again when broken off, held against what was asked."""
+    """What remotezip asks for parts of a file. Its own tries once, and takes another part than it asked for."""
 
     def __init__(self, row, url, session, retries=4, backoff_s=1.0, timeout_s=(10, 60), every_s=5.0):
         self.row, self.url, self.session = row, url, session
@@ -206,7 +205,7 @@ def _fetch(row, url, wanted, pins, archive: Path, **options) -> None:
             try:
                 _fetch_missing(row, url, wanted, pins, folder, ranges)
             except (Permanent, PoseGaugeError) as error:
-                kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                kept = sum((folder / name).stat().st_size for name in wanted if (folder / name).is_file())
                 raise failure(row, url, str(error), archive, kept) from None
         log.info("%s: %d requests, %s fetched", row["file"], ranges.requests, megabytes(ranges.received))
     for name in wanted:
@@ -243,18 +242,18 @@ def _fetch_missing(row, url, wanted, pins, folder: Path, ranges: _Ranges) -> Non
 
 def _is_there(folder: Path, name: str, note, pins: dict) -> bool:
     """Say whether a file was fetched before and has the size, CRC and sha256 that are known of it."""
-    path = folder / name
-    if note is None or not path.is_file() or path.stat().st_size != note[0]:
+    if note is None or not (folder / name).is_file():
         return False
-    content = path.read_bytes()
-    return zlib.crc32(content) == note[1] and pins.get(name) in (None, hashlib.sha256(content).hexdigest())
+    content = (folder / name).read_bytes()
+    same = note == [len(content), zlib.crc32(content)]
+    return same and pins.get(name) in (None, hashlib.sha256(content).hexdigest())
 
 
 def _read_notes(folder: Path, row) -> dict:
     """Return {file: [bytes, CRC]} of what was fetched before of this version of the archive."""
     try:
         notes = json.loads((folder / "members.json").read_text(encoding="utf-8"))
-        return notes["members"] if notes["sha256"] == row["sha256"] else {}
+        return dict(notes["members"]) if notes["sha256"] == row["sha256"] else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
