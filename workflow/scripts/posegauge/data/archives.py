@@ -130,7 +130,7 @@ def _save(place, content: bytes) -> None:
 
 
 class _Ranges:
-    """What remotezip asks for parts of a file. Its own tries once, and takes another part than it asked for."""
+    """What remotezip asks for parts of a file; its own way tries once, and takes any part that comes."""
 
     def __init__(self, row, url, session, retries=4, backoff_s=1.0, timeout_s=(10, 60), every_s=5.0):
         self.row, self.url, self.session = row, url, session
