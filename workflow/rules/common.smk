@@ -24,7 +24,7 @@ atexit.register(gc.freeze)
 
 sys.path.insert(0, str(REPOSITORY / "workflow" / "scripts"))
 
-from posegauge.data import download
+from posegauge.data import download, given
 from posegauge.errors import PoseGaugeError
 from posegauge.report import closing, pages
 from posegauge.settings import check as settings

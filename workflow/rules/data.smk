@@ -116,6 +116,7 @@ if DATASET["kind"] == "scenes":
 rule filter_person_images:
     input:
         annotations=annotations_file(),
+        given=given_data,
     output:
         person_images=f"data/{DATASET['name']}/person_images.json",
     log:

@@ -21,6 +21,17 @@ def person_images_file():
     return f"data/{DATASET['name']}/person_images.json"
 
 
+def given_data(wildcards):
+    """Nothing, for the rule that lists the images: refuse the user's own annotations and images before any job runs."""
+    if DATASET["kind"] != "folder" or workflow.subprocess_exec or workflow.remote_exec:
+        return []
+    try:
+        given.check_given(config, ".snakemake/given.json")
+    except PoseGaugeError as error:
+        raise WorkflowError(str(error)) from None
+    return []
+
+
 def checkpoint(role):
     """The PyTorch checkpoint of a network, as a list: empty when the model is given as ONNX."""
     path = config["models"][role]["checkpoint"]
