@@ -16,12 +16,15 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from posegauge import logs
+from posegauge.data.keypoint_names import NAMES
 from posegauge.errors import PoseGaugeError
 from posegauge.score import bootstrap, metrics
-from posegauge.store.files import SCHEMAS, read_json, sha256_file, sha256_json, write_json
+from posegauge.score.truth import Truth
+from posegauge.store import image_ids
+from posegauge.store.files import SCHEMAS, read_json, sha256_json, write_json
 from posegauge.study import PREDICTION_SETS
 
-CATEGORIES = [{"id": 1, "name": "person", "keypoints": ["k"] * 17, "skeleton": []}]
+CATEGORIES = [{"id": 1, "name": "person", "keypoints": list(NAMES), "skeleton": []}]
 
 
 # --------------------------------------------------------------------------------------- small data sets
@@ -31,20 +34,25 @@ def dataset(persons: list[dict], image_ids) -> dict:
     """A COCO annotation file; the persons get ids from 1 on."""
     images = [{"id": i, "file_name": f"{i}.jpg", "width": 200, "height": 200} for i in image_ids]
     persons = [{**person, "id": number} for number, person in enumerate(persons, 1)]
-    return {"info": {}, "images": images, "annotations": persons, "categories": CATEGORIES}
+    info = {"annotations_sha256": "a" * 64, "notes": []}
+    return {"info": info, "images": images, "annotations": persons, "categories": CATEGORIES}
 
 
-def coco(data: dict) -> COCO:
-    with contextlib.redirect_stdout(io.StringIO()):
-        annotations = COCO()
-        annotations.dataset = copy.deepcopy(data)
-        annotations.createIndex()
+def truth(data: dict) -> Truth:
+    return Truth(copy.deepcopy(data))
+
+
+def plain(data: dict) -> COCO:
+    annotations = COCO()
+    annotations.dataset = copy.deepcopy(data)
+    annotations.createIndex()
     return annotations
 
 
 def annotate(image_id, left=20, top=10, size=100, visible=17, crowd=0):
     """A person whose keypoints run down its box, the first `visible` of them labelled."""
-    xs, ys = np.linspace(left, left + size / 2, 17), np.linspace(top, top + size, 17)
+    place = np.r_[np.linspace(0, 0.1, 5), np.linspace(0.2, 1, 12)]  # the face is small
+    xs, ys = left + size / 2 * place, top + size * place
     labels = np.where(np.arange(17) < visible, 2, 0)
     return {
         "image_id": image_id,
@@ -88,7 +96,7 @@ def score(data, predictions, image_ids, weights=None, person_thr=0.5, fallback=N
     fallback = np.zeros(len(image_ids), bool) if fallback is None else fallback
     thresholds = {"detected": person_thr, "original": person_thr}
     sets = dict.fromkeys(PREDICTION_SETS, found)
-    return metrics.score_sets(coco(data), sets, image_ids, fallback, thresholds, weights)
+    return metrics.score_sets(truth(data), sets, image_ids, fallback, thresholds, weights)
 
 
 def detected(*arguments, **settings):
@@ -197,7 +205,7 @@ def test_the_study_s_fall_backs_are_counted():
 def test_the_predictions_and_annotations_are_left_as_they_were():
     predictions = perfect()
     before = json.dumps(predictions)
-    annotations = coco(TWO)
+    annotations = truth(TWO)
     first = metrics.keypoint_scores(annotations, predictions, [1, 2, 3])
     assert json.dumps(predictions) == before
     metrics.evaluate(annotations, metrics.box_results(predictions), [1, 2, 3], "bbox", ["all"])
@@ -211,8 +219,8 @@ def test_the_predictions_and_annotations_are_left_as_they_were():
 def reference(data, results, image_ids, iou_type) -> dict:
     """The figures of COCOeval.summarize; NaN where it says -1."""
     with contextlib.redirect_stdout(io.StringIO()):
-        annotations = coco(data)
-        empty = coco({**data, "annotations": []})
+        annotations = plain(data)
+        empty = plain({**data, "annotations": []})
         found = annotations.loadRes(copy.deepcopy(results)) if results else empty
         evaluation = COCOeval(annotations, found, iou_type)
         evaluation.params.imgIds, evaluation.params.catIds = image_ids, [1]
@@ -237,7 +245,7 @@ def average_precision(data, predictions, image_ids, iou_type, weights=None):
     weights = np.ones((1, len(image_ids)), int) if weights is None else weights
     convert = metrics.keypoint_results if iou_type == "keypoints" else metrics.box_results
     areas = ("all", "medium", "large")
-    evaluation = metrics.evaluate(coco(data), convert(predictions), image_ids, iou_type, areas)
+    evaluation = metrics.evaluate(truth(data), convert(predictions), image_ids, iou_type, areas)
     return metrics.average_precision(evaluation, image_ids, weights)
 
 
@@ -303,11 +311,12 @@ def test_only_the_best_detections_of_an_image_count_as_in_pycocotools(iou_type):
 @given(case=datasets())
 def test_oks_of_all_detections_at_once_is_that_of_pycocotools(case):
     data, predictions, image_ids = case
-    annotations, entries = coco(data), metrics.keypoint_results(predictions)
+    annotations, entries = truth(data), metrics.keypoint_results(predictions)
     evaluation = metrics.evaluate(annotations, entries, image_ids, "keypoints", ["all"])
     for image_id in image_ids:
-        plain = COCOeval.computeOks(evaluation, image_id, 1)
-        np.testing.assert_allclose(evaluation.ious[image_id, 1], plain, rtol=1e-14)
+        number = annotations.numbers[image_id]
+        expected = COCOeval.computeOks(evaluation, number, 1)
+        np.testing.assert_allclose(evaluation.ious[number, 1], expected, rtol=1e-14)
 
 
 # -------------------------------------------------------------------------- images that count several times
@@ -371,9 +380,9 @@ def test_every_score_with_weights_is_that_of_repeated_images(counted):
 
 def test_more_rows_than_fit_into_one_chunk_are_all_scored():
     counts = np.arange(3 * (metrics.CHUNK + 5)).reshape(-1, 3) % 4
-    together = metrics.keypoint_scores(coco(TWO), perfect((1,)), [1, 2, 3], counts)
+    together = metrics.keypoint_scores(truth(TWO), perfect((1,)), [1, 2, 3], counts)
     for row, weights in enumerate(counts):
-        alone = metrics.keypoint_scores(coco(TWO), perfect((1,)), [1, 2, 3], weights[None])
+        alone = metrics.keypoint_scores(truth(TWO), perfect((1,)), [1, 2, 3], weights[None])
         np.testing.assert_equal([v[row] for v in together.values()], [v[0] for v in alone.values()])
 
 
@@ -412,7 +421,39 @@ def test_results_with_too_few_keypoints_are_refused():
 )
 def test_images_that_do_not_fit_the_annotations_are_refused(image_ids, message):
     with pytest.raises(PoseGaugeError, match=rf"record\.json: {message}"):
-        metrics.check_images(coco(TWO), image_ids, "record.json")
+        metrics.check_images(truth(TWO), image_ids, "record.json")
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda number: (1 << 63) + 7 * number,
+        lambda number: f"set one/{number}",
+        lambda number: -number,
+        lambda number: number if number < 2 else f"{number}",
+    ],
+)
+def test_ids_only_tell_things_apart(rename):
+    """Of any size or kind, those of persons also: the figures stay, recall and calibration among them."""
+    persons = [annotate(1, 20), annotate(2, 60), annotate(2, 120), annotate(3, 0, 0, 60, 0, crowd=1)]
+    data, predictions = dataset(persons, [1, 2, 3]), [predict(person, 2) for person in persons[:2]]
+    expected = score(data, predictions, [1, 2, 3])
+    for entry in (*data["images"], *data["annotations"], *predictions):
+        key = "image_id" if "image_id" in entry else "id"
+        entry[key] = rename(entry[key])
+    for number, person in enumerate(data["annotations"]):
+        person["id"] = (1 << 60) + 2 * number
+    found = score(data, predictions, [rename(number) for number in (1, 2, 3)])
+    assert found[0]["detected"]["person_recall"][0] == pytest.approx(2 / 3)
+    np.testing.assert_equal(found, expected)
+
+
+def test_ids_are_kept_beside_the_replicates(tmp_path):
+    for ids in ([3, 1, 2], [1 << 63, 1 << 60], ["b", "a/1", 7], [-4, 0]):
+        np.savez(tmp_path / "ids.npz", images=image_ids.ids_array(ids))
+        with np.load(tmp_path / "ids.npz", allow_pickle=False) as arrays:
+            assert image_ids.ids_of(arrays["images"]) == ids
+    assert image_ids.ids_sha256([3, 1, 2]) == sha256_json([1, 2, 3])
 
 
 # ------------------------------------------------------------------------------------------- the whole job
@@ -441,7 +482,7 @@ class Job:
             "schema_version": 2,
             "kind": "predictions",
             "condition": "noise_heavy",
-            "annotations_sha256": sha256_file(folder / "annotations.json"),
+            "annotations_sha256": "a" * 64,
             "settings": {"person_thr": 0.5, "score_thr": 0.1, "nms_thr": 0.6},
             "images": [{"image_id": image_id, **measured} for image_id in image_ids],
             "unreadable": ["broken.jpg"],
@@ -514,8 +555,10 @@ def test_few_images_get_scores_but_no_intervals(tmp_path, monkeypatch):
 
 def test_predictions_of_other_annotations_are_refused(tmp_path, monkeypatch):
     job = Job(tmp_path, monkeypatch, images=3)
-    write_json(tmp_path / "annotations.json", dataset([], [1]))
-    with pytest.raises(PoseGaugeError, match=r"record\.json: annotations_sha256 .*annotations\.json has"):
+    job.record["annotations_sha256"] = "b" * 64
+    with pytest.raises(
+        PoseGaugeError, match=r"record\.json: annotations_sha256 .*annotations\.json was made"
+    ):
         job.run()
 
 

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from posegauge import backends
 from posegauge.backends import onnx_fp16_on_cpu
 from posegauge.data import coco
-from posegauge.data.coco import filter_person_images, read_annotations, read_entry
+from posegauge.data.annotations import read_annotations
+from posegauge.data.coco import filter_person_images, read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.models import precision
 from posegauge.pipeline.steps import detector_input, padded_box, pose_input

@@ -115,7 +115,7 @@ def test_images_are_predicted_in_order_and_timed(pipeline, entries, how, workers
 
 def test_neither_workers_nor_warm_up_change_what_comes_out(pipeline, entries, how):
     how = replace(how, condition="noise_heavy")
-    clean = {entry["id"]: np.float32([[3, 4, 30, 40, 0.5]]) for entry in entries}
+    clean = {str(entry["id"]): np.float32([[3, 4, 30, 40, 0.5]]) for entry in entries}
     expected = without_times(run(pipeline, entries, how, clean=clean))
     assert len(expected["results"]["clean"]) == IMAGES
     with ImageQueue(3) as images:
@@ -185,7 +185,7 @@ def test_no_box_is_posed_twice(pipeline, entries, how):
     first = run(pipeline, entries[2:3], how, sets=("detected",))
     assert pipeline.pose.crops == 3
     pipeline.pose.crops = 0
-    boxes = predictions.box_arrays(first["boxes"])[98]
+    boxes = predictions.box_arrays(first["boxes"])["98"]
     annotated = np.concatenate([boxes[1:, :4], np.float32([[5, 5, 50, 50]])])
     swept = run(pipeline, entries[2:3], how, annotated={98: annotated})
     # Three detected boxes, one annotated elsewhere, and the two of the study once more, mirrored.

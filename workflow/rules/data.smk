@@ -2,9 +2,9 @@
 
 Needs   for kind coco and the checkpoints the network, or `asset_mirror` in the config, and config/downloads.tsv; for
         kind scenes the settings dataset.scenes; for kind folder the user's own files, which stay where they are
-Makes   data/<name>/person_images.json; for kinds coco and scenes also data/<name>/annotations.json and
-        data/<name>/images/; data/downloads/<file>, verified, but of archives only the files of dataset.max_images
-        where that is set
+Makes   data/<name>/person_images.json, and beside it read_annotations.json, the annotations in COCO's form; for
+        kinds coco and scenes also data/<name>/annotations.json and data/<name>/images/; data/downloads/<file>,
+        verified, but of archives only the files of dataset.max_images where that is set
 """
 
 
@@ -115,10 +115,11 @@ if DATASET["kind"] == "scenes":
 
 rule filter_person_images:
     input:
-        annotations=annotations_file(),
+        annotations=source_annotations(),
         given=given_data,
     output:
-        person_images=f"data/{DATASET['name']}/person_images.json",
+        person_images=person_images_file(),
+        annotations=annotations_file(),
     log:
         f"data/{DATASET['name']}/logs/filter_person_images.log",
     localrule: True

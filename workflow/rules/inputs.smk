@@ -1,9 +1,14 @@
 """What goes into jobs, as input functions that several rules share; nothing is made here."""
 
 
-def annotations_file():
-    """The annotation file of the data set."""
+def source_annotations():
+    """The annotation file of the data set, as it was brought, downloaded or rendered."""
     return DATASET["annotations"] or f"data/{DATASET['name']}/annotations.json"
+
+
+def annotations_file():
+    """The annotations in COCO's form, as they were read: what all rules but one work with."""
+    return f"data/{DATASET['name']}/read_annotations.json"
 
 
 def images_dir():

@@ -1,7 +1,7 @@
 """Make one network's ONNX file in FP16 or INT8."""
 
 from posegauge import logs
-from posegauge.data.coco import read_annotations
+from posegauge.data.annotations import read_annotations
 from posegauge.models.precision import Batches, calibration_entries, convert_fp16, convert_int8, record
 from posegauge.store.files import read_json, write_json
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from posegauge import logs
-from posegauge.data.coco import read_annotations
+from posegauge.data.annotations import read_annotations
 from posegauge.report import grids
 from posegauge.store.files import read_json
 from posegauge.study import CONDITIONS

@@ -1,7 +1,7 @@
-"""List the images with at least one person, in the order in which the study takes them."""
+"""List the images with at least one person, in the study's order; write the annotations in COCO's form."""
 
 from posegauge import logs
-from posegauge.data.coco import check_images_exist, filter_person_images
+from posegauge.data.coco import filter_person_images
 from posegauge.store.files import write_json
 
 log = logs.start(snakemake.log[0])
@@ -11,9 +11,11 @@ record = filter_person_images(
     dataset["name"],
     expected=dataset["expected_person_images"],
     max_images=dataset["max_images"],
+    images=snakemake.params.images,
+    target=snakemake.output.annotations,
 )
-if snakemake.params.images:
-    check_images_exist(snakemake.params.images, record["images"])
+for note in record["notes"]:
+    logs.say(f"{snakemake.input.annotations}: {note}")
 log.info(
     "%d images, %d with persons, %d taken",
     record["images_total"],

@@ -3,7 +3,7 @@
 from posegauge import logs
 from posegauge.backends.assemble import build_pipeline, prediction_threads
 from posegauge.backends.base import auto_device
-from posegauge.data.coco import read_annotations
+from posegauge.data.annotations import read_annotations
 from posegauge.predict.image_queue import ImageQueue, Preparation, worker_count
 from posegauge.predict.predictions import (
     SCHEMA_VERSION,

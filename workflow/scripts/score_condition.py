@@ -7,7 +7,9 @@ from posegauge.errors import PoseGaugeError
 from posegauge.pipeline.study_protocol import STUDY
 from posegauge.predict.predictions import latency_figures
 from posegauge.score import bootstrap, metrics
-from posegauge.store.files import atomic_path, read_json, sha256_file, sha256_json, write_json
+from posegauge.score.truth import read_truth
+from posegauge.store.files import atomic_path, read_json, write_json
+from posegauge.store.image_ids import ids_array, ids_sha256
 from posegauge.study import CONDITIONS, PREDICTION_SETS
 
 log = logs.start(snakemake.log[0])
@@ -20,13 +22,14 @@ if record["condition"] != name:
     raise PoseGaugeError(
         f"{files.record}: is of {record['condition']}, expected {name}; delete it and run again"
     )
-if (digest := sha256_file(files.annotations)) != record["annotations_sha256"]:
+annotations = read_truth(files.annotations)
+told = annotations.dataset["info"]
+if (digest := told["annotations_sha256"]) != record["annotations_sha256"]:
     raise PoseGaugeError(
-        f"{files.record}: annotations_sha256 is {record['annotations_sha256']}, but {files.annotations} has "
-        f"{digest}: the predictions belong to other annotations; delete them and run again"
+        f"{files.record}: annotations_sha256 is {record['annotations_sha256']}, but {files.annotations} was "
+        f"made of {digest}: the predictions belong to other annotations; run again with --forcerun "
+        f"predict_{name}"
     )
-
-annotations = metrics.load_annotations(files.annotations)
 image_ids = [entry["image_id"] for entry in record["images"]]
 metrics.check_images(annotations, image_ids, files.record)
 sets = {
@@ -58,7 +61,8 @@ result = {
     "condition": name,
     **{key: getattr(condition, key) for key in ("title", "suite", "corruption", "severity")},
     "images": len(image_ids),
-    "images_sha256": sha256_json(sorted(image_ids)),
+    "images_sha256": ids_sha256(image_ids),
+    "annotation_notes": told["notes"],
     "unreadable": record["unreadable"],
     "scores": {
         box_set: {metric: bootstrap.estimate(values[0], values[1:]) for metric, values in figures.items()}
@@ -79,7 +83,7 @@ result = {
     "provenance": record["provenance"],
 }
 with atomic_path(snakemake.output.replicates) as temporary:
-    np.savez_compressed(temporary, images=np.array(image_ids, np.int64), **replicates)
+    np.savez_compressed(temporary, images=ids_array(image_ids), **replicates)
 write_json(snakemake.output.scores, result, "robustness.schema.yaml")
 
 shown = {metric: result["scores"]["detected"][metric]["value"] for metric in ("ap", "box_ap")}

@@ -16,6 +16,7 @@ from posegauge.report.records import read_latency, read_parity, read_scores
 from posegauge.score import bootstrap
 from posegauge.score import intervals as cs
 from posegauge.store.files import read_json, read_record
+from posegauge.store.image_ids import ids_of
 from posegauge.store.machine import describe
 from posegauge.store.runs import NEEDED, check_files, check_version, label, read_about
 from posegauge.study import BENCHMARKS, CONDITIONS, STAGES
@@ -77,7 +78,7 @@ def read_run(path) -> Run:
         raise PoseGaugeError(f"{path}: is incomplete: run.json names no file of {' and '.join(empty)}/")
     scores = {row["condition"]: row for row in read_scores(files["robustness"])}
     with np.load(files["robustness"][0].with_suffix(".npz"), allow_pickle=False) as arrays:
-        images = arrays["images"].tolist()
+        images = ids_of(arrays["images"])
     return Run(
         name,
         record,

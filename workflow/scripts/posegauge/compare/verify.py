@@ -196,7 +196,14 @@ def _distances(reference: list, found: list, person_thr: float) -> dict[str, flo
     Only persons above person_thr in one of the two must have one in the other: down to bbox_thr, so that a
     score on a threshold decides nothing. Without a pair there are no distances.
     """
-    ours, theirs = (np.array(persons, np.float64).reshape(-1, 40) for persons in (found, reference))
+    # Ids of images may be texts, or larger than a float can hold.
+    numbers = {
+        image: number for number, image in enumerate({person[0]: None for person in reference + found})
+    }
+    ours, theirs = (
+        np.array([[numbers[person[0]], *person[1:]] for person in persons], np.float64).reshape(-1, 40)
+        for persons in (found, reference)
+    )
     unmatched, boxes, scores, keypoints = 0, [], [], []
     for image in np.union1d(ours[:, 0], theirs[:, 0]):
         one, other = (persons[persons[:, 0] == image] for persons in (ours, theirs))

@@ -1,146 +1,77 @@
-"""COCO person keypoints: the annotation file, the person images, their boxes, and reading the images.
-
-Format: https://cocodataset.org/#format-data. Scoring with pycocotools lives elsewhere; what it needs of the
-annotations is checked here, because it fails on their absence with a bare KeyError, or not at all.
-"""
+"""COCO person keypoints: the person images, their boxes, and reading the images."""
 
 import re
-from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from posegauge.data import annotations
+from posegauge.data.annotations import PERSON
 from posegauge.errors import PoseGaugeError, nearest
-from posegauge.store.files import SCHEMA_VERSION, read_json, sha256_file
-
-PERSON = 1  # the category id of COCO, and of the predictions
-
-
-KEYPOINTS = 17
-
+from posegauge.store.files import SCHEMA_VERSION, sha256_file, write_json
 
 # ------------------------------------------------------------------------------------------ the annotations
 
 
-def read_annotations(path) -> dict:
-    """Read a person_keypoints file and check all that the workflow relies on.
-
-    Raises PoseGaugeError naming the file and the key, image or annotation that is wrong.
-    """
-    data = read_json(path)
-    if not isinstance(data, dict):
-        raise PoseGaugeError(f"{path}: expected a JSON object with images, annotations and categories")
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(data.get(key), list):
-            raise PoseGaugeError(f"{path}: expected a list under '{key}', as in COCO person_keypoints files")
-    _check_categories(path, data["categories"])
-    _check_images(path, data["images"])
-    _check_persons(path, data)
-    return data
-
-
-def _check_categories(path, categories) -> None:
-    person = [c for c in categories if isinstance(c, dict) and c.get("id") == PERSON]
-    if len(person) != 1 or person[0].get("name") != "person":
-        names = ", ".join(f"{c.get('id')}: {c.get('name')}" for c in categories if isinstance(c, dict))
-        raise PoseGaugeError(
-            f"{path}: 'categories' must hold id {PERSON} with the name 'person' once; found {names or 'none'}"
-        )
-    keypoints = person[0].get("keypoints")
-    if not isinstance(keypoints, list) or len(keypoints) != KEYPOINTS:
-        count = len(keypoints) if isinstance(keypoints, list) else "no"
-        raise PoseGaugeError(
-            f"{path}: categories: 'person' has {count} keypoints, expected the {KEYPOINTS} of COCO. "
-            "An instances file has none: use person_keypoints"
-        )
-
-
-def _check_images(path, images) -> None:
-    for image in images:
-        if not isinstance(image, dict) or not isinstance(image.get("id"), int):
-            raise PoseGaugeError(f"{path}: images: an entry without a whole number as 'id': {image}")
-        where = f"{path}: images: id {image['id']}"
-        name = image.get("file_name")
-        if not isinstance(name, str) or not name:
-            raise PoseGaugeError(f"{where} has no 'file_name'")
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise PoseGaugeError(f"{where}: file_name '{name}' must be a path inside the image folder")
-        for key in ("width", "height"):
-            if not isinstance(image.get(key), int) or image[key] < 1:
-                raise PoseGaugeError(f"{where} ({name}) has no '{key}' in pixels; given: {image.get(key)}")
-    for key in ("id", "file_name"):
-        value, count = next(iter(Counter(image[key] for image in images).most_common(1)), (None, 0))
-        if count > 1:
-            raise PoseGaugeError(f"{path}: images: {key} {value} occurs {count} times, expected once")
-
-
-def _check_persons(path, data) -> None:
-    images = {image["id"] for image in data["images"]}
-    seen = set()
-    for annotation in data["annotations"]:
-        if not isinstance(annotation, dict) or annotation.get("category_id") != PERSON:
-            continue
-        where = f"{path}: annotations: id {annotation.get('id')}"
-        # pycocotools takes id 0 for "no match", and counts every match with it as a miss.
-        if not isinstance(annotation.get("id"), int) or annotation["id"] < 1 or annotation["id"] in seen:
-            raise PoseGaugeError(f"{where}: expected a whole number from 1 on that occurs once")
-        seen.add(annotation["id"])
-        if annotation.get("image_id") not in images:
-            raise PoseGaugeError(f"{where}: image_id {annotation.get('image_id')} is not among 'images'")
-        for key, length in (("bbox", 4), ("keypoints", 3 * KEYPOINTS)):
-            value = annotation.get(key)
-            if not isinstance(value, list) or len(value) != length:
-                raise PoseGaugeError(f"{where}: expected {length} numbers under '{key}'")
-            if not all(isinstance(v, int | float) for v in value) or not np.isfinite(value).all():
-                raise PoseGaugeError(f"{where}: '{key}' holds something that is no number: {value}")
-        for key in ("area", "iscrowd", "num_keypoints"):
-            if not isinstance(annotation.get(key), int | float):
-                raise PoseGaugeError(f"{where}: expected a number under '{key}'; the scoring needs it")
-
-
 def filter_person_images(
-    path, dataset: str, expected: int | None = None, max_images: int | None = None
+    path,
+    dataset: str,
+    expected: int | None = None,
+    max_images: int | None = None,
+    images=None,
+    target=None,
 ) -> dict:
     """List the images with at least one person annotation, crowd included, sorted by file name.
 
-    path: annotation file. expected: their number, checked before the first `max_images` are taken.
+    Args:
+        path: annotation file.
+        dataset: its name.
+        expected: their number, checked before the first `max_images` are taken.
+        max_images: how many are taken, None for all.
+        images: folder of the images, see annotations.read.
+        target: where the annotations are written as they were read, in COCO's form; None: nowhere.
+
     Returns the content of person_images.json (workflow/schemas/person_images.schema.yaml).
     """
-    data = read_annotations(path)
-    wanted = {a["image_id"] for a in data["annotations"] if a.get("category_id") == PERSON}
-    images = sorted((i for i in data["images"] if i["id"] in wanted), key=_file_name)
-    if not images:
-        raise PoseGaugeError(
-            f"{path}: none of its {len(data['images'])} images has a person annotation (category_id {PERSON})"
-        )
-    if expected is not None and len(images) != expected:
-        raise PoseGaugeError(
-            f"{path}: {len(images)} person images, but dataset.expected_person_images is {expected}. "
-            "Either this is another (or a damaged) annotation file: delete it and run again; "
-            "or it is meant: set dataset.expected_person_images to the number found, or to null"
-        )
     if max_images is not None and max_images < 1:
         raise PoseGaugeError(f"dataset.max_images is {max_images}; expected 1 or more, or null for all")
-    keys = ("id", "file_name", "width", "height")
+    found = annotations.read(path, images, max_images)
+    faults = found.faults + person_count_faults(found, path, expected)
+    if faults:
+        raise PoseGaugeError("\n".join(faults))
+    told = {"annotations_sha256": sha256_file(path), "notes": found.notes}
+    if target is not None:
+        write_json(target, {**found.data, "info": told}, indent=None)
     return {
         "schema_version": SCHEMA_VERSION,
         "dataset": dataset,
-        "annotations_sha256": sha256_file(path),
-        "images_total": len(data["images"]),
-        "person_images": len(images),
-        "images": [{key: image[key] for key in keys} for image in images[:max_images]],
+        **told,
+        "images_total": found.images_total,
+        "person_images": found.person_images,
+        "images": found.taken,
     }
 
 
-def _file_name(image) -> str:
-    return image["file_name"]
+def person_count_faults(found: annotations.Annotations, path, expected: int | None) -> list[str]:
+    """Say what is wrong with the number of images with persons; see filter_person_images."""
+    if found.faults:
+        return []
+    if not found.person_images:
+        return [f"{path}: none of its {found.images_total} images has a person annotation"]
+    if expected is not None and found.person_images != expected:
+        return [
+            f"{path}: {found.person_images} person images, but dataset.expected_person_images is "
+            f"{expected}. Either this is another (or a damaged) annotation file: take the right one; "
+            "or it is meant: set dataset.expected_person_images to the number found, or to null"
+        ]
+    return []
 
 
 def person_boxes(data: dict, image_id: int) -> np.ndarray:
     """Return the annotated person boxes of an image, crowds and empty boxes left out.
 
-    data: what read_annotations returned. Returns float32 [n, 4]: x1, y1, x2, y2 in pixels, in file order.
+    data: of annotations.read_annotations. Returns float32 [n, 4]: x1, y1, x2, y2 in pixels, in file order.
     """
     boxes = [
         (x, y, x + width, y + height)
@@ -152,20 +83,6 @@ def person_boxes(data: dict, image_id: int) -> np.ndarray:
         if width > 0 and height > 0
     ]
     return np.array(boxes, dtype=np.float32).reshape(-1, 4)
-
-
-def check_images_exist(folder, images: list) -> None:
-    """Raise PoseGaugeError naming the images (the first 10, and how many) that a folder lacks."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise PoseGaugeError(f"{folder}: no such image folder (dataset.images)")
-    missing = [image["file_name"] for image in images if not (folder / image["file_name"]).is_file()]
-    if missing:
-        more = ", ..." if len(missing) > 10 else ""
-        raise PoseGaugeError(
-            f"{folder}: lacks {len(missing)} of the {len(images)} images that the annotations name: "
-            f"{', '.join(missing[:10])}{more}"
-        )
 
 
 # ----------------------------------------------------------------------------------------------- the images

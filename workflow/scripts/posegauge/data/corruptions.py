@@ -5,6 +5,7 @@ The generator is seeded from (global seed, condition, image id), so any image of
 alone, in any order, anywhere.
 """
 
+import hashlib
 import zlib
 
 import cv2
@@ -62,12 +63,14 @@ _CORRUPTIONS = {
 }
 
 
-def generator(seed: int, condition: str, image_id: int) -> np.random.Generator:
+def generator(seed: int, condition: str, image_id: int | str) -> np.random.Generator:
     """Return the random generator of one image in one condition."""
+    if isinstance(image_id, str) or image_id < 0:
+        image_id = int.from_bytes(hashlib.sha256(str(image_id).encode()).digest()[:8], "big")
     return np.random.default_rng([seed, zlib.crc32(condition.encode()), image_id])
 
 
-def apply(condition: str, image: np.ndarray, seed: int, image_id: int) -> np.ndarray:
+def apply(condition: str, image: np.ndarray, seed: int, image_id: int | str) -> np.ndarray:
     """Return the image, uint8 BGR [H, W, 3], as it is in a condition of posegauge.study.CONDITIONS."""
     if condition not in CONDITIONS:
         raise PoseGaugeError(f"no condition '{condition}'{nearest(condition, CONDITIONS)}")

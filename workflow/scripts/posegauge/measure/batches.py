@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from posegauge.backends.assemble import build_pipeline
-from posegauge.data.coco import find_entry, person_boxes, read_annotations, read_entry
+from posegauge.data.annotations import read_annotations
+from posegauge.data.coco import find_entry, person_boxes, read_entry
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
 from posegauge.pipeline.pipeline import Persons, Pipeline

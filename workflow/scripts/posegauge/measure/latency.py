@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from posegauge.backends.assemble import build_pipeline
-from posegauge.data.coco import find_entry, person_boxes, read_annotations, read_entry
+from posegauge.data.annotations import read_annotations
+from posegauge.data.coco import find_entry, person_boxes, read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.logs import progress
 from posegauge.measure import gpu_monitor

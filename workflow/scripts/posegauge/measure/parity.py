@@ -19,6 +19,7 @@ from posegauge.pipeline.steps import detector_input
 from posegauge.predict.predictions import coco_results
 from posegauge.score import bootstrap, metrics
 from posegauge.score.metrics import match_boxes
+from posegauge.score.truth import read_truth
 from posegauge.store.files import read_json
 from posegauge.store.provenance import collect
 from posegauge.store.record import attempt, make_record
@@ -145,7 +146,7 @@ def _compare_simcc(theirs: dict, runs: list[dict], raw: dict) -> None:
 def accuracy(annotations, found: Comparison, seed: int, resamples: int) -> dict:
     """Return keypoint AP of both and its difference, each {"value", "low", "high"}: see score.bootstrap.
 
-    annotations: of metrics.load_annotations.
+    annotations: of score.truth.read_truth.
     """
     weights = bootstrap.sample_and_resamples(seed, len(found.image_ids), resamples)
     # Float64 [1 + resamples]: the images themselves, then the resamples.
@@ -281,7 +282,7 @@ def _figures(config: dict, source, artifact: Pipeline, images, annotations) -> d
     found = compare(source, artifact, images)
     if not found.persons:
         raise Unavailable(f"PyTorch finds no person in the {len(found.image_ids)} images to compare on")
-    truth = metrics.load_annotations(annotations)
+    truth = read_truth(annotations)
     return {
         **accuracy(truth, found, config["seed"], config["bootstrap"]["resamples"]),
         **distances(found),

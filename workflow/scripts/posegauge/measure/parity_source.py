@@ -11,7 +11,8 @@ import numpy as np
 
 from posegauge import study
 from posegauge.backends import assemble, load
-from posegauge.data.coco import person_boxes, read_annotations
+from posegauge.data.annotations import read_annotations
+from posegauge.data.coco import person_boxes
 from posegauge.errors import PoseGaugeError
 from posegauge.measure.parity import Recorder, chosen_images, read_images
 from posegauge.pipeline.pipeline import Pipeline
@@ -24,8 +25,9 @@ from posegauge.study import SOURCE
 SCHEMA = "source.schema.yaml"
 
 
-# Of each image, in the archive as <image id>.<name>. `raw_` are the detector's outputs before NMS; simcc
-# those of all runs of the pose network in `boxes`, one after the other, with the flip test batch by batch.
+# Of each image, in the archive as <its place in the record's images>.<name>. `raw_` are the detector's
+# outputs before NMS; simcc those of all runs of the pose network in `boxes`, one after the other, with the
+# flip test batch by batch.
 ARRAYS = (
     "raw_boxes", "raw_scores", "boxes", "scores", "keypoints", "keypoint_scores", "simcc_x", "simcc_y",
 )  # fmt: skip
@@ -39,13 +41,14 @@ class Source:
     path: str
     arrays: np.lib.npyio.NpzFile
 
-    def image(self, image_id: int) -> dict[str, np.ndarray]:
+    def image(self, image_id: int | str) -> dict[str, np.ndarray]:
         """Return the ARRAYS of an image; PoseGaugeError when PyTorch was not run on it."""
         if image_id not in self.record["images"]:
             raise PoseGaugeError(
                 f"{self.path}: has no image {image_id}, which could not be read then; delete it and run again"
             )
-        return {name: self.arrays[f"{image_id}.{name}"] for name in ARRAYS}
+        place = self.record["images"].index(image_id)
+        return {name: self.arrays[f"{place}.{name}"] for name in ARRAYS}
 
 
 def predict(config: dict, files: dict, target, threads: int) -> dict:
@@ -76,7 +79,7 @@ def predict(config: dict, files: dict, target, threads: int) -> dict:
             for image_id, image in read_images(files["images"], entries, config["dataset"]["unreadable"]):
                 given = person_boxes(annotations, image_id) if random else None
                 for name, array in _outputs(pipeline, image, given).items():
-                    with archive.open(f"{image_id}.{name}.npy", "w", force_zip64=True) as stream:
+                    with archive.open(f"{len(read)}.{name}.npy", "w", force_zip64=True) as stream:
                         np.lib.format.write_array(stream, np.ascontiguousarray(array))
                 read.append(image_id)
         digest = sha256_file(temporary)

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from posegauge.backends.assemble import build_pipeline, network
-from posegauge.data.coco import find_entry, person_boxes, read_annotations, read_entry
+from posegauge.data.annotations import read_annotations
+from posegauge.data.coco import find_entry, person_boxes, read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.logs import progress
 from posegauge.measure.peer_programs import Bare, Inferencer, MMPose, Original, Ours, Rtmlib, append_nms

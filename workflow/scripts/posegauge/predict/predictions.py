@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from posegauge.data.coco import PERSON, person_boxes
+from posegauge.data.annotations import PERSON
+from posegauge.data.coco import person_boxes
 from posegauge.errors import PoseGaugeError
 from posegauge.pipeline.pipeline import Persons, instance_scores
 from posegauge.store.files import read_json
@@ -15,7 +16,7 @@ SCHEMA_VERSION = 2  # of record.json
 PIXEL_DIGITS, SCORE_DIGITS = 2, 6
 
 
-def coco_results(persons: Persons, image_id: int, keypoint_thr: float, box_source: str) -> list[dict]:
+def coco_results(persons: Persons, image_id: int | str, keypoint_thr: float, box_source: str) -> list[dict]:
     """Write the persons of one image as COCO results.
 
     Besides COCO's own keys each has `box_score` (the detector's) and `box_source`.
@@ -48,10 +49,10 @@ def shard_of(images: list, shard: int, shards: int) -> list:
     return images[len(images) * shard // shards : len(images) * (shard + 1) // shards]
 
 
-def annotated_boxes(data: dict) -> dict[int, np.ndarray]:
+def annotated_boxes(data: dict) -> dict[int | str, np.ndarray]:
     """Return {image id: boxes}, float32 [N, 4] xyxy, of coco.person_boxes for every image with an annotation.
 
-    data: what coco.read_annotations returned.
+    data: what annotations.read_annotations returned.
     """
     by_image = {}
     for annotation in data["annotations"]:
@@ -62,9 +63,9 @@ def annotated_boxes(data: dict) -> dict[int, np.ndarray]:
     }
 
 
-def box_arrays(boxes: dict) -> dict[int, np.ndarray]:
-    """Turn the content of boxes.json into {image id: float32 [N, 5] xyxy and score}: the bits are kept."""
-    return {int(image_id): np.array(found, np.float32).reshape(-1, 5) for image_id, found in boxes.items()}
+def box_arrays(boxes: dict) -> dict[str, np.ndarray]:
+    """Turn boxes.json into {image id as text: float32 [N, 5] xyxy and score}: the bits are kept."""
+    return {str(image_id): np.array(found, np.float32).reshape(-1, 5) for image_id, found in boxes.items()}
 
 
 def merge_results(paths: list) -> list[dict]:

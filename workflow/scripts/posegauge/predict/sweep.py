@@ -139,8 +139,8 @@ def sweep(
     how: Preparation,
     images: ImageQueue,
     unreadable: str,
-    annotated: dict[int, np.ndarray],
-    clean: dict[int, np.ndarray] | None,
+    annotated: dict[int | str, np.ndarray],
+    clean: dict[str, np.ndarray] | None,
     sets=PREDICTION_SETS,
 ) -> dict:
     """Predict images in one condition.
@@ -153,8 +153,8 @@ def sweep(
         unreadable: "error" raises PoseGaugeError at the first image that cannot be read; "skip" leaves it
             out of the predictions and lists it.
         annotated: {image id: float32 [N, 4] xyxy}, see coco.person_boxes.
-        clean: {image id: float32 [N, 5] xyxy and score} detected on the clean images; None in the condition
-            clean, where they are made.
+        clean: {image id as text: float32 [N, 5] xyxy and score} detected on the clean images; None in the
+            condition clean, where they are made.
         sets: which of study.PREDICTION_SETS to make. Without "detected" the latency is that of the detector.
 
     Returns:
@@ -216,9 +216,9 @@ def _left_out(entry: dict, error: PoseGaugeError, unreadable: str) -> str:
 def _of_clean(clean: dict | None, entry: dict) -> np.ndarray | None:
     if clean is None:
         return None
-    if entry["id"] not in clean:
+    if str(entry["id"]) not in clean:
         raise PoseGaugeError(
             f"{entry['file_name']}: has no boxes of the condition clean, where it was unreadable, but it can "
             "be read now; make the predictions of clean anew"
         )
-    return clean[entry["id"]]
+    return clean[str(entry["id"])]

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from posegauge.data import corruptions
-from posegauge.data.coco import PERSON, find_entry, person_boxes, read_entry
+from posegauge.data.annotations import PERSON
+from posegauge.data.coco import find_entry, person_boxes, read_entry
 from posegauge.errors import PoseGaugeError, nearest
 from posegauge.predict.draw import draw_persons, scale_person
 from posegauge.store import files

@@ -10,7 +10,8 @@ import pandas as pd
 from posegauge.errors import PoseGaugeError
 from posegauge.report.markdown import DEVICE_TITLES
 from posegauge.score.estimate import Estimate
-from posegauge.store.files import read_json, read_record, read_records, sha256_json
+from posegauge.store.files import read_json, read_record, read_records
+from posegauge.store.image_ids import ids_of, ids_sha256
 from posegauge.study import ARTIFACTS, BENCHMARKS, CONDITIONS, SOURCE, SUITES
 
 # What is scored in each prediction set.
@@ -70,18 +71,18 @@ def read_scores(paths) -> list[dict]:
     return records
 
 
-def _read_replicates(path: Path, record: dict) -> tuple[list[int], dict[str, np.ndarray]]:
+def _read_replicates(path: Path, record: dict) -> tuple[list, dict[str, np.ndarray]]:
     """Return the image ids in the order that was resampled, and the replicates by name."""
     hint = "delete it and run again"
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        images = arrays.pop("images").tolist()
+        images = ids_of(arrays.pop("images"))
     except FileNotFoundError as error:
         raise PoseGaugeError(f"{path}: no such file; it is written beside the .json: run again") from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise PoseGaugeError(f"{path}: holds no replicates with their images ({error}); {hint}") from error
-    if sha256_json(sorted(images)) != record["images_sha256"]:
+    if ids_sha256(images) != record["images_sha256"]:
         raise PoseGaugeError(f"{path}: is of other images than the .json beside it; {hint}")
     resamples = record["interval"]["resamples"]
     for name, array in arrays.items():

@@ -16,21 +16,18 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy.sparse import csr_array
 
-from posegauge.data.coco import KEYPOINTS, PERSON
+from posegauge.data.annotations import PERSON
+from posegauge.data.keypoint_names import KEYPOINTS
 from posegauge.errors import PoseGaugeError
 from posegauge.score import calibration
+from posegauge.score.truth import Truth
+from posegauge.store.image_ids import ids_in_order
 
 KEYPOINT_METRICS = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar")
 
 
 # Rows of weights that are worked on at a time: their arrays then stay in the processor's cache.
 CHUNK = 40
-
-
-def load_annotations(path) -> COCO:
-    """Read a COCO annotation file without pycocotools' chatter."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        return COCO(str(path))
 
 
 # ----------------------------------------------------------------------------------------- the predictions
@@ -46,7 +43,7 @@ class Predictions:
     keypoints: np.ndarray  # float64 [N, 17, 3]: x, y in pixels, score
 
 
-def check_images(annotations: COCO, image_ids: list[int], name) -> None:
+def check_images(annotations: Truth, image_ids: list, name) -> None:
     """Raise PoseGaugeError unless the images occur once each, and in the annotations.
 
     name: the file that lists them, for messages.
@@ -56,15 +53,15 @@ def check_images(annotations: COCO, image_ids: list[int], name) -> None:
     twice = [image for image, count in Counter(image_ids).items() if count > 1]
     if twice:
         raise PoseGaugeError(f"{name}: lists image {twice[0]} more than once; delete it and run again")
-    unknown = set(image_ids) - set(annotations.imgs)
+    unknown = set(image_ids) - set(annotations.numbers)
     if unknown:
         raise PoseGaugeError(
-            f"{name}: lists {len(unknown)} images that the annotations lack, the first is {min(unknown)}: "
-            "predict again, with this annotation file"
+            f"{name}: lists {len(unknown)} images that the annotations lack, the first is "
+            f"{ids_in_order(unknown)[0]}: predict again, with this annotation file"
         )
 
 
-def read_predictions(results: list[dict], image_ids: list[int], name) -> Predictions:
+def read_predictions(results: list[dict], image_ids: list, name) -> Predictions:
     """Check one prediction set and return it.
 
     Args:
@@ -78,8 +75,8 @@ def read_predictions(results: list[dict], image_ids: list[int], name) -> Predict
     unknown = {result["image_id"] for result in results} - set(column_of)
     if unknown:
         raise PoseGaugeError(
-            f"{name}: holds {len(unknown)} images that the data set lacks, the first is {min(unknown)}: "
-            "delete it and predict again"
+            f"{name}: holds {len(unknown)} images that the data set lacks, the first is "
+            f"{ids_in_order(unknown)[0]}: delete it and predict again"
         )
     for result in results:
         if len(result["keypoints"]) != 3 * KEYPOINTS or len(result["bbox"]) != 4:
@@ -159,7 +156,7 @@ class _Evaluation(COCOeval):
         return ious
 
 
-def evaluate(annotations: COCO, results: list[dict], image_ids: list[int], iou_type: str, areas) -> COCOeval:
+def evaluate(annotations: Truth, results: list[dict], image_ids: list, iou_type: str, areas) -> COCOeval:
     """Match results to annotations with COCOeval.evaluate.
 
     Args:
@@ -169,13 +166,15 @@ def evaluate(annotations: COCO, results: list[dict], image_ids: list[int], iou_t
         iou_type: "keypoints" (OKS, at most 20 persons per image) or "bbox" (IoU, at most 100).
         areas: names of COCO's area ranges.
     """
+    for result in results:
+        result["image_id"] = annotations.numbers[result["image_id"]]
     with contextlib.redirect_stdout(io.StringIO()):
         found = annotations.loadRes(results) if results else _nothing(annotations)
         evaluation = _Evaluation(annotations, found, iou_type)
         params = evaluation.params
         ranges = dict(zip(params.areaRngLbl, params.areaRng, strict=True))
         params.areaRngLbl, params.areaRng = list(areas), [ranges[area] for area in areas]
-        params.imgIds, params.catIds = list(image_ids), [PERSON]
+        params.imgIds, params.catIds = [annotations.numbers[image] for image in image_ids], [PERSON]
         evaluation.evaluate()
     return evaluation
 
@@ -198,12 +197,12 @@ class _Ranking:
     counted: np.ndarray  # bool [T, D], not ignored
 
 
-def _rank(evaluation: COCOeval, area: str, image_ids: list[int]) -> _Ranking:
+def _rank(evaluation: COCOeval, area: str, image_ids: list) -> _Ranking:
     """Put the matches of evalImgs in the order of COCOeval.accumulate."""
     params = evaluation.params
     start = params.areaRngLbl.index(area) * len(params.imgIds)
     entries = [entry for entry in evaluation.evalImgs[start : start + len(params.imgIds)] if entry]
-    column_of = {image: column for column, image in enumerate(image_ids)}
+    column_of = {evaluation.cocoGt.numbers[image]: column for column, image in enumerate(image_ids)}
     columns = [column_of[entry["image_id"]] for entry in entries]
     persons = np.zeros(len(image_ids))
     persons[columns] = [np.count_nonzero(entry["gtIgnore"] == 0) for entry in entries]
@@ -272,7 +271,7 @@ def _curves(found: np.ndarray, counts: np.ndarray, persons: np.ndarray, levels: 
     return recalls[:, -1], means
 
 
-def average_precision(evaluation: COCOeval, image_ids: list[int], weights: np.ndarray) -> dict:
+def average_precision(evaluation: COCOeval, image_ids: list, weights: np.ndarray) -> dict:
     """Return the figures of COCOeval.summarize for the areas that were evaluated, float64 [rows] each.
 
     {"ap", "ap50", "ap75", "ar"} for the area "all", "ap_<area>" for others. NaN in rows without a person to
@@ -298,9 +297,9 @@ _AT = {"ap50": 0.5, "ap75": 0.75}
 
 
 def keypoint_scores(
-    annotations: COCO,
+    annotations: Truth,
     predictions: list[dict],
-    image_ids: list[int],
+    image_ids: list,
     weights: np.ndarray | None = None,
     areas=("all", "medium", "large"),
 ) -> dict[str, np.ndarray]:
@@ -346,7 +345,7 @@ def detection_scores(predictions: Predictions, person_thr: float, weights: np.nd
 
 
 def box_scores(
-    annotations: COCO, predictions: Predictions, image_ids: list[int], person_thr: float, weights: np.ndarray
+    annotations: Truth, predictions: Predictions, image_ids: list[int], person_thr: float, weights: np.ndarray
 ):
     """Scores of the boxes, and the calibration of the keypoints in them.
 
@@ -381,9 +380,9 @@ def box_scores(
 
 
 def score_sets(
-    annotations: COCO,
+    annotations: Truth,
     sets: dict[str, Predictions],
-    image_ids: list[int],
+    image_ids: list,
     fallback: np.ndarray,
     person_thrs: dict[str, float],
     weights: np.ndarray,
