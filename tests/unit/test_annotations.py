@@ -232,7 +232,10 @@ READ = {
     ),
     "names of objects": (lambda d: d["categories"][0].update(keypoints=[{"name": n} for n in NAMES]), ""),
     "names one text": (lambda d: d["categories"][0].update(keypoints=", ".join(NAMES)), ""),
-    "names none": (lambda d: d["categories"][0].update(keypoints=[]), "no names: taken in COCO's order"),
+    "names none": (
+        lambda d: d["categories"][0].update(keypoints=[]),
+        "no names of keypoints: taken in COCO's",
+    ),
     "names numbers": (
         lambda d: d["categories"][0].update(keypoints=[f"k{i}" for i in range(17)]),
         "no names",
@@ -480,6 +483,12 @@ REFUSED = {
     "bbox NaN": (each(lambda e: e.update(bbox=[1, 2, 3, float("nan")])), "expected 4 numbers under 'bbox'"),
     "bbox bool": (each(lambda e: e.update(bbox=[1, 2, 3, True])), "expected 4 numbers under 'bbox'"),
     "bbox words": (each(lambda e: e.update(bbox=["a", 2, 3, 4])), "expected 4 numbers under 'bbox'"),
+    "bbox huge": (each(lambda e: e.update(bbox=[1, 2, 3, 10**400])), "expected 4 numbers under 'bbox'"),
+    "keypoints huge": (each(lambda e: e["keypoints"].__setitem__(0, 1e308)), "no number"),
+    "keypoints of objects": (
+        each(lambda e: e.update(keypoints=[{"x": 1}, [1, 1, 1]])),
+        "expected 51 numbers",
+    ),
     "bbox negative": (each(lambda e: e.update(bbox=[60, 2, -30, 4])), "cannot be negative"),
     "bbox empty": (each(lambda e: e.update(bbox=[60, 20, 0, 40])), "an empty box"),
     "area negative": (each(lambda e: e.update(area=-1)), "'area' must be a number"),

@@ -309,7 +309,9 @@ def test_file_put_there_by_hand(target):
     target.write_bytes(CONTENT)
     download(row_of("http://127.0.0.1:9"), target, **FAST)
     target.write_bytes(b"<html>")
-    with pytest.raises(PoseGaugeError, match=r"asset.bin: wrong size: .* looks like a web page.* Delete it"):
+    with pytest.raises(
+        PoseGaugeError, match=r"asset.bin: wrong size: .* looks like a web page.* Move it away"
+    ):
         download(row_of("http://127.0.0.1:9"), target, **FAST)
     assert target.exists()
     with pytest.raises(PoseGaugeError, match="no such file"):

@@ -19,6 +19,7 @@ from posegauge import logs
 from posegauge.data.keypoint_names import NAMES
 from posegauge.errors import PoseGaugeError
 from posegauge.score import bootstrap, metrics
+from posegauge.score.doubt import doubt
 from posegauge.score.truth import Truth
 from posegauge.store import image_ids
 from posegauge.store.files import SCHEMAS, read_json, sha256_json, write_json
@@ -454,6 +455,22 @@ def test_ids_are_kept_beside_the_replicates(tmp_path):
         with np.load(tmp_path / "ids.npz", allow_pickle=False) as arrays:
             assert image_ids.ids_of(arrays["images"]) == ids
     assert image_ids.ids_sha256([3, 1, 2]) == sha256_json([1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("condition", "keypoints", "boxes", "told"),
+    [
+        ("clean", 0.0, 0.913, "keypoint AP in annotated boxes is 0.000, though box AP is 0.913"),
+        ("clean", None, 0.4, "none at all"),
+        ("clean", 0.3, 0.4, None),
+        ("clean", 0.0, 0.05, None),
+        ("noise_heavy", 0.0, 0.4, None),
+    ],
+)
+def test_scores_that_cannot_be_are_doubted(condition, keypoints, boxes, told):
+    scores = {"annotated": {"ap": {"value": keypoints}}, "detected": {"box_ap": {"value": boxes}}}
+    found = doubt({"condition": condition, "scores": scores})
+    assert found is None if told is None else told in found
 
 
 # ------------------------------------------------------------------------------------------- the whole job

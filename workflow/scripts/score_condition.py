@@ -7,6 +7,7 @@ from posegauge.errors import PoseGaugeError
 from posegauge.pipeline.study_protocol import STUDY
 from posegauge.predict.predictions import latency_figures
 from posegauge.score import bootstrap, metrics
+from posegauge.score.doubt import doubt
 from posegauge.score.truth import read_truth
 from posegauge.store.files import atomic_path, read_json, write_json
 from posegauge.store.image_ids import ids_array, ids_sha256
@@ -86,6 +87,8 @@ with atomic_path(snakemake.output.replicates) as temporary:
     np.savez_compressed(temporary, images=ids_array(image_ids), **replicates)
 write_json(snakemake.output.scores, result, "robustness.schema.yaml")
 
+if reason := doubt(result):
+    logs.say(reason)
 shown = {metric: result["scores"]["detected"][metric]["value"] for metric in ("ap", "box_ap")}
 log.info(
     "%s: %d of %d images detected, keypoint AP %s, person box AP %s%s",

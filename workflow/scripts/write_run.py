@@ -34,6 +34,7 @@ record = {
     "dataset": {
         "name": dataset["dataset"],
         "annotations_sha256": dataset["annotations_sha256"],
+        "notes": dataset["notes"],
         "images_total": dataset["images_total"],
         "person_images": dataset["person_images"],
         "images": len(dataset["images"]),

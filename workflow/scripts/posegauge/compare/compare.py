@@ -18,7 +18,7 @@ from posegauge.score import intervals as cs
 from posegauge.store.files import read_json, read_record
 from posegauge.store.image_ids import ids_of
 from posegauge.store.machine import describe
-from posegauge.store.runs import NEEDED, check_files, check_version, label, read_about
+from posegauge.store.runs import COPIED, NEEDED, check_files, check_version, label, read_about
 from posegauge.study import BENCHMARKS, CONDITIONS, STAGES
 
 SIDES = ("baseline", "candidate")
@@ -67,7 +67,7 @@ def read_run(path) -> Run:
         latency = {row["benchmark"]: row for row in of["latency"]}
         return Run(name, record, latency, {row["condition"]: row for row in of["robustness"]})
     check_version(path / "run.json", record, "run.schema.yaml")
-    record = read_record(path / "run.json", "run.schema.yaml")
+    record = read_record(path / "run.json", "run.schema.yaml", COPIED)
     files = {part: [] for part in NEEDED}
     for file in check_files(path, record):
         if file.endswith(".json"):

@@ -258,7 +258,7 @@ def _keypoints(remarks: Remarks, given: dict, category, where: str) -> list:
     remedy = f"Write x, y and visibility (0, 1 or 2) of all {category.count}"
     if isinstance(points, list) and any(isinstance(part, list) for part in points):
         remarks.note("annotation", "keypoints are lists of their own: taken one after the other", where)
-        points = [value for part in points for value in (part if isinstance(part, list) else [None] * 3)]
+        points = [v for part in points for v in ([None] * 3 if part is None else _list(part))]
     if not isinstance(points, list) or len(points) != expected:
         found = f"{len(points)} values" if isinstance(points, list) else shown(points)
         without = isinstance(points, list) and len(points) == 2 * category.count
@@ -291,6 +291,10 @@ def _keypoints(remarks: Remarks, given: dict, category, where: str) -> list:
     if category.order == list(range(len(values) // 3)):
         return values
     return [value for place in category.order for value in values[3 * place : 3 * place + 3]]
+
+
+def _list(value) -> list:
+    return value if isinstance(value, list) else [value]
 
 
 def _without_nothing(remarks: Remarks, points: list, where: str, remedy: str) -> tuple[list | None, bool]:

@@ -5,28 +5,28 @@ import re
 
 _DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
+# Nothing in annotations is larger than this; beyond it numbers no longer fit where they must.
+LARGEST = 1e15
+
 _FLAGS = {"": 0, "0": 0, "false": 0, "no": 0, "1": 1, "true": 1, "yes": 1}
 
 
 def number(value) -> tuple[float | None, str]:
     """Return (a finite number or None, how it was given: "number", "text", "missing" or "wrong").
 
-    null, NaN and an empty text are missing; true, false and infinities are wrong.
+    null, NaN and an empty text are missing; true, false, infinities and what is too large are wrong.
     """
     if type(value) in (int, float):
         if value != value:
             return None, "missing"
-        return (value, "number") if abs(value) < math.inf else (None, "wrong")
+        return (value, "number") if abs(value) <= LARGEST else (None, "wrong")
     if value is None:
         return None, "missing"
     if isinstance(value, str):
         if not value.strip():
             return None, "missing"
-        if _DECIMAL.fullmatch(value.strip()):
-            found = float(value)
-            return (
-                (int(found) if found.is_integer() else found, "text") if found < math.inf else (None, "wrong")
-            )
+        if _DECIMAL.fullmatch(value.strip()) and (found := float(value)) <= LARGEST:
+            return (int(found) if found.is_integer() else found), "text"
     return None, "wrong"
 
 
@@ -35,7 +35,7 @@ def numbers(values) -> tuple[list | None, bool]:
     if not isinstance(values, list):
         return None, False
     # Nearly always all are numbers: this is quick.
-    if all(type(value) in (int, float) for value in values) and math.isfinite(math.fsum(values)):
+    if all(type(value) in (int, float) and -LARGEST <= value <= LARGEST for value in values):
         return values, False
     found = [number(value) for value in values]
     if any(value is None for value, _ in found):

@@ -92,7 +92,7 @@ def read(path, images=None, most: int | None = None) -> Annotations:
 
     category = _Category(remarks, data.get("categories"), lists["annotations"])
     remarks.check()
-    by_key = _images(remarks, lists["images"], outside=images is not None)
+    by_key = _images(remarks, lists["images"], images)
     persons = annotated_persons.read(remarks, lists["annotations"], category, by_key)
     wanted = {person["image_id"] for person in persons.entries}
     with_persons = sorted((e for e in by_key.values() if e["id"] in wanted), key=_file_name)
@@ -284,10 +284,10 @@ def _length(annotation: dict) -> int:
 # ----------------------------------------------------------------------------------------------- images
 
 
-def _images(remarks: Remarks, given: list, outside: bool) -> dict[str, dict]:
+def _images(remarks: Remarks, given: list, folder) -> dict[str, dict]:
     """Return {key of the id: id, file_name, width, height (None where unknown)}.
 
-    outside: names may lead out of the folder of images, since they are matched with its files.
+    folder: of the images; names may lead out of it, as they are matched with its files. None: they may not.
     """
     found, names = {}, {}
     for place, image in enumerate(given, 1):
@@ -305,10 +305,8 @@ def _images(remarks: Remarks, given: list, outside: bool) -> dict[str, dict]:
         if not isinstance(name, str) or not name.strip():
             remarks.fault("image", "no text under 'file_name'", f"{where} has {shown(name)}", "Name its file")
             continue
-        name, written = image_files.plain(name), name
-        if "\\" in written:
-            remarks.note("image", "file_name has the backslash of Windows: read as /", shown(written))
-        if not outside and image_files.leads_out(name):
+        name = _plain_name(remarks, name, folder)
+        if folder is None and image_files.leads_out(name):
             remarks.fault(
                 "image", "file_name must be a path inside the image folder", f"{where} has {shown(name)}"
             )
@@ -336,6 +334,16 @@ def _images(remarks: Remarks, given: list, outside: bool) -> dict[str, dict]:
             )
         found[key], names[name] = entry, image["id"]
     return found
+
+
+def _plain_name(remarks: Remarks, written: str, folder) -> str:
+    name = image_files.plain(written)
+    # On Linux a backslash may be part of a name.
+    if name != written and folder is not None and image_files.is_there(folder, written):
+        return written
+    if "\\" in written:
+        remarks.note("image", "file_name has the backslash of Windows: read as /", shown(written))
+    return name
 
 
 # A side that was wrong, so that it is told once.

@@ -55,7 +55,7 @@ def match(remarks: Remarks, folder, taken: list[dict], entries: list[dict]) -> N
     folder, index = Path(folder), None
     needed = {id(entry) for entry in taken}
     owners, missing, ambiguous = {}, [], []
-    direct = {id(entry) for entry in entries if _is_there(folder, entry["file_name"])}
+    direct = {id(entry) for entry in entries if is_there(folder, entry["file_name"])}
     for entry in entries:
         given, found = entry["file_name"], [entry["file_name"]]
         if id(entry) not in direct:
@@ -93,8 +93,9 @@ def match(remarks: Remarks, folder, taken: list[dict], entries: list[dict]) -> N
         )
 
 
-def _is_there(folder: Path, name: str) -> bool:
-    return not leads_out(name) and (folder / name).is_file()
+def is_there(folder, name: str) -> bool:
+    """Say whether a folder has a file, by its path inside."""
+    return not leads_out(name) and Path(folder, name).is_file()
 
 
 def _check_size(remarks: Remarks, entry: dict, needed: bool) -> None:

@@ -237,8 +237,8 @@ class Population:
         if named and telling >= 5 and found.doubtful():
             self.remarks.fault(
                 "",
-                "the keypoints are not in the order of the category's names: what should be bones is as long as "
-                "other distances, or what should be a face as large as a body",
+                "the keypoints are not in the order of the category's names: what should be bones is as long "
+                "as other distances, or what should be a face as large as a body",
                 "",
                 "Write the names under 'categories' in the order of the keypoints",
             )
@@ -250,9 +250,7 @@ class Population:
                 f"Add the names under 'keypoints' of the category; COCO's are {names}",
             )
         elif not named:
-            self.remarks.note(
-                "", "the keypoints have no names: taken in COCO's order, which their places bear out"
-            )
+            self.remarks.note("", "no names of keypoints: taken in COCO's order, as their places show")
 
     def _tolerance(self) -> np.ndarray:
         """Return by how many pixels boxes and keypoints may leave an image by rounding, float [N]."""

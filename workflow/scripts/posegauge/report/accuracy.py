@@ -6,6 +6,7 @@ from posegauge.report.markdown import (
     NOTHING,
     SIMCC,
     cell,
+    input_note,
     interval_note,
     markdown_table,
     measured_line,
@@ -13,7 +14,6 @@ from posegauge.report.markdown import (
     person_note,
     rate,
     spread,
-    unreadable_note,
 )
 from posegauge.report.records import KEYPOINT_METRICS, as_table, interval_columns, score_columns
 from posegauge.study import BOX_SOURCES
@@ -66,7 +66,7 @@ def accuracy_markdown(
         "such a box, IoU 0.5 or more. Similarity: mean keypoint similarity (as in OKS) of the counted "
         f"persons, 0 for one who is not there. {SIMCC} ECE: expected calibration error over 10 bins."
     )
-    notes = [measured_line(records, title), explained, interval_note(records), unreadable_note(records)]
+    notes = [measured_line(records, title), explained, interval_note(records), input_note(records)]
     return page([markdown_table(poses), markdown_table(persons), *notes], notice)
 
 

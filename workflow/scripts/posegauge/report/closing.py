@@ -9,8 +9,8 @@ from pathlib import Path
 from posegauge.store.files import read_json
 
 FINDINGS = 3
-# Those that say most: the fastest row, what harms most, what one may believe.
-FIRST = ("fastest_full", "worst", "protocols", "disagree", "floor", "bottleneck", "peers", "parity")
+# Those that say most: what cannot be, the fastest row, what harms most, what one may believe.
+FIRST = ("doubt", "fastest_full", "worst", "protocols", "disagree", "floor", "bottleneck", "peers", "parity")
 
 
 WIDTH = 100

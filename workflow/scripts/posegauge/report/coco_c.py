@@ -9,6 +9,7 @@ from posegauge.report.markdown import (
     DASH,
     cell,
     condition_title,
+    input_note,
     interval_note,
     listed,
     markdown_table,
@@ -18,7 +19,6 @@ from posegauge.report.markdown import (
     percent,
     rate,
     spread,
-    unreadable_note,
 )
 from posegauge.report.records import (
     as_table,
@@ -232,7 +232,7 @@ def suites_markdown(
         "mPC: mean AP under corruption, over corruptions, of the mean over severities. rPC: mPC / AP on "
         "clean images (Michaelis et al., 2019)."
     )
-    notes = [measured_line(records, title), explained, interval_note(records), unreadable_note(records)]
+    notes = [measured_line(records, title), explained, interval_note(records), input_note(records)]
     return page([markdown_table(shown, ("Boxes",)), *notes], notice)
 
 

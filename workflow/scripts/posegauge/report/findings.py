@@ -24,6 +24,7 @@ from posegauge.report.robustness import (
     scores_text,
     worst_finding,
 )
+from posegauge.score.doubt import doubt
 from posegauge.study import BENCHMARKS, PIPELINE_TITLES
 
 REAL_TIME_FPS = 30.0
@@ -251,6 +252,7 @@ def condition_findings(records: list[dict], clean: dict | None) -> dict[str, str
         "holds": holds_finding(records, clean),
         "disagree": disagreement_finding(records, clean),
         "unreadable": _unreadable(records),
+        "doubt": doubt(clean),
     }
 
 

@@ -8,13 +8,13 @@ from posegauge.report.markdown import (
     DASH,
     NOTHING,
     cell,
+    input_note,
     interval_note,
     markdown_table,
     measured_line,
     number,
     page,
     spread,
-    unreadable_note,
 )
 from posegauge.report.records import as_table, by_suite, clean_record, estimate, interval_columns
 from posegauge.report.style import (
@@ -199,7 +199,7 @@ def loss_markdown(
         "beyond that is the detector's; the two sum to the loss. Perfect boxes would give: AP in annotated "
         "boxes - AP. Mean: over corruptions, of the mean over severities."
     )
-    notes = [measured_line(records, title), explained, interval_note(records), unreadable_note(records)]
+    notes = [measured_line(records, title), explained, interval_note(records), input_note(records)]
     return page([markdown_table(shown), *notes], notice)
 
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from posegauge.score.doubt import doubt
 from posegauge.store.machine import describe
 from posegauge.study import COCO_C_CORRUPTIONS, CONDITIONS, SUITES
 
@@ -99,9 +100,16 @@ def threads_text(records: list[dict]) -> str:
     )
 
 
-def unreadable_note(records: list[dict]) -> str:
+def input_note(records: list[dict]) -> str:
+    """Say what of the images and annotations is not as it was brought, and why scores cannot be believed."""
     files = list(dict.fromkeys(name for record in records for name in record["unreadable"]))
-    return f"Unreadable images, left out of all figures: {', '.join(map(cell, files))}." if files else ""
+    taken = list(dict.fromkeys(note for record in records for note in record.get("annotation_notes", ())))
+    told = [text for record in records if (text := doubt(record))]
+    if files:
+        told.append(f"Unreadable images, left out of all figures: {', '.join(map(cell, files))}.")
+    if taken:
+        told.append(f"Of the annotations: {'; '.join(map(cell, taken))}.")
+    return "\n\n".join(told)
 
 
 def rows_by_suite(table: pd.DataFrame) -> dict[str, list[dict]]:

@@ -11,6 +11,7 @@ from posegauge.report.markdown import (
     SIMCC,
     cell,
     condition_title,
+    input_note,
     interval_note,
     listed,
     markdown,
@@ -21,7 +22,6 @@ from posegauge.report.markdown import (
     rate,
     spread,
     threads_text,
-    unreadable_note,
 )
 from posegauge.report.records import as_table, estimate, interval_columns, score_columns
 from posegauge.report.wording import HOLDS_FROM, as_change, as_points, by_size, name_of
@@ -70,7 +70,7 @@ def protocols_markdown(
         "FPS: 1000 / mean time per image of the corrected pipeline while predicting"
         f"{threads_text(records)}."
     )
-    notes = [measured_line(records, title), explained, interval_note(records), unreadable_note(records)]
+    notes = [measured_line(records, title), explained, interval_note(records), input_note(records)]
     return page([markdown_table(found), markdown_table(posed), *notes], notice)
 
 

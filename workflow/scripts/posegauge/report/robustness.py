@@ -13,6 +13,7 @@ from posegauge.report.markdown import (
     SIMCC,
     cell,
     condition_title,
+    input_note,
     interval_note,
     listed,
     markdown_table,
@@ -23,7 +24,6 @@ from posegauge.report.markdown import (
     rate,
     rows_by_suite,
     spread,
-    unreadable_note,
 )
 from posegauge.report.records import estimate, robustness_table
 from posegauge.report.style import (
@@ -116,7 +116,7 @@ def robustness_markdown(
         "error, the mean distance of a keypoint's score from its similarity to the annotation."
     )
     same = "≈ clean, ≈: the interval of the AP change includes 0." if told else ""
-    notes = [measured_line(records, title), explained, interval_note(records), same, unreadable_note(records)]
+    notes = [measured_line(records, title), explained, interval_note(records), same, input_note(records)]
     return page([*parts, *notes], notice)
 
 

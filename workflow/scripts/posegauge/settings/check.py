@@ -292,7 +292,8 @@ class _Combinations:
             (name,) = values
             if name in RESERVED:
                 yield f"dataset.name: data/{name}/ has another use, expected another name"
-        for key, exists, kind in (("images", Path.is_dir, "folder"), ("annotations", Path.is_file, "file")):
+        # Whether it is a file of annotations is found when it is read, before the first job.
+        for key, exists, kind in (("images", Path.is_dir, "folder"), ("annotations", Path.exists, "file")):
             if values := self.values("dataset.kind", f"dataset.{key}"):
                 if values[0] == "folder" and values[1] is None:
                     yield f"dataset.{key}: is null, but kind folder needs the path of your {key}"

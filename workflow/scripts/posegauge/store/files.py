@@ -101,15 +101,18 @@ def write_json(path, data, schema: str | None = None, indent: int | None = 1) ->
     write_text(path, json.dumps(data, indent=indent if isinstance(data, dict) else None) + "\n")
 
 
-def read_json(path):
-    """Read a JSON file; PoseGaugeError names the file when it is missing or damaged."""
+def read_json(path, hint: str = "delete it and run again"):
+    """Read a JSON file; PoseGaugeError names the file when it is missing or damaged.
+
+    hint: what to do about a damaged one; the workflow makes it again where it has made it.
+    """
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PoseGaugeError(f"{path}: no such file") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise PoseGaugeError(f"{path}: not valid JSON ({error}); delete it and run again") from error
+        raise PoseGaugeError(f"{path}: not valid JSON ({error}); {hint}") from error
 
 
 def read_record(path, schema: str, hint: str = "delete it and run again") -> dict:
@@ -124,7 +127,7 @@ def read_record(path, schema: str, hint: str = "delete it and run again") -> dic
         PoseGaugeError: the file is missing or not JSON, holds another kind of record or another version of
             it, or does not fit.
     """
-    record, rules = read_json(path), validator(schema).schema["properties"]
+    record, rules = read_json(path, hint), validator(schema).schema["properties"]
     if not isinstance(record, dict):
         raise PoseGaugeError(f"{path}: holds a {type(record).__name__}, expected a record; {hint}")
     for key in ("kind", "schema_version"):

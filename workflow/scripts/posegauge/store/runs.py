@@ -65,6 +65,10 @@ def state(path) -> str:
     return sha256_json([(name, found.st_size, found.st_mtime_ns) for name, found in stats])
 
 
+# What to do about a damaged file of a run that may be a copy.
+COPIED = "copy the whole folder of the run again, or run again"
+
+
 def read_about(path) -> dict:
     """Return the run.json of a run folder; PoseGaugeError when there is none or it is no object."""
     path = Path(path)
@@ -75,7 +79,7 @@ def read_about(path) -> dict:
             f"{path}: is no finished run: run.json is missing, which is written last{there}. Finish the run, "
             "or copy its whole folder"
         )
-    record = read_json(path / "run.json")
+    record = read_json(path / "run.json", COPIED)
     if not isinstance(record, dict):
         raise PoseGaugeError(f"{path}/run.json: expected an object with the keys of run.schema.yaml")
     if "config" in record and sha256_json(record["config"]) != record.get("config_sha256"):
