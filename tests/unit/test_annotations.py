@@ -271,7 +271,7 @@ def test_keypoints_without_a_place_are_not_labelled(data, read):
     assert any("null or NaN" in note for note in notes)
     each(placed_nowhere)(data)
     persons, notes = read(data)
-    assert persons[0]["num_keypoints"] == 15 and any("at 0, 0, far from their box" in note for note in notes)
+    assert persons[0]["num_keypoints"] == 15 and any("at 0, 0 or -1, -1" in note for note in notes)
 
 
 @pytest.mark.parametrize("value", [None, 0, float("nan"), "", "absent"])

@@ -341,7 +341,7 @@ def test_a_whole_archive_that_is_there_needs_no_server(tmp_path):
     with pytest.raises(PoseGaugeError, match=r"some.zip: not in it: 11 of the 12 files .*: 1.png, .*, ...$"):
         bring(row, places(tmp_path, [NAMES[0], *(f"{i}.png" for i in range(1, 12))]), there.parent)
     there.write_bytes(ARCHIVE[:-1])
-    with pytest.raises(PoseGaugeError, match=r"some.zip: wrong size: .* Delete it and run again"):
+    with pytest.raises(PoseGaugeError, match=r"some.zip: wrong size: .* Move it away and run again"):
         bring(row, places(tmp_path, NAMES[:1]), there.parent)
 
 

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from posegauge.data.keypoint_names import NAMES
+
 SMALL = ("config/demo.yaml", "tests/config/small.yaml")
 POSE = "results/small/models/pose.onnx"
 # Other code in the library would run the earlier rules again, too.
@@ -131,13 +133,15 @@ def test_a_corrupt_image_is_named_or_counted(prepared):
     assert listed[2]["file_name"] in (tables / "robustness.md").read_text()
 
 
-def test_an_annotation_file_without_persons(workspace):
+def test_faults_of_annotations_are_told_before_any_job(workspace):
     folder = workspace.path / "mine"
     folder.mkdir()
-    category = {"id": 1, "name": "person", "keypoints": [f"k{i}" for i in range(17)], "skeleton": []}
-    image = {"id": 1, "file_name": "a.jpg", "width": 10, "height": 10}
+    category = {"id": 1, "name": "person", "keypoints": list(NAMES), "skeleton": []}
+    image = {"id": 1, "file_name": "a.jpg", "width": 100, "height": 100}
+    person = {"image_id": 1, "category_id": 1, "area": 900, "keypoints": [20, 20, 2] * 17}
+    persons = [{**person, "id": 1, "bbox": [10, 10, 30]}, {**person, "id": 2, "iscrowd": "perhaps"}]
     (folder / "a.json").write_text(
-        json.dumps({"images": [image], "annotations": [], "categories": [category]})
+        json.dumps({"images": [image], "annotations": persons, "categories": [category]})
     )
     dataset = {
         "kind": "folder",
@@ -147,10 +151,16 @@ def test_an_annotation_file_without_persons(workspace):
         "expected_person_images": None,
     }
     workspace.write("mine.yaml", yaml.safe_dump({"dataset": dataset, "video": {"input": None}}))
-    done = workspace.snakemake(configs=("config/demo.yaml", "mine.yaml"), check=False)
+    done = workspace.snakemake("-n", configs=("config/demo.yaml", "mine.yaml"), check=False)
     assert done.returncode != 0
-    assert "mine/a.json" in done.stdout and "person" in done.stdout
-    assert not (workspace.path / "data/mine/person_images.json").exists()
+    for told in (
+        "mine/a.json: 1 annotation: expected 4 numbers",
+        "'iscrowd' must be 0 or 1",
+        "mine lacks 1 of",
+    ):
+        assert told in done.stdout, told
+    # What does not need them is not held up.
+    assert workspace.snakemake("render_clip", "-n", configs=("config/demo.yaml", "mine.yaml"))
 
 
 def test_another_number_of_person_images_is_an_error(prepared):

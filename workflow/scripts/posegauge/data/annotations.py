@@ -90,9 +90,10 @@ def read(path, images=None, most: int | None = None) -> Annotations:
             remarks.fault("", f"expected a list under '{key}', as in COCO person_keypoints files", found)
     remarks.check()
 
-    category = _Category(remarks, data.get("categories"), lists["annotations"])
-    remarks.check()
     by_key = _images(remarks, lists["images"], images)
+    category = _Category(remarks, data.get("categories"), lists["annotations"])
+    if category.unknown:
+        remarks.check()
     persons = annotated_persons.read(remarks, lists["annotations"], category, by_key)
     wanted = {person["image_id"] for person in persons.entries}
     with_persons = sorted((e for e in by_key.values() if e["id"] in wanted), key=_file_name)
@@ -128,16 +129,14 @@ class _Category:
     def __init__(self, remarks: Remarks, given, annotations: list):
         self.remarks = remarks
         self.only = False  # whether there is no other category, so that none need be named
-        self.key, self.keys = None, set()
+        self.key, self.keys, self.unknown = None, set(), False
         self.count, self.order, self.named = KEYPOINTS, list(range(KEYPOINTS)), False
         if given is None or given == []:
             self._none(annotations)
             return
         entries = self._entries(given)
-        if entries:
-            person = self._person(entries)
-            if person:
-                self._keypoints(person, annotations)
+        person = self._person(entries) if entries else None
+        self.unknown = not person or not self._keypoints(person, annotations)
 
     def _none(self, annotations: list) -> None:
         """Take all annotations for persons where there are no categories, if they agree in one."""
@@ -207,16 +206,19 @@ class _Category:
             return []
         return [name.get("name") if isinstance(name, dict) else name for name in given]
 
-    def _keypoints(self, person: dict, annotations: list) -> None:
-        """Find COCO's 17 among the category's keypoints."""
+    def _keypoints(self, person: dict, annotations: list) -> bool:
+        """Find COCO's 17 among the category's keypoints; False after a fault."""
         names = self._names(person)
         order = keypoint_names.order(names)
         remedy = f"COCO's are, in its order: {', '.join(NAMES)}"
         if order is not None:
             self.count, self.order, self.named = len(names), order, True
             self._note_names(names)
-        elif not names:
+            return True
+        if not names:
             lengths = {_length(a) for a in annotations if isinstance(a, dict)} - {0}
+            if lengths == {3 * KEYPOINTS}:
+                return True
             if not lengths:
                 self.remarks.fault(
                     "",
@@ -225,10 +227,12 @@ class _Category:
                     "",
                     "An instances file has none: use person_keypoints",
                 )
-            elif lengths != {3 * KEYPOINTS}:
+            else:
                 what = f"categories: 'person' names no keypoints, and the annotations have not {KEYPOINTS}"
                 self.remarks.fault("", what, "", f"Add their names under 'keypoints'. {remedy}")
-        elif len(names) != KEYPOINTS or not keypoint_names.unnamed(names):
+        elif len(names) == KEYPOINTS and keypoint_names.unnamed(names):
+            return True
+        else:
             found = [keypoint_names.canonical(name) for name in names]
             absent = [name for name in NAMES if name not in found]
             twice = sorted({name for name in found if name and found.count(name) > 1})
@@ -240,6 +244,7 @@ class _Category:
                 f"found {', '.join(map(str, names))}",
                 f"Only keypoints that are COCO's can be scored. {remedy}",
             )
+        return False
 
     def _note_names(self, names: list) -> None:
         extra = [str(name) for place, name in enumerate(names) if place not in self.order]

@@ -128,7 +128,8 @@ def verify(path, row) -> None:
     problem = mismatch(path, row)
     if problem:
         raise PoseGaugeError(
-            f"{path}: {problem}. Move it away and run again, or put the right file there ({shown(row['url'])})"
+            f"{path}: {problem}. Move it away and run again, or put the right file there "
+            f"({shown(row['url'])})"
         )
 
 

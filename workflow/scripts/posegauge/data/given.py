@@ -32,7 +32,7 @@ def check_given(config: dict, verdict=None) -> list[str]:
     read = annotations.read(path, folder, dataset["max_images"])
     faults = read.faults + coco.person_count_faults(read, path, dataset["expected_person_images"])
     notes = list(read.notes)
-    # Here the images: faults, notes = images.check(folder, read.taken, config)
+    # Here the images: faults, notes = images.check(folder, [those of read.taken that are there], config)
     if faults:
         raise PoseGaugeError("\n".join(faults))
     if verdict is not None:

@@ -72,15 +72,19 @@ class Population:
                 self.remarks.note("annotation", f"{what}; left as it is", text)
 
     def _placeholders(self) -> np.ndarray:
-        """Return keypoints that are labelled and stand at 0, 0 far from their box: they mean 'not there'."""
-        at_zero = (self.keypoints[:, :, 2] > 0) & (self.keypoints[:, :, :2] == 0).all(2)
+        """Return keypoints that are labelled and stand where only 'not there' can be meant.
+
+        At 0, 0 or -1, -1, far from their box or together with others of the person.
+        """
+        points = self.keypoints[:, :, :2]
+        at_zero = (self.keypoints[:, :, 2] > 0) & ((points == 0).all(2) | (points == -1).all(2))
         left, top, width, height = self.boxes.T
-        far = (left > 2 + 0.1 * width) | (top > 2 + 0.1 * height)
+        far = (left > 2 + 0.1 * width) | (top > 2 + 0.1 * height) | (at_zero.sum(1) > 1)
         found = at_zero & far[:, None]
         for place in np.flatnonzero(found.any(1)):
             self.remarks.note(
                 "annotation",
-                "keypoints at 0, 0, far from their box, are marked as labelled: taken as not labelled",
+                "keypoints at 0, 0 or -1, -1 are marked as labelled: taken as not labelled",
                 f"{self.where[place]} has {found[place].sum()}",
             )
         return found
