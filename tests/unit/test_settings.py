@@ -192,7 +192,7 @@ FAULTS = [
     ("dataset.max_images", "few", "dataset.max_images: is the text 'few', expected a whole number"),
     ("dataset.unreadable", "ignore", "expected one of error, skip"),
     ("dataset.images", "here", "dataset.images: is set, but kind is coco; say kind: folder"),
-    ("dataset.annotations", 3, "expected text, or null"),
+    ("dataset.annotations", 3, "expected text or null"),
     ("models.detector.config", "mmpose::../x.py", "expected a .py file, or mmpose::<path"),
     ("models.detector.config", "torch::x.py", "expected a .py file, or mmpose::<path"),
     ("models.detector.config", "no/such.py", "models.detector.config: no file 'no/such.py'"),

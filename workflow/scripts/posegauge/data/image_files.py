@@ -11,6 +11,9 @@ from PIL import Image
 from posegauge.data.remarks import Remarks
 from posegauge.errors import nearest
 
+# Files that often lie beside images.
+NO_IMAGES = (".json", ".txt", ".xml", ".yaml", ".yml", ".csv", ".md", ".zip", ".cache")
+
 # The EXIF tag of how an image is to be turned, and its values that lay it on its side.
 ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 
@@ -153,12 +156,17 @@ class _Index:
 
     def hint(self, given: str) -> str:
         """Name a file that resembles one that is missing."""
-        everything = [path for files in self.by_name.values() for _, path in files]
+        everything = [
+            path
+            for files in self.by_name.values()
+            for _, path in files
+            if not path.lower().endswith(NO_IMAGES)
+        ]
         stem = PurePosixPath(given).stem.casefold()
         for path in everything:
             if PurePosixPath(path).stem.casefold() == stem:
                 return f" (there is {path})"
-        return nearest(given, everything[:5000]) if everything else " (it holds no file)"
+        return nearest(given, everything[:5000]) if everything else " (it holds no image)"
 
 
 def _parts(name: str) -> list[str]:
