@@ -326,6 +326,15 @@ def test_folder_passes(config, tmp_path):
     check.check(folder_config(config, tmp_path))
 
 
+def test_the_users_annotations_are_not_written_over(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = folder_config(config, tmp_path)
+    (tmp_path / "data/mine").mkdir(parents=True)
+    (tmp_path / "a.json").rename(tmp_path / "data/mine/read_annotations.json")
+    config["dataset"].update(name="mine", annotations="data/mine/read_annotations.json")
+    assert "is written by the workflow; name it otherwise" in only_problem(config)
+
+
 @pytest.mark.parametrize("key", ["images", "annotations"])
 def test_folder_needs_paths(config, tmp_path, key):
     config = folder_config(config, tmp_path)

@@ -10,8 +10,8 @@ from posegauge.data.annotation_values import flag, id_key, number, numbers
 from posegauge.data.keypoint_names import KEYPOINTS
 from posegauge.data.remarks import Remarks, shown
 
-# COCO's area is that of the segment. Where there is none, this share of the box stands for it, as in MMPose's
-# scoring of CrowdPose and AI Challenger; of 183 persons of COCO val2017 the median is .54.
+# COCO's area is that of the segment. Where there is none, this share of the box stands for it, as in MMPose;
+# of 183 persons of COCO val2017 the median is .54.
 SEGMENT_SHARE = 0.53
 
 

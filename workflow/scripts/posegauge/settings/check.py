@@ -292,6 +292,14 @@ class _Combinations:
             (name,) = values
             if name in RESERVED:
                 yield f"dataset.name: data/{name}/ has another use, expected another name"
+            # The rule that reads the annotations writes these.
+            made = [
+                Path("data", str(name), file).resolve()
+                for file in ("person_images.json", "read_annotations.json")
+            ]
+            given = self.values("dataset.annotations")
+            if given and given[0] and Path(given[0]).resolve() in made:
+                yield f"dataset.annotations: '{given[0]}' is written by the workflow; name it otherwise"
         # Whether it is a file of annotations is found when it is read, before the first job.
         for key, exists, kind in (("images", Path.is_dir, "folder"), ("annotations", Path.exists, "file")):
             if values := self.values("dataset.kind", f"dataset.{key}"):
