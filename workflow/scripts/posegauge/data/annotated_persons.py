@@ -41,8 +41,12 @@ class Persons:
             for place, (person, key) in enumerate(zip(self.entries, self.images, strict=True))
             if by_key[key]["id"] in sized and person["bbox"] and person["area"] is not None
         ]
-        if not usable:
-            return
+        if usable:
+            self._judge(usable, by_key)
+        self._count()
+
+    def _judge(self, usable: list[int], by_key: dict[str, dict]) -> None:
+        """Judge the persons at these places as a whole; take the labels off keypoints that are nowhere."""
         judged = plausible.Population(
             self.remarks,
             np.array([self.entries[place]["bbox"] for place in usable], float),
@@ -63,7 +67,6 @@ class Persons:
                 points = np.reshape(self.entries[place]["keypoints"], (-1, 3))
                 points[unlabelled] = 0
                 self.entries[place]["keypoints"] = points.ravel().tolist()
-        self._count()
 
     def _count(self) -> None:
         """Count the labelled keypoints; say where the file has another number."""
