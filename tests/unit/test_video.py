@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import struct
 import time
 from fractions import Fraction
 
@@ -9,9 +10,11 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from posegauge.data import video_files
 from posegauge.data.scenes import clips
@@ -173,6 +176,46 @@ def all_damaged(path):
     path.write_bytes(data[:begin] + bytes(end - begin) + data[end:])
 
 
+def sound_and_a_cover(path):
+    only_sound(path)
+    cover = cv2.imencode(".jpg", picture())[1].tobytes()
+    with av.open(str(path)) as source, av.open(f"{path}.new", "w", format="mp4") as container:
+        sound = container.add_stream_from_template(source.streams.audio[0])
+        film = container.add_stream("mjpeg", rate=1)
+        film.width, film.height, film.pix_fmt = *SIZE, "yuvj420p"
+        film.disposition = Disposition.attached_pic
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.stream = sound
+                container.mux(packet)
+        packet = av.Packet(cover)
+        packet.stream, packet.pts, packet.dts = film, 0, 0
+        container.mux(packet)
+    path.write_bytes(path.with_name(f"{path.name}.new").read_bytes())
+
+
+def encrypted(path):
+    key, name = "76a6c65c5ea762046bd749a2e632ccbb", "a7e61c373e219033c21091fa607bf3b8"
+    options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": name}
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(), "bgr24")))
+        container.mux(stream.encode(None))
+
+
+def one_picture(path):
+    path.write_bytes(cv2.imencode(".png", picture())[1].tobytes())
+
+
+def one_avif(path):
+    Image.fromarray(picture()).save(path, "AVIF")
+
+
+def a_list(path):
+    path.write_text("ffconcat version 1.0\nfile clip.mp4\n")
+
+
 def broken_off(path):
     video_files.write_video(path, map(picture, range(10)), 25)
     path.write_bytes(path.read_bytes()[:-400])  # the index at the end is gone
@@ -183,8 +226,13 @@ def broken_off(path):
     [
         (no_video, "cannot be read as a video (Invalid data"),
         (empty, "cannot be read as a video"),
-        (only_sound, "holds no video stream"),
-        (all_damaged, "holds no frame; expected a video of one frame or more"),
+        (only_sound, "holds sound, but no film"),
+        (sound_and_a_cover, "holds sound and a cover picture, but no film"),
+        (all_damaged, "holds no frame that can be read; expected a video of one frame or more"),
+        (encrypted, "is encrypted (DRM)"),
+        (one_picture, "is a single picture, expected a video file; to make a film of pictures: ffmpeg"),
+        (one_avif, "is a single picture"),
+        (a_list, "is a list that names other files"),
         (broken_off, "cannot be read as a video"),
     ],
 )
@@ -194,6 +242,49 @@ def test_a_file_that_is_no_video_is_refused_by_name(tmp_path, make, message):
         list(video_files.read_frames(video_files.read_clip(tmp_path / "bad.mp4")))
     assert str(caught.value).startswith(f"{tmp_path / 'bad.mp4'}: ")
     assert message in str(caught.value)
+
+
+def test_a_text_is_no_film(tmp_path):
+    (tmp_path / "clip.txt").write_text("hello\nworld\n" * 50)  # FFmpeg draws it as a terminal does
+    with pytest.raises(PoseGaugeError, match=r"clip.txt: is a text, expected a video file; .*ffmpeg"):
+        video_files.read_clip(tmp_path / "clip.txt")
+
+
+def with_cover_first(film: bytes) -> bytes:
+    """Put cover art before the tracks of an MP4 file, as a tagger may: it becomes stream 0."""
+
+    def atom(kind, content):
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    def atoms(content):
+        while content:
+            size, kind = struct.unpack(">I4s", content[:8])
+            yield kind, content[8:size]
+            content = content[size:]
+
+    cover = atom(
+        b"covr", atom(b"data", struct.pack(">II", 13, 0) + cv2.imencode(".jpg", picture())[1].tobytes())
+    )
+    handler = atom(b"hdlr", struct.pack(">II4s4s9x", 0, 0, b"mdir", b"appl"))
+    tags = atom(b"udta", atom(b"meta", bytes(4) + handler + atom(b"ilst", cover)))
+    tagged = b""
+    for kind, content in atoms(film):
+        if kind == b"moov":
+            header, *tracks = [atom(*part) for part in atoms(content) if part[0] != b"udta"]
+            content = header + tags + b"".join(tracks)
+        tagged += atom(kind, content)
+    return tagged
+
+
+def test_cover_art_is_not_the_film(tmp_path):
+    path = tmp_path / "tagged.mp4"
+    video_files.write_video(path, [picture(n, (320, 240)) for n in range(12)], 10)
+    path.write_bytes(with_cover_first(path.read_bytes()))
+    with av.open(str(path)) as container:
+        assert [stream.codec_context.name for stream in container.streams.video] == ["mjpeg", "h264"]
+    clip = video_files.read_clip(path)
+    assert (clip.frames, clip.width, clip.height, clip.frame_rate) == (12, 320, 240, 10)
+    assert len(list(video_files.read_frames(clip))) == 12
 
 
 # --------------------------------------------------------------------------------------- annotating

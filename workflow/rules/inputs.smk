@@ -122,6 +122,20 @@ def no_reference(wildcards):
     )
 
 
+def given_video(wildcards):
+    """Nothing, for the rule that annotates the video: refuse what is no film before any job runs."""
+    # What the workflow makes may not be there yet, and a job's own process need not look again.
+    if not workflow.subprocess_exec and not workflow.remote_exec and Path(place(VIDEO)).is_file():
+        # Here and not above: it loads FFmpeg.
+        from posegauge.data import video_files
+
+        try:
+            video_files.read_clip(place(VIDEO))
+        except PoseGaugeError as error:
+            raise WorkflowError(str(error)) from None
+    return []
+
+
 def trained_weights(wildcards):
     """Nothing, for rules that predict or score: refuse random weights before any job runs."""
     if RANDOM_ROLES:

@@ -37,6 +37,7 @@ if VIDEO:
     rule annotate_video:
         input:
             video=VIDEO,
+            given=given_video,
             detector=network_file("detector", VIDEO_ARTIFACT.precision),
             pose=network_file("pose", VIDEO_ARTIFACT.precision),
             checkpoints=[*checkpoint("detector"), *checkpoint("pose")],

@@ -6,6 +6,7 @@ OpenCV's reader tells no time stamps, which a clip of variable frame rate needs,
 import contextlib
 import itertools
 import logging
+import shlex
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.stream import Disposition
 from av.video.reformatter import Interpolation
 
 from posegauge.errors import PoseGaugeError
@@ -31,6 +33,27 @@ ENCODER = {"crf": "20", "preset": "veryfast", "bf": "0", "threads": "1"}
 
 # FFmpeg's default rounds down, which darkens a frame by two grey levels.
 ROUNDED = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+
+
+# Tracks of pictures that are not the film: cover art, thumbnails along the time line.
+NO_FILM = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+
+
+# FFmpeg draws a text as a terminal would.
+TEXTS = ("tty", "ffmetadata")
+
+
+# How lists that name other files begin: FFmpeg would open those.
+LISTS = (b"ffconcat", b"#EXTM3U", b"v=0")
+
+
+PICTURE_BRANDS = ("avif", "heic", "heim", "heis", "heix", "hevc", "hevx", "mif1", "msf1")
+
+
+FROM_PICTURES = (
+    "to make a film of pictures: ffmpeg -framerate 10 -pattern_type glob -i '*.jpg' -c:v libx264 "
+    "-pix_fmt yuv420p film.mp4"
+)
 
 
 @dataclass(frozen=True)
@@ -53,18 +76,71 @@ class Clip:
 def _opened(path):
     """Open a file for reading; errors of FFmpeg become PoseGaugeErrors."""
     try:
+        _check_no_list(path)
         with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise PoseGaugeError(f"{path}: holds no video stream; expected a video file")
-            stream = container.streams.video[0]
+            stream = _film(path, container)
             stream.codec_context.thread_count = 1  # see ENCODER
             yield container, stream
     except (av.FFmpegError, OSError) as error:
         what = getattr(error, "strerror", None) or error
         raise PoseGaugeError(
-            f"{path}: cannot be read as a video ({what}). If players show it, write it anew, "
-            f"for example: ffmpeg -i {Path(path).name} -c:v libx264 new.mp4"
+            f"{path}: cannot be read as a video ({what}). If players show it, {_anew(path)}"
         ) from error
+
+
+def _anew(path) -> str:
+    return f"write it anew, for example: ffmpeg -i {shlex.quote(Path(path).name)} -c:v libx264 new.mp4"
+
+
+def _check_no_list(path) -> None:
+    with open(path, "rb") as stream:
+        head = stream.read(1000).removeprefix(b"\xef\xbb\xbf")
+    if head.startswith(LISTS) or b"<MPD" in head:
+        raise PoseGaugeError(
+            f"{path}: is a list that names other files, expected a video file; write the film into one file: "
+            f"ffmpeg -i {shlex.quote(Path(path).name)} -c copy film.mp4"
+        )
+
+
+def _film(path, container):
+    """Return the stream of an open file that is the film; PoseGaugeError where there is none."""
+    name = container.format.name
+    if name in TEXTS:
+        raise PoseGaugeError(f"{path}: is a text, expected a video file; {FROM_PICTURES}")
+    if name.endswith("_pipe") or name == "image2" or container.metadata.get("major_brand") in PICTURE_BRANDS:
+        raise PoseGaugeError(f"{path}: is a single picture, expected a video file; {FROM_PICTURES}")
+    films = [stream for stream in container.streams.video if not stream.disposition & NO_FILM]
+    if not films:
+        held = {"sound": container.streams.audio, "a cover picture": container.streams.video}
+        found = (
+            " and ".join(name for name, streams in held.items() if streams) or "neither sound nor pictures"
+        )
+        raise PoseGaugeError(f"{path}: holds {found}, but no film; expected a video file; {FROM_PICTURES}")
+    if _is_encrypted(path):
+        raise PoseGaugeError(
+            f"{path}: is encrypted (DRM), so its frames cannot be read; expected a film without a lock"
+        )
+    return max(
+        films, key=lambda film: (bool(film.disposition & Disposition.default), film.width * film.height)
+    )
+
+
+def _is_encrypted(path) -> bool:
+    """Say whether an MP4 or MOV file names an encrypted film (sample entry encv, ISO/IEC 23001-7).
+
+    FFmpeg does not tell, and some such films decode to noise.
+    """
+    with open(path, "rb") as stream:
+        while len(head := stream.read(16)) >= 8:
+            size, kind, begin = int.from_bytes(head[:4], "big"), head[4:8], 8
+            if size == 1:
+                size, begin = int.from_bytes(head[8:], "big"), 16
+            if kind == b"moov":
+                return b"encv" in head[8:] + stream.read(size - 16)
+            if not kind.isalnum() or size < begin:
+                return False
+            stream.seek(size - len(head), 1)
+    return False
 
 
 def _decoded(container, stream):
@@ -86,7 +162,10 @@ def read_clip(path) -> Clip:
     with _opened(path) as (container, stream):
         first = next(_decoded(container, stream), None)
         if first is None:
-            raise PoseGaugeError(f"{path}: holds no frame; expected a video of one frame or more")
+            raise PoseGaugeError(
+                f"{path}: holds no frame that can be read; expected a video of one frame or more. If players "
+                f"show it, {_anew(path)}"
+            )
         rotation = int(first.rotation) % 360
         if rotation % 90:
             raise PoseGaugeError(f"{path}: is to be shown turned by {rotation}°, expected 0, 90, 180 or 270")

@@ -395,7 +395,14 @@ class _Combinations:
                 yield "video.output: is set, but video.input is null; say which video, or output: null"
             return
         made = Path(source).parts[:1] == ("data",)
-        if not made and not Path(source).is_file():
+        if Path(source).is_dir() or (any(sign in source for sign in "%*?") and not Path(source).is_file()):
+            pictures = f"'{source}/*.jpg'" if Path(source).is_dir() else f"'{source}'"
+            glob = "" if "%" in source else "-pattern_type glob "
+            yield (
+                f"video.input: '{source}' stands for several pictures, expected one video file; make one: "
+                f"ffmpeg -framerate 10 {glob}-i {pictures} -c:v libx264 -pix_fmt yuv420p film.mp4"
+            )
+        elif not made and not Path(source).is_file():
             yield f"video.input: no file '{source}' (seen from {Path.cwd()})"
         if target is not None and Path(source).resolve() == Path(target).resolve():
             yield f"video.output: is the input '{source}' itself; expected another file"
