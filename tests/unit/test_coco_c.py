@@ -259,3 +259,19 @@ def test_the_library_is_loaded_only_for_its_own_suite():
         [sys.executable, "-c", program], cwd=SCRIPTS, capture_output=True, text=True, check=True, timeout=300
     )
     assert done.stdout.splitlines() == ["[]", "['imagecorruptions', 'numba', 'scipy', 'skimage']"]
+
+
+def test_every_condition_can_be_drawn_on_its_least_size():
+    for name in COCO_C_CONDITIONS:
+        width, height = corruptions.least_size(name)
+        image = np.full((height, width, 3), 200, np.uint8)
+        assert corruptions.apply(name, image, 1, 1).shape == image.shape, name
+
+
+def test_coco_c_motion_blur_darkens_nothing_from_its_least_size_on():
+    for severity in range(1, 6):
+        name = f"coco_c_motion_blur_{severity}"
+        side = corruptions.least_size(name)[0]
+        for seed in range(4):
+            grey = np.full((side, side, 3), 200, np.uint8)
+            assert corruptions.apply(name, grey, seed, 1).min() >= 199

@@ -84,3 +84,9 @@ def test_occlusion_covers_about_a_quarter():
 def test_unknown_condition_names_the_nearest(image):
     with pytest.raises(PoseGaugeError, match=r"no condition 'noise_hevy'.*did you mean 'noise_heavy'"):
         corruptions.apply("noise_hevy", image, 0, 1)
+
+
+def test_an_occlusion_covers_something_from_its_least_size_on():
+    side = corruptions.least_size("occlusion")[0]
+    assert (corruptions.apply("occlusion", np.full((side, side, 3), 9, np.uint8), 1, 1) == 0).any()
+    assert (corruptions.apply("occlusion", np.full((side - 1, side - 1, 3), 9, np.uint8), 1, 1) == 9).all()

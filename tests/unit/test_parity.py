@@ -19,7 +19,8 @@ from conftest import ROOT
 from posegauge.backends import base
 from posegauge.data import coco
 from posegauge.data.annotations import read_annotations
-from posegauge.data.coco import filter_person_images, person_boxes, read_entry
+from posegauge.data.coco import filter_person_images, person_boxes
+from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.measure import parity, parity_source
 from posegauge.pipeline.steps import Settings

@@ -14,7 +14,8 @@ from posegauge import backends
 from posegauge.backends import onnx_fp16_on_cpu
 from posegauge.data import coco
 from posegauge.data.annotations import read_annotations
-from posegauge.data.coco import filter_person_images, read_entry
+from posegauge.data.coco import filter_person_images
+from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.models import precision
 from posegauge.pipeline.steps import detector_input, padded_box, pose_input

@@ -2,7 +2,7 @@
 
 from posegauge import logs
 from posegauge.backends.assemble import network
-from posegauge.data.coco import find_entry, read_entry
+from posegauge.data.images import find_entry, read_entry
 from posegauge.models import random_weights
 from posegauge.store.files import read_json
 

@@ -1,14 +1,10 @@
-"""COCO person keypoints: the person images, their boxes, and reading the images."""
+"""COCO person keypoints: the person images and their boxes."""
 
-import re
-from pathlib import Path
-
-import cv2
 import numpy as np
 
 from posegauge.data import annotations
 from posegauge.data.annotations import PERSON
-from posegauge.errors import PoseGaugeError, nearest
+from posegauge.errors import PoseGaugeError
 from posegauge.store.files import SCHEMA_VERSION, sha256_file, write_json
 
 # ------------------------------------------------------------------------------------------ the annotations
@@ -83,73 +79,6 @@ def person_boxes(data: dict, image_id: int) -> np.ndarray:
         if width > 0 and height > 0
     ]
     return np.array(boxes, dtype=np.float32).reshape(-1, 4)
-
-
-# ----------------------------------------------------------------------------------------------- the images
-
-
-def read_image(path, width: int | None = None, height: int | None = None) -> np.ndarray:
-    """Read an image as uint8 BGR [height, width, 3], or raise PoseGaugeError naming the file.
-
-    width, height: the size in the annotations; another size is an error, since no keypoint would fit.
-    OpenCV fills the missing half of a truncated JPEG with grey and only warns, so its end is checked first.
-    """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise PoseGaugeError(f"{path}: cannot read the image ({error.strerror or error})") from error
-    if not content:
-        raise PoseGaugeError(f"{path}: the image file is empty")
-    if content.startswith(b"\xff\xd8") and not _jpeg_is_complete(content):
-        raise PoseGaugeError(f"{path}: the JPEG is truncated (its end marker is missing)")
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise PoseGaugeError(f"{path}: cannot be decoded as an image")
-    size = image.shape[1], image.shape[0]
-    if (width, height) != (None, None) and size != (width, height):
-        raise PoseGaugeError(
-            f"{path}: the image has {size[0]}x{size[1]} pixels, the annotations say {width}x{height}. "
-            "Was it resized, or turned by its EXIF orientation?"
-        )
-    return image
-
-
-def read_entry(folder, entry: dict) -> np.ndarray:
-    """Read the image of an entry of person_images.json from `folder`; see read_image."""
-    return read_image(Path(folder) / entry["file_name"], entry["width"], entry["height"])
-
-
-def find_entry(images: list[dict], file_name: str, key: str) -> dict:
-    """Return the entry of person_images.json that the config names under `key`, or raise PoseGaugeError."""
-    found = {entry["file_name"]: entry for entry in images}
-    if file_name not in found:
-        raise PoseGaugeError(
-            f"config key {key}: {file_name} is not a person image{nearest(file_name, found)}"
-        )
-    return found[file_name]
-
-
-def _jpeg_is_complete(content: bytes) -> bool:
-    """Say whether the marker chain of a JPEG reaches its end (EOI, FFD9); what follows it is ignored.
-
-    Looking for FFD9 anywhere would be fooled by the thumbnail inside an EXIF segment. ITU-T T.81, annex B.
-    """
-    position = 2
-    while True:
-        # The next marker: entropy-coded data holds FF only as FF00, as a restart (D0-D7) or as fill (FFFF).
-        found = _JPEG_MARKER.search(content, position)
-        if not found:
-            return False
-        if found.group() == b"\xff\xd9":
-            return True
-        length = int.from_bytes(content[found.end() : found.end() + 2], "big")
-        if length < 2:
-            return False
-        position = found.end() + length
-
-
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 
 def spread(entries: list, count: int) -> list:

@@ -19,6 +19,14 @@ from posegauge.study import COCO_C_CORRUPTIONS, SEVERITIES
 MIN_SIDE_PX = 32  # the library's own limit
 
 
+# Its motion blur stops where the way is longer than the picture, and leaves it darker by the rest.
+MOTION_BLUR_PX = {1: 21, 2: 31, 3: 31, 4: 31, 5: 41}
+
+
+# Its fog fills a square of the next power of two, several times: 4 GB each above this.
+LARGEST_FOG_PX = 16_384
+
+
 # These draw from generators of their own (scikit-image's and Numba's), which np.random.seed does not reach:
 # the library takes their seed as an argument, and without one each call gives another image.
 SEED_ARGUMENT = ("impulse_noise", "glass_blur")
@@ -45,6 +53,11 @@ def numpy_seeded(seed: int):
             yield
         finally:
             np.random.set_state(before)
+
+
+def least_side(corruption: str, severity: int) -> int:
+    """Return the least side in pixels of a picture that a corruption is right for."""
+    return max(MIN_SIDE_PX, MOTION_BLUR_PX[severity] if corruption == "motion_blur" else 0)
 
 
 def _seed(rng: np.random.Generator, corruption: str) -> int:

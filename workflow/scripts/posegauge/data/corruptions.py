@@ -6,6 +6,7 @@ alone, in any order, anywhere.
 """
 
 import hashlib
+import math
 import zlib
 
 import cv2
@@ -68,6 +69,25 @@ def generator(seed: int, condition: str, image_id: int | str) -> np.random.Gener
     if isinstance(image_id, str) or image_id < 0:
         image_id = int.from_bytes(hashlib.sha256(str(image_id).encode()).digest()[:8], "big")
     return np.random.default_rng([seed, zlib.crc32(condition.encode()), image_id])
+
+
+def least_size(condition: str) -> tuple[int, int]:
+    """Return the least width and height in pixels on which a condition does what its name says."""
+    entry = CONDITIONS[condition]
+    if entry.suite == "coco_c":
+        return (coco_c.least_side(entry.corruption, **entry.parameters),) * 2
+    if entry.corruption == "motion_blur":
+        return entry.parameters["kernel_px"], 1
+    if entry.corruption == "occlusion":
+        # Below that a patch has no pixel.
+        return (math.ceil(1 / entry.parameters["patch_fraction"]),) * 2
+    return 1, 1
+
+
+def largest_side(condition: str) -> int | None:
+    """Return the largest side in pixels that a condition can be drawn on; None: no bound of its own."""
+    entry = CONDITIONS[condition]
+    return coco_c.LARGEST_FOG_PX if entry.suite == "coco_c" and entry.corruption == "fog" else None
 
 
 def apply(condition: str, image: np.ndarray, seed: int, image_id: int | str) -> np.ndarray:

@@ -13,7 +13,8 @@ import numpy as np
 
 from posegauge.backends.assemble import build_pipeline
 from posegauge.data.annotations import read_annotations
-from posegauge.data.coco import find_entry, person_boxes, read_entry
+from posegauge.data.coco import person_boxes
+from posegauge.data.images import find_entry, read_entry
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
 from posegauge.pipeline.pipeline import Persons, Pipeline

@@ -11,7 +11,8 @@ import numpy as np
 
 from posegauge import study
 from posegauge.backends import assemble
-from posegauge.data.coco import read_entry, spread
+from posegauge.data.coco import spread
+from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
 from posegauge.pipeline.pipeline import Persons, Pipeline

@@ -15,7 +15,8 @@ import numpy as np
 
 from posegauge.backends.assemble import build_pipeline, network
 from posegauge.data.annotations import read_annotations
-from posegauge.data.coco import find_entry, person_boxes, read_entry
+from posegauge.data.coco import person_boxes
+from posegauge.data.images import find_entry, read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.logs import progress
 from posegauge.measure.peer_programs import Bare, Inferencer, MMPose, Original, Ours, Rtmlib, append_nms

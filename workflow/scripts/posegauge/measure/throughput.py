@@ -13,7 +13,7 @@ from posegauge.backends import assemble
 from posegauge.backends.base import auto_device, require_cuda
 from posegauge.data import corruptions
 from posegauge.data.annotations import read_annotations
-from posegauge.data.coco import read_entry
+from posegauge.data.images import read_entry
 from posegauge.errors import Unavailable
 from posegauge.logs import progress
 from posegauge.models.network import Network

@@ -9,7 +9,8 @@ still the model is asked elsewhere: see posegauge.measure.parity.
 
 from collections import Counter
 
-from posegauge.data.coco import person_boxes, read_entry, spread
+from posegauge.data.coco import person_boxes, spread
+from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.pipeline.steps import detector_input, padded_box, pose_input
 from posegauge.store import machine

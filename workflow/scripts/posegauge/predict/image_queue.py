@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from posegauge.data import corruptions
-from posegauge.data.coco import read_entry
+from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.pipeline.steps import detector_input
 

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from posegauge.data import corruptions
 from posegauge.data.annotations import PERSON
-from posegauge.data.coco import find_entry, person_boxes, read_entry
+from posegauge.data.coco import person_boxes
+from posegauge.data.images import find_entry, read_entry
 from posegauge.errors import PoseGaugeError, nearest
 from posegauge.predict.draw import draw_persons, scale_person
 from posegauge.store import files
