@@ -668,20 +668,23 @@ def test_good_data_are_not_read_twice(data, write, folder, tmp_path, monkeypatch
         "images": str(folder),
         "max_images": None,
         "expected_person_images": 3,
+        "unreadable": "error",
+        "exif": "auto",
     }
+    rest = {"suites": [], "conditions": [], "coco_c": {}, "models": {"detector": {"input_size": [320, 320]}}}
     each(lambda e: e.update(iscrowd=None))(data)
     write(data)
-    notes = check_given({"dataset": dataset}, verdict)
-    assert len(notes) == 1 and "iscrowd" in notes[0]
+    found = check_given({"dataset": dataset, **rest}, verdict)
+    assert len(found.notes) == 1 and "iscrowd" in found.notes[0]
     with monkeypatch.context() as patched:
         patched.setattr(annotations, "read", None)
-        assert check_given({"dataset": dataset}, verdict) == notes
+        assert check_given({"dataset": dataset, **rest}, verdict) == found
     # Another picture, or another key: everything is looked at again.
     (folder / "001.jpg").unlink()
     with pytest.raises(PoseGaugeError, match="lacks 1 of the 3 images"):
-        check_given({"dataset": dataset}, verdict)
+        check_given({"dataset": dataset, **rest}, verdict)
     with pytest.raises(PoseGaugeError, match="lacks 1"):
-        check_given({"dataset": dataset | {"expected_person_images": 4}}, verdict)
+        check_given({"dataset": dataset | {"expected_person_images": 4}, **rest}, verdict)
 
 
 ORDERS = {

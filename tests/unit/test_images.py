@@ -202,15 +202,18 @@ def test_annotations_are_turned_with_their_pictures():
         "segmentation": [[1]],
     }
     turned = {7: (6, (64, 48))}
-    (found,) = images.turn_annotations([person], turned)
+    data = {"images": [{"id": 7, "width": 64, "height": 48}], "annotations": [person]}
+    turned_data = images.turn_data(data, turned)
+    assert turned_data["images"] == [{"id": 7, "width": 48, "height": 64}]
+    (found,) = turned_data["annotations"]
     assert found["bbox"] == [48 - 1 - 20, 2, 20, 10] and found["segmentation"] == []
     keypoints = np.reshape(found["keypoints"], (17, 3))
     assert keypoints[5].tolist() == [48 - 1 - 4, 10, 2] and keypoints[0].tolist() == [47, 3, 1]
     assert not keypoints[1].any()
-    (mirrored,) = images.turn_annotations([person], {7: (2, (64, 48))})
+    (mirrored,) = images.turn_data(data, {7: (2, (64, 48))})["annotations"]
     keypoints = np.reshape(mirrored["keypoints"], (17, 3))
     assert keypoints[6].tolist() == [64 - 1 - 10, 4, 2] and not keypoints[5].any()
-    assert images.turn_annotations([person], {8: (6, (64, 48))}) == [person]
+    assert images.turn_data(data, {8: (6, (64, 48))}) == data
 
 
 @given(

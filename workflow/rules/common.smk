@@ -3,7 +3,7 @@
 import atexit
 import gc
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from snakemake.common.configfile import load_configfile

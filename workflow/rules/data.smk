@@ -131,6 +131,10 @@ rule filter_person_images:
         dataset=chosen("dataset.name", "dataset.expected_person_images", "dataset.max_images")["dataset"],
         # COCO images are extracted after this list is made, and checked then.
         images=None if DATASET["kind"] == "coco" else place(images_dir()),
+        # Of the user's own images alone: the others are the workflow's.
+        look=chosen("dataset.exif", "dataset.unreadable")["dataset"] if DATASET["kind"] == "folder" else None,
+        unfit=unfit_images,
+        state=images_state,
     message:
         "List the images with persons of {params.dataset[name]}"
     script:

@@ -67,6 +67,26 @@ def described_condition(wildcards):
     return str(CONDITIONS[wildcards.condition])
 
 
+@cache
+def checked_data():
+    """What is known of the user's own data; refuses them where they are not good."""
+    try:
+        return given.check_given(config, ".snakemake/given.json")
+    except PoseGaugeError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def images_state(wildcards):
+    """For params: what makes the user's own images others than they were: a digest of their sizes and times."""
+    # The main process alone compares it.
+    return checked_data().images if DATASET["kind"] == "folder" and not workflow.subprocess_exec else None
+
+
+def unfit_images(wildcards):
+    """For params: the user's own images that are too small or too large for the run, and left out."""
+    return checked_data().unfit if DATASET["kind"] == "folder" else []
+
+
 def model_of(wildcards):
     """For params: what the config says of the network of the role."""
     return SCRIPT_CONFIG["models"][wildcards.role]

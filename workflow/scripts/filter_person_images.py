@@ -13,6 +13,8 @@ record = filter_person_images(
     max_images=dataset["max_images"],
     images=snakemake.params.images,
     target=snakemake.output.annotations,
+    look=snakemake.params.look,
+    unfit=snakemake.params.unfit,
 )
 for note in record["notes"]:
     logs.say(f"{snakemake.input.annotations}: {note}")

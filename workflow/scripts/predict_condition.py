@@ -37,6 +37,9 @@ def main():
         warm_up(pipeline, entries, how, images)
         swept = sweep(pipeline, entries, how, images, config["dataset"]["unreadable"], annotated, clean)
     results, boxes = swept.pop("results"), swept.pop("boxes")
+    if params.shard == "0":
+        # What was left out when the images were listed is told once.
+        swept["unreadable"] = [*dataset["unreadable"], *swept["unreadable"]]
     record = {
         "schema_version": SCHEMA_VERSION,
         "kind": "predictions",

@@ -5,7 +5,7 @@ the user's behalf is noted. Reading what this reader wrote changes nothing.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from posegauge.data import annotated_persons, image_files, keypoint_names
 from posegauge.data.annotation_files import load
@@ -38,6 +38,7 @@ class Annotations:
     taken: the images with persons, by file name, the first `most` of them: id, file_name, width, height.
     images_total, person_images: how many images there are, and how many with persons.
     notes, faults: sentences; the faults name the file.
+    measured: ids of the images whose size the annotations do not say.
     """
 
     data: dict
@@ -46,6 +47,7 @@ class Annotations:
     person_images: int
     notes: list[str]
     faults: list[str]
+    measured: set = field(default_factory=set)
 
 
 def read_annotations(path) -> dict:
@@ -59,7 +61,7 @@ def read_annotations(path) -> dict:
     return found.data
 
 
-def read(path, images=None, most: int | None = None) -> Annotations:
+def read(path, images=None, most: int | None = None, exif: str = "auto") -> Annotations:
     """Read a file of annotations.
 
     Args:
@@ -67,6 +69,7 @@ def read(path, images=None, most: int | None = None) -> Annotations:
         images: folder of the images: the names are then matched with the files in it, and sizes that the
             annotations lack are read from them; None: the names must be right and the sizes given.
         most: dataset.max_images.
+        exif: dataset.exif.
 
     Raises:
         PoseGaugeError: the file as a whole cannot be read. All other faults are in what is returned.
@@ -98,7 +101,7 @@ def read(path, images=None, most: int | None = None) -> Annotations:
     wanted = {person["image_id"] for person in persons.entries}
     with_persons = sorted((e for e in by_key.values() if e["id"] in wanted), key=_file_name)
     taken = with_persons[:most]
-    image_files.match(remarks, images, taken, list(by_key.values()))
+    measured = image_files.match(remarks, images, taken, list(by_key.values()), exif)
     sized = {entry["id"] for entry in by_key.values() if min(entry["width"] or 0, entry["height"] or 0) > 0}
     persons.complete(by_key, sized)
     return Annotations(
@@ -113,7 +116,14 @@ def read(path, images=None, most: int | None = None) -> Annotations:
         len(with_persons),
         remarks.notes,
         remarks.faults,
+        measured,
     )
+
+
+def as_written(found: Annotations) -> list[dict]:
+    """Return the images that the run takes with the sizes in the annotations, None where there are none."""
+    unsaid = {"width": None, "height": None}
+    return [{**entry, **(unsaid if entry["id"] in found.measured else {})} for entry in found.taken]
 
 
 def _file_name(entry: dict) -> str:

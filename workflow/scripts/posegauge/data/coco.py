@@ -3,6 +3,7 @@
 import numpy as np
 
 from posegauge.data import annotations
+from posegauge.data import images as images_of
 from posegauge.data.annotations import PERSON
 from posegauge.errors import PoseGaugeError
 from posegauge.store.files import SCHEMA_VERSION, sha256_file, write_json
@@ -17,6 +18,8 @@ def filter_person_images(
     max_images: int | None = None,
     images=None,
     target=None,
+    look: dict | None = None,
+    unfit=(),
 ) -> dict:
     """List the images with at least one person annotation, crowd included, sorted by file name.
 
@@ -27,25 +30,34 @@ def filter_person_images(
         max_images: how many are taken, None for all.
         images: folder of the images, see annotations.read.
         target: where the annotations are written as they were read, in COCO's form; None: nowhere.
+        look: exif and unreadable of the config's dataset: what is done about images that do not fit; None: no
+            image is looked at.
+        unfit: file names that are left out, see images.check.
 
     Returns the content of person_images.json (workflow/schemas/person_images.schema.yaml).
     """
     if max_images is not None and max_images < 1:
         raise PoseGaugeError(f"dataset.max_images is {max_images}; expected 1 or more, or null for all")
-    found = annotations.read(path, images, max_images)
+    found = annotations.read(path, images, max_images, look["exif"] if look else "auto")
     faults = found.faults + person_count_faults(found, path, expected)
     if faults:
         raise PoseGaugeError("\n".join(faults))
-    told = {"annotations_sha256": sha256_file(path), "notes": found.notes}
+    data, entries, left_out, notes = found.data, found.taken, [], found.notes
+    if look:
+        taken = images_of.take(images, annotations.as_written(found), **look, unfit=unfit)
+        data = images_of.turn_data(data, taken.turned)
+        entries, left_out, notes = taken.entries, taken.left_out, notes + taken.notes
+    told = {"annotations_sha256": sha256_file(path), "notes": notes}
     if target is not None:
-        write_json(target, {**found.data, "info": told}, indent=None)
+        write_json(target, {**data, "info": told}, indent=None)
     return {
         "schema_version": SCHEMA_VERSION,
         "dataset": dataset,
         **told,
         "images_total": found.images_total,
         "person_images": found.person_images,
-        "images": found.taken,
+        "images": entries,
+        "unreadable": left_out,
     }
 
 

@@ -6,16 +6,13 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from PIL import Image
-
+from posegauge.data.image_formats import ImageFault, read_header
 from posegauge.data.remarks import Remarks
 from posegauge.errors import nearest
 
 # Files that often lie beside images.
 NO_IMAGES = (".json", ".txt", ".xml", ".yaml", ".yml", ".csv", ".md", ".zip", ".cache")
 
-# The EXIF tag of how an image is to be turned, and its values that lay it on its side.
-ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 
 
 def plain(name: str) -> str:
@@ -31,31 +28,32 @@ def leads_out(name: str) -> bool:
     return PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts
 
 
-def header_size(path) -> tuple[int, int] | None:
-    """Return (width, height) of an image file, turned by its EXIF orientation; None if it cannot be read."""
+def header_size(path, exif: str) -> tuple[int, int] | None:
+    """Return the (width, height) in which an image was annotated, as far as known; None: it cannot be read."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(ORIENTATION) in ON_ITS_SIDE
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        header = read_header(path)
+    except ImageFault:
         return None
-    return (height, width) if turned else (width, height)
+    return (header.width, header.height) if exif == "ignored" else header.shown
 
 
-def match(remarks: Remarks, folder, taken: list[dict], entries: list[dict]) -> None:
+def match(remarks: Remarks, folder, taken: list[dict], entries: list[dict], exif: str = "auto") -> set:
     """Put the names of the files that are there into the entries of images, and sizes where there is none.
+
+    Returns the ids of the images whose size was read from the file.
 
     Args:
         remarks: gets the faults and notes.
         folder: of the images; None: names stay, and every size must be there.
         taken: the entries that the run takes, which need a file.
         entries: all entries, those of `taken` among them; changed in place.
+        exif: of the config's dataset.
     """
     if folder is None:
         for entry in entries:
             _check_size(remarks, entry, needed=True)
-        return
-    folder, index = Path(folder), None
+        return set()
+    folder, index, measured = Path(folder), None, set()
     needed = {id(entry) for entry in taken}
     owners, missing, ambiguous = {}, [], []
     direct = {id(entry) for entry in entries if is_there(folder, entry["file_name"])}
@@ -79,9 +77,10 @@ def match(remarks: Remarks, folder, taken: list[dict], entries: list[dict]) -> N
             )
             continue
         if None in (entry["width"], entry["height"]):
-            size = header_size(folder / entry["file_name"])
+            size = header_size(folder / entry["file_name"], exif)
             if size:
                 entry["width"], entry["height"] = size
+                measured.add(entry["id"])
                 if id(entry) in needed:
                     remarks.note("image", "no size in the annotations: read from the file", given)
     for entry in entries:
@@ -94,6 +93,7 @@ def match(remarks: Remarks, folder, taken: list[dict], entries: list[dict]) -> N
             f"{given}: {' and '.join(sorted(found)[:3])}",
             f"Write their paths as seen from {folder}",
         )
+    return measured
 
 
 def is_there(folder, name: str) -> bool:

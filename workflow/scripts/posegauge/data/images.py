@@ -329,16 +329,24 @@ def _same_files(folder, entries: list[dict]) -> list[str]:
 # ------------------------------------------------------------------------------------- annotations, turned
 
 
-def turn_annotations(annotations: list[dict], turned: dict) -> list[dict]:
-    """Return annotations as they lie on the upright pictures.
+def turn_data(data: dict, turned: dict) -> dict:
+    """Return annotations in COCO's form as they lie on the upright pictures.
 
-    annotations: COCO's, with bbox and keypoints. turned: as in Survey. Where the stored picture is a mirror
-    image, whoever annotated it took left for right. Segmentations are left out: nothing reads them.
+    data: images, and annotations with bbox and keypoints. turned: as in Survey. Where the stored picture is a
+    mirror image, whoever annotated it took left for right. Segmentations are left out: nothing reads them.
     """
-    return [
+    images = []
+    for entry in data["images"]:
+        if entry["id"] in turned:
+            turn, size = turned[entry["id"]]
+            width, height = Header("", *size, turn).shown
+            entry = {**entry, "width": width, "height": height}
+        images.append(entry)
+    annotations = [
         _turn(annotation, *turned[annotation["image_id"]]) if annotation["image_id"] in turned else annotation
-        for annotation in annotations
+        for annotation in data["annotations"]
     ]
+    return {**data, "images": images, "annotations": annotations}
 
 
 def _turn(annotation: dict, turn: int, size: tuple[int, int]) -> dict:
