@@ -19,6 +19,7 @@ from snakemake.iocontainers import Wildcards
 from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
 from snakemake.utils import update_config
 
+from posegauge.data import given
 from posegauge.settings import check, parts
 from posegauge.store import code_names, used_code
 
@@ -43,6 +44,8 @@ PAIRS = {
         {"dataset": FOLDER},
         {"dataset": FOLDER | {"annotations": "data/demo/training.json"}},
     ),
+    "dataset.exif": ({"dataset": FOLDER}, {"dataset": FOLDER | {"exif": "applied"}}),
+    "dataset.unreadable": ({"dataset": FOLDER}, {"dataset": FOLDER | {"unreadable": "skip"}}),
     "dataset.scenes.images": ({"dataset": ANY_NUMBER}, {"dataset": {"scenes": {"images": 61}} | ANY_NUMBER}),
     "dataset.scenes.empty": ({"dataset": ANY_NUMBER}, {"dataset": {"scenes": {"empty": 9}} | ANY_NUMBER}),
     "engine.compute_capability": ({"engine": RTX}, {"engine": RTX | {"compute_capability": "8.9"}}),
@@ -78,6 +81,8 @@ OTHERWISE = {
     "dataset.scenes.seed": "render_clip render_scenes",
     "dataset.scenes.*": "render_scenes",
     "dataset.max_images": "filter_person_images",
+    "dataset.exif": "filter_person_images",
+    "dataset.unreadable": "filter_person_images",
     "dataset.expected_person_images": "filter_person_images",
     "models.*.name": f"{SHOWN} build_engine export_model make_random_weights write_readme write_report_pages",
     "models.*.input_size": "build_engine convert_model export_model make_random_weights",
@@ -142,6 +147,8 @@ def plan(tmp_path_factory):
     original = snakemake.workflow.parse
     patch.setattr(snakemake.workflow, "parse", parse)
     patch.setattr(parts, "part", part)
+    # No data are read: those of FOLDER are none.
+    patch.setattr(given, "check_given", lambda config, verdict: given.Given([], [], "as before"))
     patch.chdir(ROOT)
     yield read
     patch.undo()
@@ -264,6 +271,14 @@ def test_a_changed_key_runs_again_what_reads_it_and_nothing_else(plan, config):
         if "write_run" not in again:
             wrong.append(f"{key}: run.json would show the old value")
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_reads_images_has_their_list_which_tells_what_changed(plan):
+    reading = [
+        rule["compared"] for rule in plan({"dataset": FOLDER}).values() if "'tests'" in rule["compared"]
+    ]
+    assert len(reading) > 10
+    assert all("/person_images.json" in compared for compared in reading)
 
 
 @pytest.mark.parametrize(

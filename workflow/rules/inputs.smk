@@ -120,8 +120,9 @@ def no_reference(wildcards):
 
 def given_video(wildcards):
     """Nothing, for the rule that annotates the video: refuse what is no film before any job runs."""
-    # What the workflow makes may not be there yet, and a job's own process need not look again.
-    if not workflow.subprocess_exec and not workflow.remote_exec and Path(place(VIDEO)).is_file():
+    # What lies under data/ the workflow may have made; and a job's own process need not look again.
+    made = Path(VIDEO).parts[:1] == ("data",)
+    if not made and not workflow.subprocess_exec and not workflow.remote_exec:
         # Here and not above: it loads FFmpeg.
         from posegauge.data import video_files
 

@@ -29,7 +29,7 @@ def leads_out(name: str) -> bool:
 
 
 def header_size(path, exif: str) -> tuple[int, int] | None:
-    """Return the (width, height) in which an image was annotated, as far as known; None: it cannot be read."""
+    """Return the (width, height) in which an image was annotated, as far as known; None: unreadable."""
     try:
         header = read_header(path)
     except ImageFault:
