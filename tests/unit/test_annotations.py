@@ -672,6 +672,7 @@ def test_good_data_are_not_read_twice(data, write, folder, tmp_path, monkeypatch
         "exif": "auto",
     }
     rest = {"suites": [], "conditions": [], "coco_c": {}, "models": {"detector": {"input_size": [320, 320]}}}
+    rest |= {"benchmark": {"image": None}, "grids": {"scene": None, "images": None}}
     each(lambda e: e.update(iscrowd=None))(data)
     write(data)
     found = check_given({"dataset": dataset, **rest}, verdict)

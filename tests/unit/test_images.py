@@ -26,6 +26,8 @@ def config(exif="auto", unreadable="error", names=("clean",), coco_c=()):
         "conditions": list(names),
         "coco_c": {"corruptions": list(coco_c), "severities": [1, 5]},
         "models": {"detector": DETECTOR},
+        "benchmark": {"image": None},
+        "grids": {"scene": None, "images": None},
     }
 
 
@@ -136,6 +138,16 @@ def test_what_is_left_out_is_so_for_all_that_follows(tmp_path):
     ]  # fmt: skip
     with pytest.raises(PoseGaugeError, match=r"1 of 4 images: empty \(0 bytes\): 1.jpg; .*unreadable: skip"):
         images.take(tmp_path, entries, "auto", "error")
+
+
+def test_an_image_that_the_config_names_must_be_taken(tmp_path):
+    entries = [picture(tmp_path, f"{number}.jpg") for number in range(3)]
+    (tmp_path / "1.jpg").write_bytes(b"")
+    named = {"benchmark": {"image": "1.jpg"}, "grids": {"scene": "0.jpg", "images": ["2.jpg", "3.jpg"]}}
+    faults, _ = said(tmp_path, entries, config("auto", "skip") | named)
+    assert len(faults) == 2
+    assert "benchmark.image: 1.jpg is left out (dataset.unreadable: skip); name another" in faults[0]
+    assert "grids.images: 3.jpg is no image with persons that the run takes (did you mean" in faults[1]
 
 
 def test_one_file_for_two_images(tmp_path):

@@ -220,6 +220,12 @@ FAULTS = [
     ("benchmark.warmup", -1, "benchmark.warmup: is the number -1, expected a whole number, 0 or more"),
     ("benchmark.runs", 0, "benchmark.runs: is the number 0, expected a whole number, 1 or more"),
     ("video.input", "no.mp4", "video.input: no file 'no.mp4'"),
+    (
+        "video.input",
+        "frames/%04d.png",
+        "several pictures, expected one video file; make one: ffmpeg -framerate 10 -i",
+    ),
+    ("video.input", "tests", "ffmpeg -framerate 10 -pattern_type glob -i 'tests/*.jpg' -c:v libx264"),
     ("video.input", "a{b}.mp4", "expected a file without braces in its name"),
     ("video.output", "out.avi", "video.output: is the text 'out.avi', expected a file without braces"),
     ("video.output", "out.mp4", "video.output: is set, but video.input is null; say which video"),

@@ -9,7 +9,7 @@ from posegauge.errors import PoseGaugeError
 from posegauge.store.files import sha256_file, sha256_json, write_json
 
 # What of the config decides whether data are good.
-ASKED = ("dataset", "suites", "conditions", "coco_c")
+ASKED = ("dataset", "suites", "conditions", "coco_c", "grids")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,12 @@ def check_given(config: dict, verdict=None) -> Given:
     dataset = config["dataset"]
     code = {path.name: sha256_file(path) for path in Path(__file__).parent.glob("*.py")}
     asked = sha256_json(
-        [code, {key: config[key] for key in ASKED}, config["models"]["detector"]["input_size"]]
+        [
+            code,
+            {key: config[key] for key in ASKED},
+            config["models"]["detector"]["input_size"],
+            config["benchmark"]["image"],
+        ]
     )
     if verdict is not None and (kept := _kept(verdict, asked)):
         return kept

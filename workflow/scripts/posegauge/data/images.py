@@ -224,7 +224,8 @@ def check(folder, entries: list[dict], config: dict) -> Verdict:
     found = survey(folder, entries, config["dataset"]["exif"], limits(config), DECODED_AT_ONCE)
     faults, notes = _told(folder, found, len(entries), config["dataset"]["unreadable"])
     unfit = [_name(folder, fault) for fault in found.left_out if isinstance(fault, Unfit)]
-    return Verdict(faults + _same_files(folder, entries), notes, unfit)
+    faults += _same_files(folder, entries) + ([] if faults else _not_taken(found, config))
+    return Verdict(faults, notes, unfit)
 
 
 @dataclass
@@ -273,6 +274,21 @@ def _told(folder, found: Survey, total: int, unreadable: str) -> tuple[list[str]
     if kinds and not found.entries and not found.unclear:
         faults += [*kinds, f"{folder}: none of the {total} images is left"]
     return faults, [*notes, *(f"left out: {kind}" for kind in kinds)]
+
+
+def _not_taken(found: Survey, config: dict) -> list[str]:
+    """Say which images that the config names are not among those to be used."""
+    left_out = {Path(fault.path).name for fault in found.left_out}
+    named = [("benchmark.image", config["benchmark"]["image"]), ("grids.scene", config["grids"]["scene"])]
+    named += [("grids.images", name) for name in config["grids"]["images"] or ()]
+    taken = [entry["file_name"] for entry in found.entries]
+    return [
+        f"config key {key}: {name} is left out (dataset.unreadable: skip); name another"
+        if Path(name).name in left_out
+        else f"config key {key}: {name} is no image with persons that the run takes{nearest(name, taken)}"
+        for key, name in named
+        if name is not None and name not in taken
+    ]
 
 
 def _sentences(folder, faults: list[ImageFault], total: int) -> list[str]:
