@@ -34,7 +34,7 @@ SHOWN = 5
 
 # Up to so many pixels in all, a few seconds of work, every image is decoded before the first job; more are
 # decoded by the job that lists them.
-DECODED_AT_ONCE = 1_000_000_000
+DECODED_AT_ONCE = 300_000_000
 
 
 class Unclear(ImageFault):
