@@ -14,7 +14,6 @@ from posegauge.errors import nearest
 NO_IMAGES = (".json", ".txt", ".xml", ".yaml", ".yml", ".csv", ".md", ".zip", ".cache")
 
 
-
 def plain(name: str) -> str:
     """Return a file name with / between its parts, without drive, address, './' and double '/'."""
     name = re.sub(r"^(file://|[a-z]+://[^/]*/)", "", name.strip().replace("\\", "/"))
