@@ -278,11 +278,29 @@ def test_runs_of_something_else_are_not_comparable(base, tmp_path, changes, reas
 )
 def test_one_row_of_other_work_is_not_comparable(base, tmp_path, change, reason):
     changed = rows()
-    changed[1] |= change
+    changed[2] |= change
     found = compared(base, write_run(tmp_path / "other", changed))
-    assert verdicts(found) == dict(zip(NAMES, ("same", "not comparable", "same"), strict=True))
-    assert found["rows"][1]["reasons"] == [reason] and found["exit_code"] == 2
-    assert found["reasons"] == [f"ONNX Full CPU: {reason}"]
+    assert verdicts(found) == dict(zip(NAMES, ("same", "same", "not comparable"), strict=True))
+    assert found["rows"][2]["reasons"] == [reason] and found["exit_code"] == 2
+    assert found["reasons"] == [f"ONNX Pose CPU: {reason}"]
+
+
+def test_a_row_without_a_result_is_not_measured(base, tmp_path):
+    changed = rows()
+    changed[1] |= {"persons": 2, "latency_ms": [0.5] * 200}
+    found = compared(base, write_run(tmp_path / "other", changed))
+    assert verdicts(found)["onnx_full_cpu"] == "not measured"
+    reason = "other: no result (finds 2 persons in the image, where PyTorch Full CPU finds 3)"
+    assert found["rows"][1]["reasons"] == [reason]
+
+
+def test_networks_given_as_onnx_are_vouched_for_by_their_bytes(base, tmp_path):
+    model = {"input_size": [320, 320], "checkpoint_sha256": None, "onnx_sha256": "a" * 64}
+    given = {"models": {"detector": model, "pose": model}, "parity": []}
+    runs = [write_run(tmp_path / name, rows(), **given) for name in ("one", "two")]
+    found = compared(*runs)
+    assert set(verdicts(found).values()) == {"same"}
+    assert {row["status"] for row in found["conditions"]} == {"comparable"}
 
 
 def test_an_artifact_counts_by_parity_or_by_its_bytes(base, tmp_path):

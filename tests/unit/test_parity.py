@@ -24,6 +24,7 @@ from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.measure import parity, parity_source
 from posegauge.pipeline.steps import Settings
+from posegauge.report.findings import key_findings
 from posegauge.report.latency import benchmark_markdown, benchmark_table
 from posegauge.report.parity import PARITY_COLUMNS, parity_markdown, parity_table
 from posegauge.report.records import read_parity
@@ -71,6 +72,8 @@ def data(tmp_path_factory) -> dict:
         "images": folder / "images",
         "annotations": folder / "annotations.json",
         "person_images": folder / "person_images.json",
+        "source_detector": DETECTOR.checkpoint,
+        "source_pose": POSE.checkpoint,
     }
 
 
@@ -80,7 +83,7 @@ def exported(demo_onnx) -> dict:
 
 
 def predict(config, data, folder) -> parity_source.Source:
-    """Run PyTorch and read what it gave from its files."""
+    """Run the source and read what it gave from its files."""
     record = parity_source.predict(config, data, folder / "pytorch.npz", 1)
     files.write_json(folder / "pytorch.json", record, parity_source.SCHEMA)
     return parity_source.read(folder / "pytorch.json", config, data, 1)
@@ -216,7 +219,7 @@ def test_without_a_person_nothing_is_compared(two, data, exported, tmp_path):
     record = parity.check_artifact(config, ON_CPU, data | exported, predict(config, data, tmp_path), 1)
     write(tmp_path / "nobody.json", record)
     assert (record["status"], record["passes"]) == ("not run", None)
-    assert record["reason"] == "PyTorch finds no person in the 2 images to compare on"
+    assert record["reason"] == "no person found by PyTorch in the 2 images to compare on"
 
 
 @pytest.mark.skipif(base.cuda_devices() > 0, reason="this machine has a CUDA device")
@@ -228,14 +231,40 @@ def test_without_a_gpu_its_artifacts_are_not_run(artifact, config, data, exporte
     assert record["device"] == "cuda" and record["provenance"]["machine"]
 
 
-@pytest.mark.parametrize("artifact", [ON_CPU, "tensorrt_cuda_fp16"])
-def test_models_given_as_onnx_have_no_source(artifact, config, data, exported, tmp_path):
-    config = deepcopy(config)
-    config["models"]["pose"] |= {"config": None, "checkpoint": None, "onnx": exported["pose"]}
-    record = parity.check_artifact(config, artifact, data | exported, None, 1)
+@pytest.mark.parametrize(
+    ("given", "title"),
+    [
+        (("detector", "pose"), "the given ONNX files in ONNX Runtime"),
+        (("detector",), "the given ONNX file in ONNX Runtime (detector) and PyTorch (pose)"),
+    ],
+)
+def test_a_network_given_as_onnx_is_compared_with_that_file(given, title, two, data, exported, tmp_path):
+    config, data = deepcopy(two[0]), dict(data)
+    for role in given:
+        config["models"][role] |= {"config": None, "checkpoint": None, "onnx": exported[role]}
+        data[f"source_{role}"] = exported[role]
+    source = predict(config, data, tmp_path)
+    record = parity.check_artifact(config, ON_CPU, data | exported, source, 1)
     write(tmp_path / "given.json", record)
-    assert (record["status"], record["passes"]) == ("no source", None)
-    assert record["reason"] == "no PyTorch source: RTMPose-t (demo) given as ONNX only"
+    assert (record["status"], record["passes"]) == ("ok", True)
+    runtimes = {role: "onnxruntime" if role in given else "pytorch" for role in ("detector", "pose")}
+    assert record["source"] == runtimes
+    assert {role: used["sha256"] for role, used in record["provenance"]["source"].items()} == {
+        role: files.sha256_file(data[f"source_{role}"]) for role in runtimes
+    }
+    assert record["box_px_max"] == 0 and record["raw"]["max_score_diff"] == 0, "the same file"
+    assert (record["raw"]["max_simcc_diff"] == 0) == ("pose" in given)
+    text = parity_markdown(parity_table([record]), [record])
+    assert f"Compared with {title}, CPU, FP32 on 2 images." in text and "AP source" in text
+    (found,) = key_findings(benchmark_table([]), [], [record])
+    assert found["text"] == f"Parity with {title} on the CPU: 1 of 1 compared artifacts pass."
+
+
+def test_boxes_of_a_detector_with_nms_inside_are_compared_after_it():
+    raw = {"max_box_diff_px": [], "max_score_diff": [], "max_simcc_diff": []}
+    theirs = {"raw_boxes": np.empty((1, 0, 4)), "raw_scores": np.empty((1, 0, 1))}
+    parity._compare_detectors(theirs, {"dets": np.ones((1, 3, 5)), "labels": np.zeros((1, 3))}, 0.1, raw)
+    assert not any(raw.values())
 
 
 def test_what_pytorch_gave_is_what_it_gives(config, data, source):
@@ -265,14 +294,19 @@ def test_what_pytorch_gave_is_what_it_gives(config, data, source):
     [
         ("pipeline", {"nms_thr": 0.5}, "settings"),
         ("parity", {"images": 1}, "images_sha256"),
-        ("models", {"pose": {"checkpoint": DETECTOR.checkpoint}}, "checkpoints_sha256"),
     ],
 )
 def test_what_pytorch_gave_for_something_else_is_refused(key, value, name, two, data):
     config, source = deepcopy(two[0]), two[1]
     config[key] |= value
     with pytest.raises(PoseGaugeError, match=rf"pytorch\.json: made with {name} .* delete it and run again"):
-        parity_source.read(source.path, config | {"models": two[0]["models"] | config["models"]}, data, 1)
+        parity_source.read(source.path, config, data, 1)
+
+
+def test_what_pytorch_gave_of_other_checkpoints_is_refused(two, data):
+    config, source = two
+    with pytest.raises(PoseGaugeError, match=r"made with networks_sha256 .* delete it and run again"):
+        parity_source.read(source.path, config, data | {"source_pose": DETECTOR.checkpoint}, 1)
 
 
 def test_what_pytorch_gave_with_other_threads_or_damaged_is_refused(two, data, tmp_path):
@@ -447,9 +481,10 @@ def test_table_and_markdown(tmp_path):
     assert text.rstrip().endswith("*All of it is invented.*") and "Fake 3000" in text
 
 
-def test_a_missing_source_is_told_once():
+def test_a_missing_source_of_an_old_file_is_told_once(tmp_path):
     reason = "no PyTorch source: Fake-m given as ONNX only"
-    records = [fake_parity(ON_CPU, reason=reason, status="no source")]
+    write(tmp_path / "old.json", fake_parity(ON_CPU, reason=reason, status="no source"))
+    records = read_parity([tmp_path / "old.json"])
     text = parity_markdown(parity_table(records), records)
     assert f"| *{reason}* |" in text
 

@@ -287,6 +287,16 @@ def test_a_row_is_measured_on_the_first_image(name, boxes, expected, demo_onnx, 
     assert (record["provenance"]["detector"] is None) == (name == "onnx_pose_cpu")
 
 
+def test_a_detector_that_finds_nobody_gives_no_result(demo_onnx, scenes, tmp_path):
+    config = row_config()
+    config["pipeline"]["bbox_thr"] = 1.0
+    record = latency.measure_row(config, "onnx_full_cpu", demo_onnx | scenes, 1)
+    write_json(tmp_path / "row.json", record, "latency.schema.yaml")
+    name = record["image"]["file_name"]
+    assert (record["status"], record["reason"]) == ("no result", f"finds no person in {name}")
+    assert record["source"] == {"detector": "pytorch", "pose": "pytorch"}
+
+
 @pytest.mark.skipif(base.cuda_devices() > 0, reason="this machine has a CUDA device")
 def test_a_row_that_cannot_run_keeps_its_place(demo_onnx, scenes, tmp_path):
     record = latency.measure_row(row_config(), "onnx_full_gpu", demo_onnx | scenes, 1)

@@ -32,7 +32,7 @@ from posegauge.settings import cluster, timing_only
 from posegauge.settings import parts as config_parts
 from posegauge.store import provenance, runs, used_code
 from posegauge.store.runs import PUBLISHED
-from posegauge.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE, Artifact
+from posegauge.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE, Artifact, sources
 from posegauge.study import ARTIFACTS as KNOWN_ARTIFACTS
 
 # A module's config stands for this workflow's own: what it does not say is as in config/config.yaml.
@@ -60,11 +60,18 @@ ROLES = ("detector", "pose")
 # The image conditions of all suites of the run, clean first.
 CHOSEN = settings.conditions(config)
 STUDY_CHOSEN = [name for name in CHOSEN if CONDITIONS[name].suite == "study"]
-# What is compared with PyTorch: each once, whatever number of rows run it, and the FP16 files where one does.
+# What each network is compared with, and the runtimes of that, PyTorch last: its environment has all.
+SOURCES = sources(config["models"])
+SOURCE_RUNTIMES = sorted({source.runtime for source in SOURCES.values()})
+# What is compared: each once, whatever number of rows run it, and the FP16 files where one does.
 CHOSEN_ARTIFACTS = {BENCHMARKS[benchmark].artifact: None for benchmark in config["benchmarks"]}
 if any(artifact.onnx_precision == "fp16" for artifact in CHOSEN_ARTIFACTS):
     CHOSEN_ARTIFACTS[FP16_FILE] = None
-ARTIFACTS = [artifact.name for artifact in CHOSEN_ARTIFACTS if artifact != SOURCE]
+ARTIFACTS = [
+    artifact.name
+    for artifact in CHOSEN_ARTIFACTS
+    if artifact != SOURCE and any(artifact != source for source in SOURCES.values())
+]
 # Devices of the latency table.
 DEVICES = list(dict.fromkeys(artifact.device for artifact in CHOSEN_ARTIFACTS))
 # What the jobs that measure several artifacts run: throughput, batches, peers.

@@ -90,12 +90,14 @@ def calibration_inputs(wildcards):
     }
 
 
-def source_files():
-    """What PyTorch gave for the parity checks, by input names; empty where a model has no checkpoint."""
-    there = all(checkpoint(role) for role in ROLES)
-    files = {"source": f"{RUN}/parity/source/pytorch.json", "arrays": f"{RUN}/parity/source/pytorch.npz"}
-    files["source_checkpoints"] = [path for role in ROLES for path in checkpoint(role)]
-    return files if there else dict.fromkeys(files, [])
+def source_networks():
+    """What artifacts are compared with, by input names: of each network its checkpoint, or the ONNX file given."""
+    return {f"source_{role}": (checkpoint(role) or [network_file(role)])[0] for role in ROLES}
+
+
+def source_file(kind):
+    """What the source gave for the parity checks: its record (json) or its arrays (npz)."""
+    return f"{RUN}/parity/source/{'_'.join(SOURCE_RUNTIMES)}.{kind}"
 
 
 def parity_inputs(wildcards):

@@ -1,26 +1,27 @@
-"""Compare every artifact with PyTorch: check_parity for onnxruntime_cpu_fp32, openvino_cpu_fp32, ...
+"""Compare every artifact with its source: check_parity for onnxruntime_cpu_fp32, openvino_cpu_fp32, ...
 
 Needs   the ONNX files, the checkpoints, person images and their annotations
-Makes   results/<run>/parity/source/pytorch.json and .npz: what PyTorch gives, once for all artifacts;
+Makes   results/<run>/parity/source/<runtime>.json and .npz: what the source gives, once for all artifacts: PyTorch,
+        or ONNX Runtime for a network that was given as an ONNX file;
         results/<run>/parity/<artifact>.json with the differences, or the reason why nothing was compared
 """
 
 
 rule predict_source:
     input:
-        checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
+        **source_networks(),
         annotations=annotations_file(),
         images=images_dir(),
         person_images=person_images_file(),
     output:
-        record=f"{RUN}/parity/source/pytorch.json",
-        arrays=f"{RUN}/parity/source/pytorch.npz",
+        record=source_file("json"),
+        arrays=source_file("npz"),
     log:
         f"{RUN}/logs/predict_source.log",
     benchmark:
         f"{RUN}/logs/predict_source.jobcost.tsv"
     conda:
-        conda_env("pytorch", "cpu")
+        conda_env(SOURCE_RUNTIMES[-1], "cpu")
     threads: prediction_threads()
     resources:
         **needs(minutes=240, mem_mb=6000),
@@ -28,9 +29,9 @@ rule predict_source:
         config=chosen(
             "dataset.unreadable", "models", "parity.images", "pipeline", "robustness.threads", "threads"
         ),
-        code=code("predict_source", *runtimes(SOURCE)),
+        code=code("predict_source", *runtimes(*SOURCES.values())),
     message:
-        "Run PyTorch for the parity checks"
+        "Run the source of the parity checks"
     script:
         "../scripts/predict_source.py"
 
@@ -38,7 +39,9 @@ rule predict_source:
 rule check_parity:
     input:
         unpack(parity_inputs),
-        **source_files(),
+        **source_networks(),
+        arrays=source_file("npz"),
+        source=source_file("json"),
         annotations=annotations_file(),
         images=images_dir(),
         person_images=person_images_file(),
@@ -57,6 +60,6 @@ rule check_parity:
         config=parity_config,
         code=parity_code,
     message:
-        "Compare {wildcards.artifact} with PyTorch"
+        "Compare {wildcards.artifact} with its source"
     script:
         "../scripts/check_parity.py"

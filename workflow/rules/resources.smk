@@ -30,7 +30,7 @@ def roofline_env(wildcards):
 
 
 def parity_env(wildcards):
-    """The conda file of an artifact's runtime: what PyTorch gives lies in a file."""
+    """The conda file of an artifact's runtime: what its source gives lies in a file."""
     artifact = KNOWN_ARTIFACTS[wildcards.artifact]
     return conda_env(artifact.runtime, artifact.device)
 

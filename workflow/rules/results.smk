@@ -46,7 +46,7 @@ def prediction_files(sets=PREDICTION_SETS):
 
 
 def parity_files():
-    """The comparison of every artifact with PyTorch."""
+    """The comparison of every artifact with its source."""
     return expand(f"{RUN}/parity/{{artifact}}.json", artifact=ARTIFACTS)
 
 

@@ -1,4 +1,4 @@
-"""Compare one artifact with its PyTorch source, or say why this machine cannot."""
+"""Compare one artifact with its source, or say why this machine cannot."""
 
 from posegauge import logs
 from posegauge.backends.assemble import prediction_threads
@@ -10,7 +10,7 @@ log = logs.start(snakemake.log[0])
 config, artifact = snakemake.params.config, snakemake.wildcards.artifact
 files = dict(snakemake.input.items())
 threads = prediction_threads(config, snakemake.threads)
-source = parity_source.read(files["source"], config, files, threads) if files["source"] else None
+source = parity_source.read(files["source"], config, files, threads)
 record = check_artifact(config, artifact, files, source, threads)
 write_json(snakemake.output.parity, record, "parity.schema.yaml")
 if record["status"] == "ok":

@@ -1,4 +1,4 @@
-"""Run PyTorch on the images of the parity checks, once for all of them."""
+"""Run the source on the images of the parity checks, once for all of them."""
 
 from posegauge import logs
 from posegauge.backends.assemble import prediction_threads
@@ -11,4 +11,4 @@ threads = prediction_threads(config, snakemake.threads)
 files = dict(snakemake.input.items())
 record = parity_source.predict(config, files, snakemake.output.arrays, threads)
 write_json(snakemake.output.record, record, parity_source.SCHEMA)
-log.info("PyTorch: %s", record["reason"] or f"{len(record['images'])} images")
+log.info("source: %s", record["reason"] or f"{len(record['images'])} images")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Artifact:
-    """What runs the networks, and where the rest of the pipeline runs: what is compared with PyTorch."""
+    """What runs the networks, and where the rest of the pipeline runs: what is compared with its source."""
 
     runtime: str  # pytorch | onnxruntime | openvino | tensorrt
     device: str  # cpu | cuda
@@ -51,14 +51,18 @@ class Benchmark:
     artifact: Artifact
 
 
-# The artifact that all others are compared with, and the others of the study.
+# What all others are compared with: a network that has a checkpoint as SOURCE, one given as ONNX as GIVEN.
 SOURCE = Artifact("pytorch", "cpu")
 
 
+GIVEN = Artifact("onnxruntime", "cpu")
+
+
+# The others of the study.
 _PYTORCH_GPU = Artifact("pytorch", "cuda")
 
 
-_ONNX_CPU, _ONNX_GPU = Artifact("onnxruntime", "cpu"), Artifact("onnxruntime", "cuda")
+_ONNX_GPU = Artifact("onnxruntime", "cuda")
 
 
 _TENSORRT = Artifact("tensorrt", "cuda", "fp16")
@@ -95,11 +99,11 @@ STUDY_BENCHMARKS = {
     "pytorch_full_gpu": Benchmark("PyTorch Full GPU", "full", _PYTORCH_GPU),
     "pytorch_full_cpu": Benchmark("PyTorch Full CPU", "full", SOURCE),
     "onnx_full_gpu": Benchmark("ONNX Full GPU", "full", _ONNX_GPU),
-    "onnx_full_cpu": Benchmark("ONNX Full CPU", "full", _ONNX_CPU),
+    "onnx_full_cpu": Benchmark("ONNX Full CPU", "full", GIVEN),
     "pytorch_pose_gpu": Benchmark("PyTorch Pose GPU", "pose", _PYTORCH_GPU),
     "pytorch_pose_cpu": Benchmark("PyTorch Pose CPU", "pose", SOURCE),
     "onnx_pose_gpu": Benchmark("ONNX Pose GPU", "pose", _ONNX_GPU),
-    "onnx_pose_cpu": Benchmark("ONNX Pose CPU", "pose", _ONNX_CPU),
+    "onnx_pose_cpu": Benchmark("ONNX Pose CPU", "pose", GIVEN),
     "tensorrt_full_fp16": Benchmark("TensorRT Full FP16", "full", _TENSORRT),
     "tensorrt_pose_fp16": Benchmark("TensorRT Pose FP16", "pose", _TENSORRT),
 }
@@ -127,7 +131,7 @@ FURTHER_BENCHMARKS = {
     ),
     "openvino_full_cpu": Benchmark("OpenVINO Full CPU", "full", _OPENVINO),
     "openvino_pose_cpu": Benchmark("OpenVINO Pose CPU", "pose", _OPENVINO),
-    "onnx_int8_full_cpu": Benchmark("ONNX INT8 Full CPU", "full", replace(_ONNX_CPU, precision="int8")),
+    "onnx_int8_full_cpu": Benchmark("ONNX INT8 Full CPU", "full", replace(GIVEN, precision="int8")),
     "openvino_int8_full_cpu": Benchmark(
         "OpenVINO INT8 Full CPU", "full", replace(_OPENVINO, precision="int8")
     ),
@@ -245,6 +249,25 @@ CONDITIONS = {**STUDY_CONDITIONS, **COCO_C_CONDITIONS}
 
 
 ROLES = ("detector", "pose")
+
+
+def sources(models: dict) -> dict[str, Artifact]:
+    """Return, by role, what the networks of the config's `models` are compared with: SOURCE or GIVEN."""
+    return {role: SOURCE if models[role]["checkpoint"] else GIVEN for role in ROLES}
+
+
+def source_title(source: dict[str, str] | None) -> str:
+    """Return what something is compared with, like 'PyTorch', for readers.
+
+    source: {role: runtime} of a record; None of one from before it was told, which was always PyTorch.
+    """
+    runtimes = set(source.values()) if source else {SOURCE.runtime}
+    if runtimes == {SOURCE.runtime}:
+        return "PyTorch"
+    if runtimes == {GIVEN.runtime}:
+        return f"the given ONNX file{'s' if len(source) > 1 else ''} in ONNX Runtime"
+    names = {SOURCE.runtime: "PyTorch", GIVEN.runtime: "the given ONNX file in ONNX Runtime"}
+    return " and ".join(f"{names[runtime]} ({role})" for role, runtime in source.items())
 
 
 NOTICE = (

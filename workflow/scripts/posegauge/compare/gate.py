@@ -1,7 +1,8 @@
 """What differs between two runs, and whether their rows and conditions may be compared at all."""
 
 from posegauge.report.parity import parity_failure
-from posegauge.study import BENCHMARKS, RUNTIME_TITLES, SOURCE
+from posegauge.report.verdicts import NO_RESULT
+from posegauge.study import BENCHMARKS, GIVEN, ROLES, RUNTIME_TITLES, SOURCE
 
 HASH_DIGITS = 12
 
@@ -141,9 +142,9 @@ def row_faults(baseline, candidate, name: str) -> tuple[str, list[str]]:
     """Return (comparable | not comparable | not measured, why not) of one benchmark row of two runs."""
     records = {run: run.latency[name] for run in _pair(baseline, candidate)}
     missing = [
-        f"{run.name}: not run ({record['reason']})"
+        f"{run.name}: {record['status']} ({record['reason']})"
         for run, record in records.items()
-        if record["status"] == "not run"
+        if record["status"] in ("not run", NO_RESULT)
     ]
     if missing:
         return "not measured", list(dict.fromkeys(missing))
@@ -182,7 +183,7 @@ def _artifact_faults(baseline, candidate, artifact: str | None, one: dict, other
     passes, faults = [], []
     for run in (baseline, candidate):
         record = run.parity.get(artifact)
-        passes.append(artifact == SOURCE.name or bool(record and record["passes"]))
+        passes.append(_is_source(run, artifact) or bool(record and record["passes"]))
         if record and record["passes"] is False:
             faults.append(f"{run.name}: {artifact} fails parity ({parity_failure(record)})")
     hashes = [
@@ -190,13 +191,21 @@ def _artifact_faults(baseline, candidate, artifact: str | None, one: dict, other
         for of in (one, other)
     ]
     same = hashes[0] == hashes[1] and bool(hashes[0])
-    # PyTorch's own networks are the source of parity, so only their bytes can tell.
-    if not faults and not same and (not all(passes) or artifact == SOURCE.name):
+    # Networks as they were given are the source of parity, so only their bytes can tell.
+    given = any(_is_source(run, artifact) for run in (baseline, candidate))
+    if not faults and not same and (not all(passes) or given):
         shown = " / ".join(
             ", ".join(str(value)[:HASH_DIGITS] for value in of.values()) or "not recorded" for of in hashes
         )
         faults.append(f"another artifact ({shown}), and parity does not vouch for both")
     return list(dict.fromkeys(faults))
+
+
+def _is_source(run, artifact: str | None) -> bool:
+    """Say whether an artifact is what a run's other artifacts are compared with."""
+    given = [run.record["models"].get(role) or {} for role in ROLES]
+    checkpoints = [model.get("checkpoint_sha256") for model in given]
+    return artifact == SOURCE.name or (artifact == GIVEN.name and all(given) and not any(checkpoints))
 
 
 def condition_faults(baseline, candidate, name: str) -> list[str]:
@@ -221,7 +230,7 @@ def condition_faults(baseline, candidate, name: str) -> list[str]:
         return faults + _artifact_faults(baseline, candidate, artifacts[0], one, other)
     for run, artifact in zip((baseline, candidate), artifacts, strict=True):
         record = run.parity.get(artifact)
-        if artifact != SOURCE.name and not (record and record["passes"]):
+        if not _is_source(run, artifact) and not (record and record["passes"]):
             faults.append(
                 f"{run.name}: predicted by {artifact or 'an unknown artifact'}, which has no parity"
             )

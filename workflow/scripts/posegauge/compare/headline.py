@@ -62,7 +62,7 @@ def latency_table(run: Run, published: dict) -> str:
                 "Speed-up": latency_page.speedup_text(row),
             }
         elif row:
-            shown["Speed-up"] = "not run ¹"
+            shown["Speed-up"] = f"{row['status']} ¹"
         rows.append(shown)
     return markdown(rows, columns)
 

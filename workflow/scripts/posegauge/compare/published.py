@@ -146,7 +146,7 @@ def _published_scores(row: dict, images: int) -> str:
 
 def _our_latency(row: dict) -> str:
     if row["status"] != "ok":
-        return f"*not run: {cell(row['reason'])}*"
+        return f"*{row['status']}: {cell(row['reason'])}*"
     return f"{row['latency_ms_mean']:.2f} ms, {row['fps']:.2f} FPS, {speedup_text(row)}"
 
 

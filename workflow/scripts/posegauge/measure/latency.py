@@ -21,7 +21,7 @@ from posegauge.store import machine as store_machine
 from posegauge.store.files import read_json
 from posegauge.store.provenance import collect
 from posegauge.store.record import attempt, make_record
-from posegauge.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES, STAGES
+from posegauge.study import BENCHMARKS, PIPELINE_TITLES, ROLES, RUNTIME_TITLES, STAGES, sources
 
 # Warm enough: the medians of two windows of runs, one after the other, differ by less than this share.
 WINDOW = 10
@@ -47,7 +47,7 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
 
     Returns:
         The record for results/<run>/latency/<name>.json (latency.schema.yaml), with every sample, or with the
-        reason why this machine cannot run the row.
+        reason why this machine cannot run the row, or why the samples are no result: nobody was found.
 
     Raises:
         PoseGaugeError: poses are to be estimated in annotated boxes, and the image has none.
@@ -64,6 +64,7 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
             raise PoseGaugeError(
                 f"{entry['file_name']} has no annotated box to estimate poses in; set benchmark.image"
             )
+    roles = ("pose",) if pose_only else ROLES
     sessions, detector = {}, None
     measured = {"persons": None, "latency_ms": [], "stages_ms": {}, "device_ms": {}, "measured_under": []}
     with attempt(name) as outcome:
@@ -74,6 +75,8 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
         detector = None if pose_only else detector_work(pipeline, image)
         pipeline.always_detect = not pose_only
         measured = measure(pipeline, image, bboxes, protocol, monitor)
+        if measured["persons"] == 0:
+            outcome.status, outcome.reason = "no result", f"finds no person in {entry['file_name']}"
     boxes = "annotated" if given_boxes else "detected"
     return make_record(
         "latency",
@@ -87,6 +90,7 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
         precision=row.artifact.precision,
         execution=row.artifact.execution,
         images_on=row.artifact.images,
+        source={role: of.runtime for role, of in sources(config["models"]).items() if role in roles},
         warmup=protocol["warmup"],
         runs=len(measured["latency_ms"]),
         image={key: entry[key] for key in ("file_name", "width", "height")},

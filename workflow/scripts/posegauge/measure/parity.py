@@ -1,7 +1,8 @@
-"""Is an artifact still the model? Its boxes, keypoints and AP on real images against those of PyTorch.
+"""Is an artifact still the model? Its boxes, keypoints and AP on real images against those of its source.
 
-An artifact is what a latency row runs (study.Artifact). The source is PyTorch on the CPU in float32, run once
-for all artifacts (parity_source.py). Both run the same pipeline on the same clean images.
+An artifact is what a latency row runs (study.Artifact). The source is each network as it was given, on the
+CPU in float32: its checkpoint in PyTorch, or else its ONNX file in ONNX Runtime. It is run once for all
+artifacts (parity_source.py). Both run the same pipeline on the same clean images.
 """
 
 import logging
@@ -129,7 +130,13 @@ def _recorded(pipeline: Pipeline) -> Pipeline:
 
 
 def _compare_detectors(theirs: dict, ours: dict, score_thr: float, raw: dict) -> None:
-    """Add the largest differences of one run to `raw`; for boxes, of those that the source keeps."""
+    """Add the largest differences of one run to `raw`; for boxes, of those that the source keeps.
+
+    A detector with NMS inside gives but the boxes that it keeps, whose order and number are not fixed: those
+    are compared after NMS, as of all detectors.
+    """
+    if "dets" in ours:
+        return
     raw["max_score_diff"].append(np.abs(ours["scores"] - theirs["raw_scores"]).max())
     above = theirs["raw_scores"][..., 0] > score_thr
     if above.any():
@@ -221,7 +228,7 @@ def read_images(images_dir, entries: list[dict], unreadable: str):
 
 
 def check_artifact(config: dict, artifact: str, files: dict, source, threads: int) -> dict:
-    """Compare an artifact with PyTorch.
+    """Compare an artifact with its source.
 
     Args:
         config: models, pipeline, parity, seed, bootstrap.resamples, dataset.unreadable, and what the runtime
@@ -229,37 +236,30 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
         artifact: its name, a key of study.ARTIFACTS.
         files: {"detector", "pose": the run's ONNX files, or nothing where the artifact runs none, "images":
             folder, "person_images", "annotations": paths}.
-        source: what PyTorch found, of parity_source.read; None where the models have no PyTorch source.
+        source: what the source found, of parity_source.read.
         threads: CPU threads of the artifact.
 
     Returns:
         The record for results/<run>/parity/<artifact>.json (workflow/schemas/parity.schema.yaml). Where this
-        machine lacks the device or the runtime, or the models have no PyTorch source, it says so.
+        machine lacks the device or the runtime, it says so.
     """
     kind, models = ARTIFACTS[artifact], config["models"]
     gates = {gate: config["parity"][gate] for gate in GATES}
     figures, raw, sessions, beside = {}, {}, {}, {}
     with attempt(artifact) as outcome:
-        if source is None:
-            given = [models[role]["name"] for role in study.ROLES if models[role]["checkpoint"] is None]
-            outcome.status = "no source"
-            outcome.reason = f"no PyTorch source: {' and '.join(given)} given as ONNX only"
+        onnx = {role: files[role] for role in study.ROLES}
+        ours = assemble.build_pipeline(config, kind, threads, onnx)
+        sessions = {"detector": ours.detector, "pose": ours.pose}
+        beside = source.record["networks"]
+        if reason := source.record["reason"]:
+            raise Unavailable(reason)
+        images = read_images(files["images"], chosen_images(config, files), config["dataset"]["unreadable"])
+        if random := [models[role]["name"] for role in study.ROLES if models[role].get("random")]:
+            outcome.status = "no accuracy"
+            outcome.reason = f"random weights ({' and '.join(random)}): raw outputs only"
+            raw = raw_differences(source, ours, images)
         else:
-            onnx = {role: files[role] for role in study.ROLES}
-            ours = assemble.build_pipeline(config, kind, threads, onnx)
-            sessions = {"detector": ours.detector, "pose": ours.pose}
-            beside = source.record["networks"]
-            if reason := source.record["reason"]:
-                raise Unavailable(reason)
-            images = read_images(
-                files["images"], chosen_images(config, files), config["dataset"]["unreadable"]
-            )
-            if random := [models[role]["name"] for role in study.ROLES if models[role].get("random")]:
-                outcome.status = "no accuracy"
-                outcome.reason = f"random weights ({' and '.join(random)}): raw outputs only"
-                raw = raw_differences(source, ours, images)
-            else:
-                figures = _figures(config, source, ours, images, files["annotations"])
+            figures = _figures(config, source, ours, images, files["annotations"])
     failed = failed_gates(figures, gates) if figures else []
     return make_record(
         "parity",
@@ -271,6 +271,7 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
         precision=kind.precision,
         execution=kind.execution,
         images_on=kind.images,
+        source=source.record["source"],
         **{**dict.fromkeys(FIGURES), **raw, **figures},
         gates=gates,
         passes=not failed if figures else None,
@@ -282,7 +283,8 @@ def _figures(config: dict, source, artifact: Pipeline, images, annotations) -> d
     """Compare on `images`; return what the record says of them (keys FIGURES)."""
     found = compare(source, artifact, images)
     if not found.persons:
-        raise Unavailable(f"PyTorch finds no person in the {len(found.image_ids)} images to compare on")
+        title = study.source_title(source.record["source"])
+        raise Unavailable(f"no person found by {title} in the {len(found.image_ids)} images to compare on")
     truth = read_truth(annotations)
     return {
         **accuracy(truth, found, config["seed"], config["bootstrap"]["resamples"]),

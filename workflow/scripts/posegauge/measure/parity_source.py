@@ -1,6 +1,8 @@
-"""What PyTorch gives on the images of the parity checks: run once, and read by every check.
+"""What the source gives on the images of the parity checks: run once, and read by every check.
 
-The outputs are kept as they are (float32), so that a check gives the same figures as with PyTorch beside it.
+The source is each network as it was given (study.sources): its checkpoint in PyTorch, or else its ONNX file
+in ONNX Runtime. The outputs are kept as they are (float32), so that a check gives the same figures as with
+the source beside it.
 """
 
 import zipfile
@@ -20,14 +22,13 @@ from posegauge.pipeline.steps import Settings, detector_input
 from posegauge.store.files import atomic_path, read_record, sha256_file, sha256_json
 from posegauge.store.provenance import collect
 from posegauge.store.record import attempt, make_record
-from posegauge.study import SOURCE
 
 SCHEMA = "source.schema.yaml"
 
 
 # Of each image, in the archive as <its place in the record's images>.<name>. `raw_` are the detector's
-# outputs before NMS; simcc those of all runs of the pose network in `boxes`, one after the other, with the
-# flip test batch by batch.
+# outputs before NMS, none where NMS is inside it; simcc those of all runs of the pose network in `boxes`, one
+# after the other, with the flip test batch by batch.
 ARRAYS = (
     "raw_boxes", "raw_scores", "boxes", "scores", "keypoints", "keypoint_scores", "simcc_x", "simcc_y",
 )  # fmt: skip
@@ -42,7 +43,7 @@ class Source:
     arrays: np.lib.npyio.NpzFile
 
     def image(self, image_id: int | str) -> dict[str, np.ndarray]:
-        """Return the ARRAYS of an image; PoseGaugeError when PyTorch was not run on it."""
+        """Return the ARRAYS of an image; PoseGaugeError when the source was not run on it."""
         if image_id not in self.record["images"]:
             raise PoseGaugeError(
                 f"{self.path}: has no image {image_id}, which could not be read then; delete it and run again"
@@ -52,24 +53,28 @@ class Source:
 
 
 def predict(config: dict, files: dict, target, threads: int) -> dict:
-    """Run PyTorch on the images that artifacts are compared on, and keep all that a comparison needs.
+    """Run the source on the images that artifacts are compared on, and keep all that a comparison needs.
 
     Args:
-        config: models, with a checkpoint each, pipeline, parity.images, dataset.unreadable.
-        files: {"images": folder, "person_images", "annotations": paths}.
+        config: models, pipeline, parity.images, dataset.unreadable.
+        files: {"source_detector", "source_pose": checkpoint or, without one, the run's FP32 ONNX file,
+            "images": folder, "person_images", "annotations": paths}.
         target: path of the archive of arrays (.npz) to write.
         threads: CPU threads.
 
     Returns:
-        The record (source.schema.yaml). Where PyTorch cannot run here it says so, and the archive is empty.
+        The record (source.schema.yaml). Where it cannot run here it says so, and the archive is empty.
     """
     models, sessions, read = config["models"], {}, []
+    chosen = study.sources(models)
     # Boxes of random weights mean nothing.
     random = any(models[role].get("random") for role in study.ROLES)
     annotations = read_annotations(files["annotations"]) if random else None
     with atomic_path(target) as temporary:
-        with zipfile.ZipFile(temporary, "w") as archive, attempt("PyTorch") as outcome:
-            sessions = {role: load(assemble.network(models, role), SOURCE, threads) for role in study.ROLES}
+        with zipfile.ZipFile(temporary, "w") as archive, attempt("source") as outcome:
+            for role, source in chosen.items():
+                onnx = None if source.onnx_precision is None else files[f"source_{role}"]
+                sessions[role] = load(assemble.network(models, role, onnx), source, threads)
             pipeline = Pipeline(
                 *(Recorder(sessions[role]) for role in study.ROLES),
                 *(models[role]["input_size"] for role in study.ROLES),
@@ -87,6 +92,7 @@ def predict(config: dict, files: dict, target, threads: int) -> dict:
         "source",
         collect(config, sessions, threads),
         outcome,
+        source={role: source.runtime for role, source in chosen.items()},
         **_made_of(config, files, threads),
         boxes="annotated" if random else "detected",
         images=read,
@@ -108,8 +114,8 @@ def _outputs(pipeline: Pipeline, image: np.ndarray, given: np.ndarray | None) ->
     runs = pipeline.pose.take()
     none = np.empty((0, 17, 0), np.float32)
     return {
-        "raw_boxes": raw["boxes"],
-        "raw_scores": raw["scores"],
+        "raw_boxes": raw.get("boxes", np.empty((1, 0, 4), np.float32)),
+        "raw_scores": raw.get("scores", np.empty((1, 0, 1), np.float32)),
         "boxes": boxes,
         "scores": scores,
         "keypoints": keypoints,
@@ -120,9 +126,8 @@ def _outputs(pipeline: Pipeline, image: np.ndarray, given: np.ndarray | None) ->
 
 def _made_of(config: dict, files: dict, threads: int) -> dict:
     """Return what the outputs depend on, as it stands in the record."""
-    checkpoints = {role: config["models"][role]["checkpoint"] for role in study.ROLES}
     return {
-        "checkpoints_sha256": {role: sha256_file(path) for role, path in checkpoints.items()},
+        "networks_sha256": {role: sha256_file(files[f"source_{role}"]) for role in study.ROLES},
         "settings": config["pipeline"],
         "images_sha256": sha256_json(chosen_images(config, files)),
         "threads": threads,
@@ -138,7 +143,7 @@ def read(path, config: dict, files: dict, threads: int) -> Source:
         threads: as `predict` was given: PyTorch's results depend on them in the fifth digit.
 
     Raises:
-        PoseGaugeError: it was made of other checkpoints, settings, images or threads, or is damaged.
+        PoseGaugeError: it was made of other networks, settings, images or threads, or is damaged.
     """
     found = read_record(path, SCHEMA)
     hint = "delete it and run again"

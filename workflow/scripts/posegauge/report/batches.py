@@ -98,7 +98,7 @@ def batches_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
         f"Detector and pose network, boxes given. Medians of {record['runs']} turns, taken in turn"
         + (" (95 % intervals)" if table["images_per_s_low"].notna().any() else "")
         + f". {record['threads']} CPU threads."
-        + (" † fails parity: other results than PyTorch's." if (table["parity"] == "fails").any() else "")
+        + (" † fails parity: other results than its source's." if (table["parity"] == "fails").any() else "")
     )
     measured = " · ".join(
         filter(None, (title, f"Machine: {'; '.join(machines([record])) or 'not recorded'}"))
@@ -209,7 +209,7 @@ def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notic
         told = [title, f"medians of {record['runs']} turns" + (" with 95 % intervals" if intervals else "")]
         told += machines([record])
         if (ran["parity"] == "fails").any():
-            told.append("†: fails parity: other results than PyTorch's")
+            told.append("†: fails parity: other results than its source's")
         subtitle = " · ".join(filter(None, told))
         # The height must stand before the texts at the edges say how much of it is theirs.
         probe = plt.figure(figsize=(WIDTH_IN, 8))

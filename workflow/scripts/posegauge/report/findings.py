@@ -8,10 +8,9 @@ import pandas as pd
 from posegauge.report import latency
 from posegauge.report.calibration import calibration_finding, confidence_finding
 from posegauge.report.coco_c import coco_c_finding, mpc_finding
-from posegauge.report.latency import needs_parity
 from posegauge.report.loss import bottleneck_finding, loss_finding
 from posegauge.report.markdown import condition_title, listed, ratio_text
-from posegauge.report.parity import artifact_title, parity_failure
+from posegauge.report.parity import artifact_title, compared_with, parity_failure
 from posegauge.report.peers import peers_finding
 from posegauge.report.protocols import protocols_finding
 from posegauge.report.records import by_suite, clean_record
@@ -24,6 +23,7 @@ from posegauge.report.robustness import (
     scores_text,
     worst_finding,
 )
+from posegauge.report.verdicts import NO_RESULT, needs_parity
 from posegauge.score.doubt import doubt
 from posegauge.study import BENCHMARKS, PIPELINE_TITLES
 
@@ -45,7 +45,7 @@ def _speed(row: dict) -> str:
 
 
 def _compared(row: dict, rows: dict) -> str:
-    """Return how a row compares with its PyTorch row, and whether their samples overlap."""
+    """Return how a row compares with its baseline, and whether their samples overlap."""
     against = row["speedup_against"]
     if against == row["benchmark"]:
         return ""
@@ -135,14 +135,23 @@ def _overhead(rows: dict) -> str | None:
 
 def _not_run(rows: dict) -> str | None:
     """Return which rows did not run, grouped by reason."""
+    told = _by_reason(row for row in rows.values() if row["status"] not in ("ok", NO_RESULT))
+    return f"{told[0]} of {len(rows)} benchmark rows did not run: {told[1]}." if told else None
+
+
+def _no_result(rows: dict) -> str | None:
+    """Return which rows did other work than their reference, grouped by reason."""
+    told = _by_reason(row for row in rows.values() if row["status"] == NO_RESULT)
+    return f"{told[0]} of {len(rows)} benchmark rows gave no result: {told[1]}." if told else None
+
+
+def _by_reason(rows) -> tuple[int, str] | None:
+    """Return how many rows there are, and their titles with the reasons; None without any."""
     reasons = {}
-    for row in rows.values():
-        if row["status"] != "ok":
-            reasons.setdefault(row["reason"], []).append(row["title"])
-    if not reasons:
-        return None
+    for row in rows:
+        reasons.setdefault(row["reason"], []).append(row["title"])
     told = "; ".join(f"{listed(titles, ALL)} ({reason})" for reason, titles in reasons.items())
-    return f"{sum(map(len, reasons.values()))} of {len(rows)} benchmark rows did not run: {told}."
+    return (sum(map(len, reasons.values())), told) if reasons else None
 
 
 def _parity(records: list[dict]) -> str | None:
@@ -159,7 +168,7 @@ def _parity(records: list[dict]) -> str | None:
             reasons.setdefault(record["reason"], []).append(_artifact(record))
     parts += [f"not compared: {listed(titles, ALL)} ({reason})" for reason, titles in reasons.items()]
     uncounted = " The latency findings leave out rows that fail." if failed else ""
-    return f"Parity with PyTorch on the CPU: {'; '.join(filter(None, parts))}.{uncounted}"
+    return f"Parity with {compared_with(records)} on the CPU: {'; '.join(filter(None, parts))}.{uncounted}"
 
 
 def _artifact(record: dict) -> str:
@@ -215,6 +224,7 @@ def key_findings(
         found["overhead"] = _overhead(rows)
         found["fastest_pose"] = _fastest("pose", rows)
         found["not_run"] = _not_run(rows)
+        found["no_result"] = _no_result(rows)
     found["parity"] = _parity(list(parity))
     found["sweep"] = _sweep(sweep) if sweep else None
     if scores:

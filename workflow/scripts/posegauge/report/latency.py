@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from posegauge.measure import roofline
 from posegauge.report.markdown import DASH, DEVICE_TITLES, cell, machines, markdown, page, span
-from posegauge.report.parity import failing_artifacts, parity_failure
+from posegauge.report.parity import compared_with, failing_artifacts
 from posegauge.report.style import (
     GREY,
     LEGEND_IN,
@@ -28,7 +28,8 @@ from posegauge.report.style import (
     message,
     save,
 )
-from posegauge.study import BENCHMARKS, PIPELINE_TITLES, SOURCE, STAGES, Artifact
+from posegauge.report.verdicts import baseline, needs_parity, no_baseline, parity_columns, plain_runtime
+from posegauge.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES, STAGES
 
 # So many runs allow one above the 99th percentile at 99 % confidence: .99^n + n .01 .99^(n-1) < .01.
 RUNS_FOR_P99 = 662
@@ -44,41 +45,6 @@ BENCHMARK_COLUMNS = (
 )  # fmt: skip
 
 
-def _verdict(benchmark: str, parity: dict[str, dict]) -> dict:
-    """Return the columns parity and parity_reason of a row; `parity` maps artifacts to their records."""
-    artifact = BENCHMARKS[benchmark].artifact
-    record = parity.get(artifact.name)
-    if artifact == SOURCE:
-        word, reason = "source", None
-    elif record is None:
-        word, reason = "not checked", "not compared with PyTorch"
-    elif record["status"] != "ok":
-        word, reason = "not checked", record["reason"]
-    else:
-        word, reason = ("passes", None) if record["passes"] else ("fails", parity_failure(record))
-    return {"parity": word, "parity_reason": reason}
-
-
-def _baseline(record: dict, trusted: dict) -> str | None:
-    """Return the PyTorch row that `record` is compared with: that of the GPU, else that of its own device."""
-    for device in ("cuda", record["device"]):
-        for name, row in BENCHMARKS.items():
-            same = PIPELINE_TITLES[row.pipeline] == record["pipeline"]
-            if same and row.artifact == Artifact("pytorch", device) and name in trusted:
-                return name
-    return None
-
-
-def _no_baseline(record: dict, ran: dict, trusted: dict) -> str:
-    """Say why a row has no speed-up."""
-    plain = (SOURCE, Artifact("pytorch", "cuda"))
-    names = [name for name, row in BENCHMARKS.items() if name in ran and row.artifact in plain]
-    same = [name for name in names if ran[name]["pipeline"] == record["pipeline"]]
-    if wrong := [name for name in same if name not in trusted]:
-        return f"{BENCHMARKS[wrong[0]].title} fails parity"
-    return f"no PyTorch row ran on the {DEVICE_TITLES[record['device']]}" if same else "no PyTorch row ran"
-
-
 def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.DataFrame:
     """Return one row per latency record (see BENCHMARK_COLUMNS; times in milliseconds).
 
@@ -87,18 +53,19 @@ def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.
     share of the mean that is not the networks' time on the GPU (device_ms_mean).
 
     The speed-up is the mean of the PyTorch row divided by the mean of this row, always within one pipeline:
-    the GPU row when it ran, else the row of the same device; `speedup_against` names it. An artifact that
-    fails parity (`parity`: the records of read_parity) computes something else: it has no speed-up, and is
-    nobody's baseline. Nor has an INT8 row one whose parity was not checked.
+    the GPU row when it ran, else the row of the same device; `speedup_against` names it. Where a network is
+    given as ONNX, ONNX Runtime's FP32 row takes its place. An artifact that fails parity (`parity`: the
+    records of read_parity) computes something else: it has no speed-up, and is nobody's baseline. Nor has an
+    INT8 row one whose parity was not checked, and a row that is no result has no times at all.
     """
     parity = {record["artifact"]: record for record in parity}
-    verdicts = {record["benchmark"]: _verdict(record["benchmark"], parity) for record in records}
+    verdicts = {record["benchmark"]: parity_columns(record, parity) for record in records}
     ran = {record["benchmark"]: record for record in records if record["status"] == "ok"}
     trusted = {name: record for name, record in ran.items() if verdicts[name]["parity"] != "fails"}
     rows = []
     for record in records:
         verdict = verdicts[record["benchmark"]]
-        row = {key: record[key] for key in BENCHMARK_COLUMNS[:8]} | verdict
+        row = {key: record[key] for key in (*BENCHMARK_COLUMNS[:8], "persons")} | verdict
         if record["status"] == "ok":
             samples = np.asarray(record["latency_ms"], dtype=np.float64)
             mean = float(samples.mean())
@@ -108,11 +75,10 @@ def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.
             elif needs_parity(row):
                 against, missing = None, "INT8 counts where parity was checked"
             else:
-                against = _baseline(record, trusted)
-                missing = None if against else _no_baseline(record, ran, trusted)
+                against = baseline(record, trusted)
+                missing = None if against else no_baseline(record, ran, trusted)
             row |= {
                 "runs": len(samples),
-                "persons": record["persons"],
                 "latency_ms_mean": mean,
                 "latency_ms_std": float(samples.std()),
                 "latency_ms_p5": p5,
@@ -252,17 +218,18 @@ def benchmark_markdown(
                 "Speed-up": speedup_text(row),
             }
         else:
-            shown["Speed-up"] = f"*not run: {cell(row['reason'])}*"
+            shown["Speed-up"] = f"*{row['status']}: {cell(row['reason'])}*"
         rows.append(shown)
     if not rows:
         return page(["No benchmark row is configured."], notice)
     measured = " · ".join(filter(None, (title, measured_text(records))))
-    speedup = "Speed-up: mean of the named PyTorch row of the same pipeline / mean of this row."
-    notes = [speedup, floor_note(table), parity_note(table), f"¹ {note}" if note else ""]
+    plain = " or ".join(dict.fromkeys(RUNTIME_TITLES[plain_runtime(record)] for record in records))
+    speedup = f"Speed-up: mean of the named {plain} row of the same pipeline / mean of this row."
+    notes = [speedup, floor_note(table), parity_note(table, records), f"¹ {note}" if note else ""]
     return page([markdown(rows, columns), measured, *notes], notice)
 
 
-def parity_note(table: pd.DataFrame) -> str:
+def parity_note(table: pd.DataFrame, records: list[dict]) -> str:
     """Say which rows of the latency table are not the models' own answers, or may not be."""
     ran = table[table["status"] == "ok"]
     unchecked = ran[ran["parity"] == "not checked"]
@@ -272,15 +239,10 @@ def parity_note(table: pd.DataFrame) -> str:
     ]
     if (ran["parity"] == "fails").any():
         notes.append(
-            "A row that fails parity gives other results than PyTorch does (see the parity table), so it has "
-            "no speed-up."
+            f"A row that fails parity gives other results than {compared_with(records)} (see the parity "
+            "table), so it has no speed-up."
         )
     return " ".join(notes)
-
-
-def needs_parity(row: dict) -> bool:
-    """Say whether a row counts only with a parity that it lacks: INT8 seldom gives the model's results."""
-    return row["precision"] == "int8" and row["parity"] == "not checked"
 
 
 def speedup_text(row: dict) -> str:
@@ -334,7 +296,7 @@ def plot_latency(
 ) -> None:
     """Draw the latency figure as PNG: one row per benchmark, grouped by pipeline.
 
-    records: as read by records.read_latency. A row that did not run is listed in grey with its reason.
+    records: as read by records.read_latency. A row without a result is listed in grey with its reason.
     failing: the benchmarks whose artifact fails parity; they are marked.
     """
     heading = "Latency per image"
@@ -351,7 +313,7 @@ def plot_latency(
         runs = sorted({len(record["latency_ms"]) for record in ran})
         told = [title, f"{' / '.join(map(str, runs))} runs each" if runs else "no row ran", *machines(ran)]
         if any(record["benchmark"] in failing for record in ran):
-            told.append("†: fails parity: other results than PyTorch's")
+            told.append("†: fails parity: other results than its source's")
         bottom, top = dress(figure, heading, " · ".join(filter(None, told)), notice)
         axes = frame(figure, bottom + LEGEND_IN, top + 0.15)
         axes.set_ylim(slots - 0.45, -0.55)
@@ -375,7 +337,7 @@ def plot_latency(
                 if works:
                     _latency_row(axes, y, record)
                 else:
-                    reason = textwrap.shorten(f"not run: {record['reason']}", 95, placeholder=" …")
+                    reason = textwrap.shorten(f"{record['status']}: {record['reason']}", 95, placeholder=" …")
                     quiet = {"color": GREY, "fontsize": 10, "style": "italic"}
                     ground = {"facecolor": "white", "edgecolor": "none", "pad": 2}
                     axes.text(0.015, y, reason, transform=margin, va="center", bbox=ground, **quiet)

@@ -98,7 +98,8 @@ PAGES = (
         heading="Calibration", findings=("calibration", "confidence"),
     ),
     Page(
-        "parity", "Latency", "parity", "Every artifact against PyTorch", heading="Parity", reads=("parity",),
+        "parity", "Latency", "parity", "Every artifact against its source", heading="Parity",
+        reads=("parity",),
     ),
 )  # fmt: skip
 GRIDS = {

@@ -1,9 +1,9 @@
-"""The parity table: every artifact against its PyTorch source."""
+"""The parity table: every artifact against its source."""
 
 import pandas as pd
 
 from posegauge.report.markdown import DASH, DEVICE_TITLES, cell, machines, markdown, page, span
-from posegauge.study import EXECUTION_TITLES, RUNTIME_TITLES
+from posegauge.study import EXECUTION_TITLES, RUNTIME_TITLES, source_title
 
 ESTIMATES = ("ap_source", "ap_artifact", "ap_diff")
 
@@ -38,6 +38,11 @@ def failing_artifacts(records: list[dict]) -> set[str]:
     return {record["artifact"] for record in records if record["status"] == "ok" and not record["passes"]}
 
 
+def compared_with(records: list[dict]) -> str:
+    """Return what artifacts are compared with, like 'PyTorch'. records: of parity or latency."""
+    return source_title(max((record.get("source") or {} for record in records), key=len, default=None))
+
+
 def artifact_title(record: dict) -> str:
     """Return 'ONNX Runtime, CPU, FP32'."""
     words = [RUNTIME_TITLES[record["runtime"]], DEVICE_TITLES[record["device"]], record["precision"].upper()]
@@ -50,7 +55,9 @@ def parity_markdown(
     table: pd.DataFrame, records: list[dict], title: str = "", notice: str | None = None
 ) -> str:
     """Return the parity table for people, with models, machine, notice and the gates."""
-    columns = {"Artifact": "left", "AP PyTorch": "right", "AP artifact": "right"}
+    source = compared_with(records)
+    ap_source = f"AP {source if source == 'PyTorch' else 'source'}"
+    columns = {"Artifact": "left", ap_source: "right", "AP artifact": "right"}
     columns |= {"Difference of AP": "right", "Keypoints P95 / max (px)": "right"}
     columns |= {"Boxes P95 / max (px)": "right", "Unmatched boxes": "right", "Parity": "left"}
     rows = []
@@ -58,7 +65,7 @@ def parity_markdown(
         shown = {"Artifact": cell(row["title"])}
         if row["status"] == "ok":
             shown |= {
-                "AP PyTorch": cell(row["ap_source"], 4),
+                ap_source: cell(row["ap_source"], 4),
                 "AP artifact": cell(row["ap_artifact"], 4),
                 "Difference of AP": _difference(row),
                 "Keypoints P95 / max (px)": _distances(row, "keypoint"),
@@ -71,12 +78,12 @@ def parity_markdown(
             shown["Parity"] = f"*{status}{cell(row['reason'])}{_raw(record)}*"
         rows.append(shown)
     if not rows:
-        return page(["No artifact besides PyTorch on the CPU is configured."], notice)
+        return page(["No artifact besides the source on the CPU is configured."], notice)
     gates = records[0]["gates"]
     ran = [record for record in records if record["status"] == "ok"]
     images = f" on {span(sorted({record['images'] for record in ran}))} images" if ran else ""
     explained = (
-        f"Compared with PyTorch, CPU, FP32{images}. Difference of AP: with its 95 % interval, paired. "
+        f"Compared with {source}, CPU, FP32{images}. Difference of AP: with its 95 % interval, paired. "
         "Keypoints: distances in the same boxes, in pixels of the image; the largest may be a tie on one "
         "that nobody sees. Boxes: distance of the side that is farthest off. Unmatched boxes (IoU below .5) "
         f"have no gate of their own: they show in AP. Gates: AP {gates['max_ap_diff']:g} either way, "

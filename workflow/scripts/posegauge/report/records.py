@@ -9,6 +9,7 @@ import pandas as pd
 
 from posegauge.errors import PoseGaugeError
 from posegauge.report.markdown import DEVICE_TITLES
+from posegauge.report.verdicts import with_verdicts
 from posegauge.score.estimate import Estimate
 from posegauge.store.files import read_json, read_record, read_records
 from posegauge.store.image_ids import ids_of, ids_sha256
@@ -171,8 +172,11 @@ def _same_ap(record: dict, records: list[dict], clean: dict | None) -> str | Non
 
 
 def read_latency(paths) -> list[dict]:
-    """Return the records of latency JSON files in the study's order; PoseGaugeError names a bad file."""
-    return read_records(paths, "latency.schema.yaml", "benchmark", BENCHMARKS)
+    """Return the records of latency JSON files in the study's order; PoseGaugeError names a bad file.
+
+    A row that did other work than its reference is "no result" in them: see verdicts.with_verdicts.
+    """
+    return with_verdicts(read_records(paths, "latency.schema.yaml", "benchmark", BENCHMARKS))
 
 
 def read_parity(paths) -> list[dict]:
@@ -212,7 +216,7 @@ class Run:
 
     @functools.cached_property
     def parity(self) -> list[dict]:
-        """Every artifact against PyTorch."""
+        """Every artifact against its source."""
         return read_parity(self._files["parity"])
 
     @functools.cached_property
