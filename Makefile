@@ -10,6 +10,7 @@ OUT    ?=
 CONFIG ?=
 RUN    ?=
 DETECTOR ?=
+PHOTOGRAPHS ?=
 
 VENV := .venv
 PY   := $(VENV)/bin/python
@@ -31,7 +32,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo sample study timing video report compare publish verify train-demo test test-slurm lint rulegraph clean
+.PHONY: help setup setup-cuda demo sample study timing photographs video report compare publish verify train-demo test test-slurm lint rulegraph clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -47,6 +48,7 @@ help: ## list targets and variables
 	@echo "  A, B         the runs to compare: names under results/, or paths; published-t4 is the published study"
 	@echo "  DETECTOR     sample: nano for the small detector                 [RTMDet-m]"
 	@echo "  RUN          publish: the run, by its name under results/"
+	@echo "  PHOTOGRAPHS  photographs: the folder that has the files, linked as data/photographs"
 	@echo "  ARGS         passed on to snakemake (demo, study, video, ...; --verbose: its own output) or pytest (test)"
 
 setup: $(STAMP) ## make .venv with every package at its locked version
@@ -64,6 +66,11 @@ study: $(STAMP) ## the full COCO study of config/config.yaml (downloads 1.2 GB)
 
 timing: $(STAMP) ## RTMDet-m + RTMPose-m with random weights: how fast this machine runs them (no network)
 	@$(WORKFLOW) $(ARGS) --configfile config/timing.yaml
+
+photographs: $(STAMP) ## real weights on 44 photographs, from files that docs/photographs.md names
+	@test -z "$(PHOTOGRAPHS)" || ln -sfn "$(abspath $(PHOTOGRAPHS))" data/photographs
+	@test -d data/photographs || { echo "data/photographs is missing: docs/photographs.md says how to make it" >&2; exit 1; }
+	@$(WORKFLOW) $(ARGS) --configfile config/photographs.yaml
 
 # As YAML in quotes, in which a quote is written twice.
 quoted = '$(subst ','',$(1))'
