@@ -481,6 +481,15 @@ def test_table_and_markdown(tmp_path):
     assert text.rstrip().endswith("*All of it is invented.*") and "Fake 3000" in text
 
 
+def test_images_that_set_the_ranges_of_int8_and_are_compared_are_told():
+    records = [fake_parity("onnxruntime_cpu_int8", calibrated_on=12), fake_parity(ON_CPU, calibrated_on=None)]
+    assert "12 of the images compared set the ranges of INT8, too" in parity_markdown(
+        parity_table(records), records
+    )
+    records[0]["calibrated_on"] = 0
+    assert "ranges" not in parity_markdown(parity_table(records), records)
+
+
 def test_a_missing_source_of_an_old_file_is_told_once(tmp_path):
     reason = "no PyTorch source: Fake-m given as ONNX only"
     write(tmp_path / "old.json", fake_parity(ON_CPU, reason=reason, status="no source"))

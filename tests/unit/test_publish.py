@@ -10,13 +10,14 @@ from posegauge.compare import headline
 from posegauge.compare.publish import fill, publish
 from posegauge.compare.published import read_published
 from posegauge.errors import PoseGaugeError
+from posegauge.report.readme import GRIDS_HEADING
 from posegauge.report.records import Run
 from posegauge.store.files import sha256_json, write_json
 from posegauge.study import STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 CONFIG = {
     "models": {"detector": {"name": "Fake-m"}, "pose": {"name": "Fake-s"}},
-    "dataset": {"title": "fakes"},
+    "dataset": {"title": "fakes", "kind": "scenes"},
 }
 README = """# Title
 
@@ -83,8 +84,32 @@ def test_a_run_is_published_whole(repository):
     assert "(docs/results/fake/conditions.jpg)" in text and "docs/results/fake.md" in text
     assert "- Of worst.\n- Of parity.\n- Of x.\n" in text and "Of y" not in text
     assert text.count("All of it is invented.") == 3 and "Fake 3000" in text and "revision abc1234" in text
+    assert "here: 100 images, Fake-m + Fake-s. Rate" in text
     assert "18.43 ms" in (repository / "docs/published.md").read_text()
     assert publish("fake", repository) == []
+
+
+def of_kind(repository, kind: str) -> None:
+    """Make the run one on images of another kind, with a page that has the section of the grids."""
+    run = repository / "results/fake"
+    about = json.loads((run / "run.json").read_text())
+    about["config"]["dataset"]["kind"] = kind
+    write_json(run / "run.json", about | {"config_sha256": sha256_json(about["config"])})
+    grids = f"{GRIDS_HEADING}\n\n![a grid](grids/conditions.jpg)\n\n## How these numbers were made\n\nSo.\n"
+    (run / "readme.md").write_text(f"# Fakes\n\n![a chart](figures/latency.png)\n\n{grids}")
+
+
+@pytest.mark.parametrize("kind", ["folder", "coco"])
+def test_no_photograph_is_published(repository, kind):
+    of_kind(repository, kind)
+    with pytest.raises(PoseGaugeError, match=r"README\.md: the block 'grid' names fake, .* rendered scenes"):
+        publish("fake", repository)
+    (repository / "README.md").write_text(README.replace("grid from fake", "grid from other"))
+    publish("fake", repository)
+    page = (repository / "docs/results/fake.md").read_text()
+    assert [path.name for path in (repository / "docs/results/fake").iterdir()] == ["latency.png"]
+    assert "grids/" not in page.replace("`results/`", "") and "show photographs" in page
+    assert page.endswith("## How these numbers were made\n\nSo.\n")
 
 
 def test_pictures_that_a_run_has_no_more_are_taken_away(repository):

@@ -51,7 +51,9 @@ def test_networks_given_as_onnx_have_their_speedup_against_that_file():
     assert "Speed-up: mean of the named ONNX Runtime row of the same pipeline" in text
     assert "other results than the given ONNX files in ONNX Runtime" in text
     found = {finding["id"]: finding["text"] for finding in key_findings(table, [], parity)}
-    assert "the given ONNX files in ONNX Runtime on the CPU: 1 of 2 compared artifacts pass" in found["parity"]
+    assert (
+        "the given ONNX files in ONNX Runtime on the CPU: 1 of 2 compared artifacts pass" in found["parity"]
+    )
 
 
 def test_a_row_on_the_gpu_has_a_speedup_against_the_given_file_on_the_cpu_where_no_other_ran():

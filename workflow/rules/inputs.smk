@@ -101,8 +101,10 @@ def source_file(kind):
 
 
 def parity_inputs(wildcards):
-    """What an artifact runs, by the names of the rules' inputs."""
-    return network_inputs(KNOWN_ARTIFACTS[wildcards.artifact])
+    """What an artifact runs, by the names of the rules' inputs, and of INT8 the images that set its ranges."""
+    artifact = KNOWN_ARTIFACTS[wildcards.artifact]
+    records = [f"{RUN}/models/{role}_int8.json" for role in ROLES if artifact.precision == "int8"]
+    return {**network_inputs(artifact), "calibration": records}
 
 
 def no_runs_to_compare(wildcards):

@@ -27,7 +27,7 @@ def block(
     parts = {
         "grid": lambda: [f"[![{GRIDS['conditions'].alt}]({grid})]({page})"],
         "latency": lambda: [latency_table(run, published), _latency_notes(run, published)],
-        "robustness": lambda: [robustness_table(run, published), _robustness_notes(run, published)],
+        "robustness": lambda: [robustness_table(run, published), _robustness_notes(run, about, published)],
         "findings": lambda: [readme.bullets(cell(finding["text"]) for finding in headline(findings))],
     }[name]()
     return "\n\n".join(filter(None, [*parts, _source(run, about, page)])) + "\n"
@@ -103,24 +103,29 @@ def robustness_table(run: Run, published: dict) -> str:
     return markdown(rows, columns)
 
 
-def _robustness_notes(run: Run, published: dict) -> str:
+def _robustness_notes(run: Run, about: dict, published: dict) -> str:
     return (
         f"Published: {published['images']:,} images of COCO val2017, RTMDet-m + RTMPose-m; here: "
-        f"{run.scores[0]['images']} images. Rate: images with a detected person. The study's protocol takes "
-        "the whole image for a person where none was found; the corrected one does not. AP: COCO keypoints; "
-        "its change against clean images with a 95 % interval."
+        f"{run.scores[0]['images']} images, {_models(about)}. Rate: images with a detected person. The "
+        "study's protocol takes the whole image for a person where none was found; the corrected one does "
+        "not. AP: COCO keypoints; its change against clean images with a 95 % interval."
     )
+
+
+def _models(about: dict) -> str:
+    """Return 'RTMDet-m + RTMPose-m'."""
+    models = about["config"]["models"]
+    return f"{models['detector']['name']} + {models['pose']['name']}"
 
 
 def _source(run: Run, about: dict, page: str) -> str:
     """Return on which data and machine, when and from which revision a block was made, with the notice."""
-    models = about["config"]["models"]
     sources = [record["provenance"] for record in [*run.latency, *run.scores]]
     # Of the measurements: run.json is written again when but a table is.
     revisions = [source.get("git_revision") for source in sources]
     revisions = dict.fromkeys(filter(None, revisions)) or dict.fromkeys(filter(None, [about["git_revision"]]))
     told = [
-        f"{models['detector']['name']} + {models['pose']['name']} on {about['config']['dataset']['title']}",
+        f"{_models(about)} on {about['config']['dataset']['title']}",
         "; ".join(machines(run.latency)) or "machine not recorded",
         readme.when(sources),
         f"revision {', '.join(map(readme.short_revision, revisions))}" if revisions else "",

@@ -12,16 +12,21 @@ from pathlib import Path
 from posegauge.compare.headline import BLOCKS, block
 from posegauge.compare.published import published_markdown, read_published
 from posegauge.errors import PoseGaugeError
+from posegauge.report.readme import GRIDS_HEADING
 from posegauge.report.records import Run
 from posegauge.store import files, runs
 
 BEGIN = re.compile(r"<!-- generated:begin (?P<name>\S+)(?: from (?P<run>\S+))? -->")
 PICTURE = re.compile(r"(!\[[^\]]*\]\()([^)]+)(\))")
 GRID = "conditions.jpg"
+NOT_SHOWN = (
+    "The grids of this run show photographs, each with a licence of its own, so they are not published; the "
+    "run makes them in `results/`."
+)
 
 
 def publish(run: str, repository: Path) -> list[Path]:
-    """Write a run's page, pictures and blocks; return the files that changed.
+    """Write a run's page, pictures and blocks; return the files that changed. No photograph is published.
 
     run: its name under results/, or a path. PoseGaugeError when it is not finished or was changed since, or
     when a marker is missing.
@@ -31,6 +36,9 @@ def publish(run: str, repository: Path) -> list[Path]:
     runs.check_files(folder, about)
     name = runs.label(folder)
     text = read_text(folder / "readme.md")
+    photographs = about["config"]["dataset"]["kind"] != "scenes"
+    if photographs:
+        text = without_grids(text)
     pictures = {link: folder / link for _, link, _ in PICTURE.findall(text)}
     if missing := [str(path) for path in pictures.values() if not path.is_file()]:
         raise PoseGaugeError(f"{folder}/readme.md: shows {', '.join(missing)}, which is missing; run again")
@@ -46,6 +54,11 @@ def publish(run: str, repository: Path) -> list[Path]:
     wanted = [found["name"] for found in BEGIN.finditer(before) if found["run"] == name]
     if unknown := set(wanted) - set(BLOCKS):
         raise PoseGaugeError(f"{readme}: no block '{unknown.pop()}'; there are {', '.join(BLOCKS)}")
+    if photographs and "grid" in wanted:
+        raise PoseGaugeError(
+            f"{readme}: the block 'grid' names {name}, whose grids show photographs and are not published; "
+            "name a run of rendered scenes"
+        )
     findings, records = files.read_json(folder / "findings.json"), Run.of_folder(folder)
     links = {"page": f"docs/results/{name}.md", "grid": f"docs/results/{name}/{GRID}"}
     blocks = {what: block(what, records, about, findings, published, **links) for what in wanted}
@@ -60,6 +73,13 @@ def publish(run: str, repository: Path) -> list[Path]:
             files.write_text(path.resolve(), content)  # resolve: a link stays a link
             changed.append(path)
     return [Path(os.path.relpath(path, repository)) for path in changed if path]
+
+
+def without_grids(text: str) -> str:
+    """Return a run's page with a sentence in place of the picture grids."""
+    before, heading, after = text.partition(f"{GRIDS_HEADING}\n")
+    _, following, rest = after.partition("\n## ")
+    return f"{before}{heading}\n{NOT_SHOWN}\n{following}{rest}" if heading else text
 
 
 def fill(text: str, blocks: dict[str, str], file) -> str:

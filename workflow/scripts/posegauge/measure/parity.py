@@ -234,8 +234,8 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
         config: models, pipeline, parity, seed, bootstrap.resamples, dataset.unreadable, and what the runtime
             needs (study.Artifact.config_keys).
         artifact: its name, a key of study.ARTIFACTS.
-        files: {"detector", "pose": the run's ONNX files, or nothing where the artifact runs none, "images":
-            folder, "person_images", "annotations": paths}.
+        files: {"detector", "pose": the run's ONNX files, or nothing where the artifact runs none,
+            "calibration": of INT8 their records, "images": folder, "person_images", "annotations": paths}.
         source: what the source found, of parity_source.read.
         threads: CPU threads of the artifact.
 
@@ -272,11 +272,18 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
         execution=kind.execution,
         images_on=kind.images,
         source=source.record["source"],
+        calibrated_on=_calibrated_on(files.get("calibration") or ()),
         **{**dict.fromkeys(FIGURES), **raw, **figures},
         gates=gates,
         passes=not failed if figures else None,
         failed=failed,
     )
+
+
+def _calibrated_on(records) -> int | None:
+    """Return how many of the compared images set the ranges of INT8, too; None without such ranges."""
+    shared = [read_json(path)["calibration"]["in_parity"] for path in records]
+    return max(shared, default=None)
 
 
 def _figures(config: dict, source, artifact: Pipeline, images, annotations) -> dict:

@@ -90,7 +90,18 @@ def parity_markdown(
         f"keypoints P95 {gates['max_keypoint_p95_px']:g} px, boxes P95 {gates['max_box_p95_px']:g} px."
     )
     measured = " · ".join(filter(None, (title, f"Machine: {'; '.join(machines(records)) or 'not recorded'}")))
-    return page([markdown(rows, columns), measured, explained], notice)
+    return page([markdown(rows, columns), measured, explained, _calibrated_note(ran)], notice)
+
+
+def _calibrated_note(ran: list[dict]) -> str:
+    """Say where images were compared that set the ranges of INT8."""
+    shared = {record["calibrated_on"] for record in ran if record.get("calibrated_on")}
+    if not shared:
+        return ""
+    return (
+        f"{span(sorted(shared))} of the images compared set the ranges of INT8, too, so on other images INT8 "
+        "may be farther off; a smaller precision.calibration_images or parity.images keeps them apart."
+    )
 
 
 def _difference(row: dict) -> str:

@@ -10,6 +10,7 @@ from posegauge.store import machine
 from posegauge.study import STUDY_CONDITIONS
 
 HASH_DIGITS = 12
+GRIDS_HEADING = "## What the conditions look like"
 
 
 def section(
@@ -47,7 +48,7 @@ def section(
     key = [text for name, text in told.items() if name not in placed] or ["Nothing was measured."]
     parts += ["## Key findings", bullets(key)]
     grids = [grid for name, grid in pages.GRIDS.items() if name in links]
-    parts.append("## What the conditions look like" if grids else "")
+    parts.append(GRIDS_HEADING if grids else "")
     for grid in grids:
         drawn = picture(grid.alt, links[grid.name])
         parts.append(folded(grid.folded, drawn) if grid.folded else drawn)
