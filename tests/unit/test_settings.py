@@ -108,9 +108,17 @@ def test_real_passes(monkeypatch):
     monkeypatch.chdir(ROOT)
     if not Path("../shared/real").is_dir():
         pytest.skip("no ../shared/real here")
-    real = check.check(load("config/config.yaml", "tests/config/real.yaml"))
+    real = check.check(load("config/config.yaml", "config/photographs.yaml", "tests/config/real.yaml"))
     assert "TinyPose" in real["models"]["pose"]["name"]
     assert real["models"]["pose"]["config"] is None
+
+
+def test_the_photographs_are_run_like_the_demo():
+    photographs, demo = (load(f"config/{name}.yaml") for name in ("photographs", "demo"))
+    assert photographs["benchmarks"] == demo["benchmarks"]
+    assert photographs["coco_c"]["corruptions"] == demo["coco_c"]["corruptions"]
+    chosen = photographs["parity"]["images"] + photographs["precision"]["calibration_images"]
+    assert chosen <= photographs["dataset"]["expected_person_images"], "INT8 is compared on other images"
 
 
 def test_schema_knows_the_names_of_the_study():
