@@ -35,7 +35,7 @@ TYPES = {
 
 
 # Folders of data/ that have another use than one data set.
-RESERVED = ("downloads", "demo")
+RESERVED = ("downloads", "demo", "photographs")
 
 
 @functools.cache
