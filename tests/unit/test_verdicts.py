@@ -143,4 +143,7 @@ def test_a_record_of_a_row_that_found_nobody_says_so_itself(tmp_path):
     row = fake_latency("onnx_full_cpu", persons=0, status="no result", reason="finds no person in a.jpg")
     records = read_back([row, fake_latency("openvino_full_cpu")], tmp_path)
     assert "*no result: finds no person in a.jpg*" in benchmark_markdown(benchmark_table(records), records)
-    assert records[1]["status"] == "ok"
+    assert records[1]["status"] == "ok", "its reference is PyTorch"
+    source = {"detector": "onnxruntime", "pose": "onnxruntime"}
+    _, other = read_back([row | {"source": source}, records[1] | {"source": source}], tmp_path)
+    assert other["reason"] == "finds 3 persons in the image, where ONNX Full CPU finds none"

@@ -13,11 +13,11 @@ def with_verdicts(records: list[dict]) -> list[dict]:
     A detect+pose row estimates as many poses as its own detector finds. The reference is the row of the
     networks as they were given: on the CPU if it ran, else on the GPU.
     """
-    ran = {record["benchmark"]: record for record in records if record["status"] == "ok"}
+    counted = {record["benchmark"]: record for record in records if record["persons"] is not None}
     judged = []
     for record in records:
-        name = _row_of_source(record, ran, ("cpu", "cuda"))
-        reference = ran[name] if name else record
+        name = _row_of_source(record, counted, ("cpu", "cuda"))
+        reference = counted[name] if name else record
         if record["status"] == "ok" and record["persons"] != reference["persons"]:
             count = record["persons"]
             reason = (
