@@ -1,10 +1,9 @@
-"""Take the photographs of config/photographs.yaml, and their annotations, out of COCO's own archives.
+"""Fetch the photographs of config/photographs.yaml and their annotations, alone, out of COCO's archives.
 
-Writes data/photographs/coco/ and checks every sha256 of config/photographs.tsv. The models are had by hand:
-docs/photographs.md.
+Writes data/photographs/coco/ and checks every sha256 of config/photographs.tsv. An archive that lies in
+data/downloads/ is read in place. The models are had by hand: docs/photographs.md.
 
-Usage: python workflow/photographs.py [folder]    of annotations_trainval2017.zip and val2017.zip
-                                                  [data/downloads]
+Usage: python workflow/photographs.py [mirror]    see asset_mirror in config/README.md
 """
 
 import sys
@@ -13,29 +12,30 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 
 from posegauge.data import photographs
+from posegauge.data.download import read_table
 from posegauge.errors import PoseGaugeError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: list[str]) -> int:
-    """Extract the photographs and say where they are."""
+    """Fetch the photographs and say where they are."""
     if len(arguments) > 1 or arguments[:1] in (["-h"], ["--help"]):
         print(__doc__.strip(), file=sys.stderr)
         return 2
-    archives = Path(arguments[0] if arguments else REPOSITORY / "data" / "downloads")
-    target = REPOSITORY / "data" / "photographs"
+    data = REPOSITORY / "data"
     try:
-        photographs.extract(
+        photographs.take(
             photographs.read_list(REPOSITORY / "config" / "photographs.tsv"),
-            archives / "annotations_trainval2017.zip",
-            archives / "val2017.zip",
-            target,
+            read_table(REPOSITORY / "config" / "downloads.tsv").to_dict("index"),
+            data / "downloads",
+            data / "photographs",
+            mirror=arguments[0] if arguments else None,
         )
     except PoseGaugeError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    print(f"Written: {target / 'coco'}")
+    print(f"Written: {data / 'photographs' / 'coco'}")
     return 0
 
 

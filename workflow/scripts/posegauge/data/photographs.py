@@ -4,9 +4,9 @@ import csv
 import json
 from pathlib import Path
 
-from posegauge.data.coco import ANNOTATIONS_MEMBER, extract_images, extract_member
+from posegauge.data.archives import ANNOTATIONS_MEMBER, IMAGES_PREFIX, bring
 from posegauge.errors import PoseGaugeError
-from posegauge.store.files import atomic_path, read_json, sha256_file, write_text
+from posegauge.store.files import read_json, sha256_file, write_text
 
 
 def read_list(path) -> dict[str, str]:
@@ -29,22 +29,21 @@ def subset(annotations: dict, names: set[str]) -> dict:
     return annotations | {"images": images, "annotations": kept}
 
 
-def extract(listed: dict[str, str], annotations_archive, images_archive, folder) -> None:
+def take(listed: dict[str, str], archives, downloads, folder, **options) -> None:
     """Write the photographs and their part of the annotations to `folder`, and check every sha256.
 
-    listed: of read_list; what is no JPEG and not the annotations is left to the user. Raises PoseGaugeError
-    where an archive is damaged or lacks a file, and, after all is written, naming what has another sha256.
+    listed: of read_list; what is no JPEG and not the annotations is left to the user. archives: of
+    download.read_table; downloads, options: as for archives.bring. Raises PoseGaugeError as that does, and,
+    after all is written, naming what has another sha256.
     """
     folder = Path(folder)
     pictures = {Path(name).name: name for name in listed if name.endswith(".jpg")}
     (annotations,) = (name for name in listed if name.endswith(".json"))
-    (folder / annotations).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / annotations) as whole:
-        extract_member(annotations_archive, ANNOTATIONS_MEMBER, whole)
-        found = subset(read_json(whole), set(pictures))
-    write_text(folder / annotations, json.dumps(found))
-    entries = [{"file_name": name} for name in pictures]
-    extract_images(images_archive, entries, (folder / next(iter(pictures.values()))).parent)
+    place = {ANNOTATIONS_MEMBER: str(folder / annotations)}
+    bring(archives["annotations_trainval2017.zip"], place, downloads, **options)
+    write_text(folder / annotations, json.dumps(subset(read_json(folder / annotations), set(pictures))))
+    places = {IMAGES_PREFIX + name: str(folder / place) for name, place in pictures.items()}
+    bring(archives["val2017.zip"], places, downloads, **options)
     wrong = [name for name in (*pictures.values(), annotations) if sha256_file(folder / name) != listed[name]]
     if wrong:
         raise PoseGaugeError(
