@@ -14,6 +14,7 @@ from posegauge.backends.assemble import build_pipeline
 from posegauge.predict.image_queue import ImageQueue, Preparation
 from posegauge.predict.sweep import sweep
 from posegauge.score import metrics
+from posegauge.score.truth import read_truth
 from posegauge.store.files import read_json
 
 # images with a box >= .5, keypoint AP
@@ -63,7 +64,7 @@ def test_figures_of_a_condition_agree_with_an_independent_implementation(real, r
     with ImageQueue(0) as images:
         swept = sweep(pipeline, entries, how, images, "error", {}, None, ["detected"])
     ids = [entry["id"] for entry in entries]
-    truth = metrics.load_annotations(real / "coco/annotations/person_keypoints_val2017.json")
+    truth = read_truth(real / "coco/annotations/person_keypoints_val2017.json")
     detected, ap = EXPECTED[condition]
     sure = [boxes for boxes in swept["boxes"].values() if any(box[4] >= 0.5 for box in boxes)]
     assert len(ids) == 44 and abs(len(sure) - detected) <= 1
