@@ -18,12 +18,13 @@ from posegauge.backends import assemble
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.pipeline import device_pipeline, pipeline, steps
 from posegauge.pipeline import device_steps as ops
+from posegauge.pipeline.conventions import DEFAULT
 from posegauge.pipeline.device_pipeline import DevicePipeline, Timeline
 from posegauge.pipeline.pipeline import StageClock
 from posegauge.pipeline.steps import Settings
 from posegauge.study import STAGES, Artifact
 
-CONSTANTS = ops.Constants.on("cpu")
+CONSTANTS = ops.Constants.on("cpu", DEFAULT)
 POSE_SIZE = (192, 256)
 LOW = Settings(score_thr=0.05, bbox_thr=0.3, nms_thr=0.6, max_persons=100)
 
@@ -107,7 +108,7 @@ def test_crops_are_those_of_opencv(corners, sizes):
         np.testing.assert_array_equal(one.numpy(), other)
     expected = steps.pose_input(image, center, size, POSE_SIZE)
     crops = ops.pose_input(torch.from_numpy(image), *ours, POSE_SIZE, CONSTANTS).numpy()
-    deviation = np.array(steps.POSE_STD)[:, None, None]
+    deviation = np.array(DEFAULT.pose.std)[:, None, None]
     # Lines on the limit between two roundings lie 1/32 px elsewhere: a grey level or two in a smooth picture.
     difference = (abs(crops - expected) * deviation).round()
     assert difference.max() <= 3
@@ -201,7 +202,9 @@ def test_simcc_and_the_flip_test_have_the_same_bits(x, y, mirrored_x, mirrored_y
     expected = steps.mean_of_mirrored((x, y), (mirrored_x, mirrored_y))
     mean = ops.mean_of_mirrored(tensors[:2], tensors[2:], CONSTANTS)
     for simcc, wanted in (((tensors[0], tensors[1]), (x, y)), (mean, expected)):
-        for ours, theirs in zip(ops.decode_simcc(*simcc), steps.decode_simcc(*wanted), strict=True):
+        for ours, theirs in zip(
+            ops.decode_simcc(*simcc, POSE_SIZE), steps.decode_simcc(*wanted, POSE_SIZE), strict=True
+        ):
             np.testing.assert_array_equal(ours.numpy(), theirs)
 
 

@@ -10,6 +10,7 @@ from fake_results import MACHINE
 from posegauge.data.scenes.scenes import render_scene
 from posegauge.errors import PoseGaugeError
 from posegauge.measure import peer_programs, peers
+from posegauge.pipeline.conventions import DEFAULT
 from posegauge.pipeline.steps import Settings
 from posegauge.report import peers as report_peers
 from posegauge.report.records import Run
@@ -50,7 +51,7 @@ def ways(onnx):
     nms = peer_programs.append_nms(files[0], folder / "nms.onnx", Settings())
     pytest.importorskip("rtmlib")
     sizes = DETECTOR.input_size, POSE.input_size
-    made["rtmlib"] = peer_programs.Rtmlib(nms, files[1], sizes, Settings(), 1)
+    made["rtmlib"] = peer_programs.Rtmlib(nms, files[1], sizes, DEFAULT, Settings(), 1)
     return made
 
 

@@ -14,6 +14,8 @@ from hypothesis.extra.numpy import arrays
 from posegauge import study
 from posegauge.errors import PoseGaugeError
 from posegauge.pipeline import pipeline, steps
+from posegauge.pipeline.conventions import PIXELS
+from posegauge.pipeline.keypoint_sets import COCO
 from posegauge.pipeline.pipeline import Persons, Pipeline
 from posegauge.pipeline.steps import Settings
 
@@ -134,7 +136,7 @@ def test_with_the_flip_test_a_mirrored_image_has_mirrored_keypoints(torch_pipeli
     for flip in (True, False):
         keypoints, scores = torch_pipeline.estimate(image, there, flip=flip)
         others, other_scores = torch_pipeline.estimate(mirrored, back, flip=flip)
-        others, other_scores = others[:, steps.FLIP_INDICES], other_scores[:, steps.FLIP_INDICES]
+        others, other_scores = others[:, list(COCO.mirrored)], other_scores[:, list(COCO.mirrored)]
         # SimCC bin b of 384 becomes bin 383 - b, half a pixel off the mirrored pixel.
         others[..., 0] = len(image[0]) - 0.5 - others[..., 0]
         distances[flip] = np.linalg.norm(keypoints - others, axis=-1).max()
@@ -179,7 +181,7 @@ def test_letterbox_fits_and_is_mmcvs(height, width, input_size):
 def test_normalisation_has_the_bits_of_float32_arithmetic():
     image = np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8)
     batch, _ = steps.detector_input(image, (320, 320))
-    mean, std = np.float32(steps.DETECTOR_MEAN), np.float32(steps.DETECTOR_STD)
+    mean, std = np.float32(PIXELS["rtmdet"].mean), np.float32(PIXELS["rtmdet"].std)
     expected = (image.astype(np.float32) - mean) / std
     np.testing.assert_array_equal(batch[0], expected.transpose(2, 0, 1))
 
@@ -217,7 +219,7 @@ def test_simcc_decoding_is_mmposes(simcc_x):
 
     simcc_y = np.ascontiguousarray(np.pad(simcc_x, ((0, 0), (0, 0), (0, 128)))[..., ::-1])
     locations, scores = get_simcc_maximum(simcc_x.copy(), simcc_y.copy())
-    points, ours = steps.decode_simcc(simcc_x, simcc_y)
+    points, ours = steps.decode_simcc(simcc_x, simcc_y, POSE.input_size)
     np.testing.assert_array_equal(points, locations / 2)
     np.testing.assert_array_equal(ours, scores)
 

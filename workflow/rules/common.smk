@@ -28,7 +28,7 @@ from posegauge.data import download, given
 from posegauge.errors import PoseGaugeError
 from posegauge.report import closing, pages
 from posegauge.settings import check as settings
-from posegauge.settings import cluster, timing_only
+from posegauge.settings import cluster, onnx_files, timing_only
 from posegauge.settings import parts as config_parts
 from posegauge.store import provenance, runs, used_code
 from posegauge.store.runs import PUBLISHED
@@ -40,7 +40,11 @@ if workflow.modifier.skip_configfile:
     GIVEN, config = config, load_configfile(REPOSITORY / "config/config.yaml")
     update_config(config, GIVEN)
 try:
-    config = settings.check(config_parts.find_files(config, REPOSITORY, absolute=place("data") != "data"))
+    # The process of a job need not look into the models again.
+    config = settings.check(
+        config_parts.find_files(config, REPOSITORY, absolute=place("data") != "data"),
+        read_models=not workflow.subprocess_exec,
+    )
     DOWNLOADS = download.read_table(REPOSITORY / "config/downloads.tsv")
     # Without a number of cores of this machine the jobs run on others.
     if workflow.resource_settings.cores is None:

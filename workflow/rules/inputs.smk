@@ -45,9 +45,9 @@ def checkpoint_of(wildcards):
 
 
 def given_onnx(role):
-    """The ONNX file that the user brings, as a list: empty when the workflow exports one."""
+    """The ONNX file that the user brings and weights beside it, as a list: empty when the workflow exports one."""
     path = config["models"][role]["onnx"]
-    return [path] if path else []
+    return [path, *onnx_files.weights_beside(path)] if path else []
 
 
 def given_onnx_of(wildcards):

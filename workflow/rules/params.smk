@@ -98,6 +98,7 @@ def calibration_of(wildcards):
         return None
     return {
         "input_size": config["models"][wildcards.role]["input_size"],
+        "pixels": config["models"][wildcards.role]["pixels"],
         "images": config["precision"]["calibration_images"],
         "compared": config["parity"]["images"],
     }

@@ -3,6 +3,7 @@
 from posegauge import logs
 from posegauge.data.annotations import read_annotations
 from posegauge.models.precision import Batches, calibration_entries, convert_fp16, convert_int8, record
+from posegauge.pipeline.conventions import pixels_of
 from posegauge.store.files import read_json, write_json
 
 log = logs.start(snakemake.log[0])
@@ -21,6 +22,7 @@ else:
         snakemake.input.images,
         chosen,
         read_annotations(snakemake.input.annotations),
+        pixels_of(how, role),
     )
     made = convert_int8(source, target, batches)
     names = [entry["file_name"] for entry in chosen]

@@ -32,7 +32,8 @@ def main():
     entries = shard_of(dataset["images"], int(params.shard), params.shards)
     annotated = annotated_boxes(read_annotations(snakemake.input.annotations))
     clean = box_arrays(read_json(snakemake.input.clean_boxes)) if condition != "clean" else None
-    how = Preparation(snakemake.input.images, condition, config["seed"], pipeline.detector_size)
+    pixels = pipeline.conventions.detector
+    how = Preparation(snakemake.input.images, condition, config["seed"], pipeline.detector_size, pixels)
     with ImageQueue(worker_count(threads)) as images:
         warm_up(pipeline, entries, how, images)
         swept = sweep(pipeline, entries, how, images, config["dataset"]["unreadable"], annotated, clean)

@@ -8,6 +8,7 @@ from posegauge import backends
 from posegauge.backends.base import Options
 from posegauge.errors import PoseGaugeError
 from posegauge.models.network import Network
+from posegauge.pipeline.conventions import Conventions, pixels_of
 from posegauge.pipeline.pipeline import Pipeline
 from posegauge.pipeline.steps import Settings
 from posegauge.study import ROLES, Artifact
@@ -23,6 +24,9 @@ def network(models: dict, role: str, onnx: str | None = None) -> Network:
         onnx=str(onnx or entry["onnx"]) if (onnx or entry["onnx"]) else None,
         config=entry["config"],
         checkpoint=entry["checkpoint"],
+        pixels=pixels_of(entry, role),
+        keypoints=entry.get("keypoints", "coco"),
+        person_label=entry.get("person_label", 0),
         random=entry.get("random", False),
     )
 
@@ -102,9 +106,10 @@ def build_pipeline(
         config["models"]["pose"]["input_size"],
         Settings(**config["pipeline"]),
     )
+    conventions = Conventions.of(config["models"])
     if artifact.images == "device":
         # Needs torch, which the other artifacts of a runtime do not.
         from posegauge.pipeline.device_pipeline import DevicePipeline
 
-        return DevicePipeline(*parts, artifact.device)
-    return Pipeline(*parts)
+        return DevicePipeline(*parts, artifact.device, conventions)
+    return Pipeline(*parts, conventions=conventions)

@@ -47,8 +47,8 @@ class Session(Protocol):
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Run on float32 [N, 3, height, width]; return the named outputs as float32 host arrays.
 
-        Detector: boxes [N, A, 4] and scores [N, A, 1], or dets [N, K, 5]; pose: simcc_x [N, 17, width * 2]
-        and simcc_y [N, 17, height * 2]. Returns only when the results are there.
+        Detector: boxes [N, A, 4] and scores [N, A, 1], or dets [N, K, 5]; pose: simcc_x and simcc_y,
+        [N, K, bins] each. Returns only when the results are there.
         """
 
     def provenance(self) -> dict:

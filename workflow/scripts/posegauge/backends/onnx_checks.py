@@ -4,12 +4,13 @@ from collections import Counter
 
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.models.network import Network
+from posegauge.settings.onnx_contract import NAMED
 from posegauge.study import Artifact
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 
-OUTPUTS = {"detector": [{"boxes", "scores"}, {"dets", "labels"}], "pose": [{"simcc_x", "simcc_y"}]}
+OUTPUTS = {role: [set(names) for names in known] for role, known in NAMED.items()}
 
 
 # Types of weights, by ONNX's numbers.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from posegauge.backends.base import Options
+from posegauge.backends.onnx_checks import OUTPUTS
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.models.network import Network
 from posegauge.store.files import sha256_file
@@ -13,9 +14,6 @@ PRECISION = "f32"
 
 
 QUANTISED = {"int8": ("i8", "u8")}
-
-
-OUTPUTS = {"detector": [{"boxes", "scores"}, {"dets", "labels"}], "pose": [{"simcc_x", "simcc_y"}]}
 
 
 class OpenVINOSession:

@@ -17,7 +17,6 @@ from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
 from posegauge.pipeline.pipeline import Persons, Pipeline
-from posegauge.pipeline.steps import detector_input
 from posegauge.predict.predictions import coco_results
 from posegauge.score import bootstrap, metrics
 from posegauge.score.metrics import match_boxes
@@ -82,7 +81,7 @@ class Comparison:
     artifact_results: list[dict] = field(default_factory=list)
     persons: int = 0  # boxes of the source, in which the keypoints of both are compared
     unmatched: int = 0  # boxes of either without one of the other
-    keypoint_px: list = field(default_factory=list)  # per image [N * 17] distances in image pixels
+    keypoint_px: list = field(default_factory=list)  # per image [N * K] distances in image pixels
     box_px: list = field(default_factory=list)  # per image [K] largest distances of a side in image pixels
     box_score: list = field(default_factory=list)  # per image [K] differences of the scores of paired boxes
     raw: dict = field(default_factory=_raw)  # per run of a network, the largest differences of its outputs
@@ -125,8 +124,7 @@ def compare(source, artifact: Pipeline, images) -> Comparison:
 
 def _recorded(pipeline: Pipeline) -> Pipeline:
     """Return the same pipeline on the host, with sessions that keep their outputs."""
-    sessions = Recorder(pipeline.detector), Recorder(pipeline.pose)
-    return Pipeline(*sessions, pipeline.detector_size, pipeline.pose_size, pipeline.settings)
+    return pipeline.on_host(Recorder(pipeline.detector), Recorder(pipeline.pose))
 
 
 def _compare_detectors(theirs: dict, ours: dict, score_thr: float, raw: dict) -> None:
@@ -309,7 +307,7 @@ def raw_differences(source, artifact: Pipeline, images) -> dict:
     for image_id, image in images:
         count += 1
         theirs = source.image(image_id)
-        batch, _ = detector_input(image, ours.detector_size)
+        batch, _ = ours.detector_input(image)
         _compare_detectors(theirs, ours.detector.run(batch), ours.settings.score_thr, raw)
         ours.detector.take()
         ours.estimate(image, theirs["boxes"])

@@ -17,8 +17,9 @@ from posegauge.data.annotations import read_annotations
 from posegauge.data.coco import person_boxes
 from posegauge.errors import PoseGaugeError
 from posegauge.measure.parity import Recorder, chosen_images, read_images
+from posegauge.pipeline.conventions import Conventions
 from posegauge.pipeline.pipeline import Pipeline
-from posegauge.pipeline.steps import Settings, detector_input
+from posegauge.pipeline.steps import Settings
 from posegauge.store.files import atomic_path, read_record, sha256_file, sha256_json
 from posegauge.store.provenance import collect
 from posegauge.store.record import attempt, make_record
@@ -79,6 +80,7 @@ def predict(config: dict, files: dict, target, threads: int) -> dict:
                 *(Recorder(sessions[role]) for role in study.ROLES),
                 *(models[role]["input_size"] for role in study.ROLES),
                 Settings(**config["pipeline"]),
+                conventions=Conventions.of(models),
             )
             entries = chosen_images(config, files)
             for image_id, image in read_images(files["images"], entries, config["dataset"]["unreadable"]):
@@ -108,11 +110,11 @@ def _outputs(pipeline: Pipeline, image: np.ndarray, given: np.ndarray | None) ->
         boxes, scores = pipeline.detect(image)
     else:
         boxes, scores = given, np.ones(len(given), np.float32)
-        pipeline.detector.run(detector_input(image, pipeline.detector_size)[0])
+        pipeline.detector.run(pipeline.detector_input(image)[0])
     (raw,) = pipeline.detector.take()
     keypoints, keypoint_scores = pipeline.estimate(image, boxes)
     runs = pipeline.pose.take()
-    none = np.empty((0, 17, 0), np.float32)
+    none = np.empty((0, pipeline.conventions.keypoints.count, 0), np.float32)
     return {
         "raw_boxes": raw.get("boxes", np.empty((1, 0, 4), np.float32)),
         "raw_scores": raw.get("scores", np.empty((1, 0, 1), np.float32)),

@@ -1,7 +1,7 @@
 """Other programs that run the same networks, and other ways to use this one: each with the same two calls.
 
 detect_and_pose and pose_only take an image, uint8 BGR [H, W, 3], and boxes, float32 [N, 4] xyxy, and return
-the keypoints in these boxes, float32 [N, 17, 2]. pose_only is None where a program has no such call.
+the keypoints in these boxes, float32 [N, K, 2]. pose_only is None where a program has no such call.
 """
 
 import contextlib
@@ -12,8 +12,9 @@ import numpy as np
 
 from posegauge.errors import Unavailable
 from posegauge.models.network import Network
+from posegauge.pipeline.conventions import Conventions, Pixels
 from posegauge.pipeline.pipeline import Pipeline
-from posegauge.pipeline.steps import Settings, decode_simcc, detector_input, padded_box, pose_input
+from posegauge.pipeline.steps import Settings, decode_simcc, padded_box, pose_input
 
 
 class Ours:
@@ -23,7 +24,7 @@ class Ours:
         self.pipeline = pipeline
 
     def detect_and_pose(self, image, bboxes):
-        """Return the keypoints, float32 [N, 17, 2], of uint8 BGR [H, W, 3] in float32 [N, 4] xyxy."""
+        """Return the keypoints, float32 [N, K, 2], of uint8 BGR [H, W, 3] in float32 [N, 4] xyxy."""
         return self.pipeline.run([image], [bboxes], always_detect=True)[0].keypoints
 
     def pose_only(self, image, bboxes):
@@ -44,8 +45,8 @@ class Bare:
         if key not in self.prepared:
             size = self.pipeline.pose_size
             self.prepared[key] = (
-                detector_input(image, self.pipeline.detector_size)[0],
-                pose_input(image, *padded_box(bboxes, size), size),
+                self.pipeline.detector_input(image)[0],
+                pose_input(image, *padded_box(bboxes, size), size, self.pipeline.conventions.pose),
             )
         return self.prepared[key]
 
@@ -78,7 +79,7 @@ class Original:
         for box in bboxes:
             batch, corner, scale = stretched_input(image, box, size)
             outputs = self.pipeline.pose.run(batch)
-            points, _ = decode_simcc(outputs["simcc_x"], outputs["simcc_y"])
+            points, _ = decode_simcc(outputs["simcc_x"], outputs["simcc_y"], size)
             found.append(points * scale + corner)
         return np.concatenate(found)
 
@@ -100,7 +101,15 @@ def stretched_input(image: np.ndarray, box: np.ndarray, input_size: tuple[int, i
 class Rtmlib:
     """rtmlib's RTMDet and RTMPose on our ONNX files."""
 
-    def __init__(self, detector: str, pose: str, sizes: tuple, settings: Settings, threads: int):
+    def __init__(
+        self,
+        detector: str,
+        pose: str,
+        sizes: tuple,
+        conventions: Conventions,
+        settings: Settings,
+        threads: int,
+    ):
         """sizes: (width, height) of both inputs. Unavailable where rtmlib is not installed."""
         try:
             import rtmlib
@@ -114,8 +123,14 @@ class Rtmlib:
                 model_input_size=sizes[0][::-1],
                 score_thr=settings.bbox_thr,
                 nms_thr=settings.nms_thr,
+                **_mean_and_std(conventions.detector),
             )
-            self.pose = rtmlib.RTMPose(pose, model_input_size=sizes[1])
+            self.pose = rtmlib.RTMPose(pose, model_input_size=sizes[1], **_mean_and_std(conventions.pose))
+        decode = self.pose.postprocess
+        # It takes two bins to a pixel for granted.
+        self.pose.postprocess = lambda outputs, center, scale: decode(
+            outputs, center, scale, outputs[0].shape[-1] / sizes[1][0]
+        )
         # It has no setting for threads; all other options of the sessions stay its own.
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -131,6 +146,12 @@ class Rtmlib:
     def pose_only(self, image, bboxes):
         """See Ours."""
         return self.pose(image, bboxes)[0]
+
+
+def _mean_and_std(pixels: Pixels) -> dict:
+    """Return rtmlib's two arguments; bytes as they are it knows as None."""
+    as_they_are = not any(pixels.mean) and set(pixels.std) == {1.0}
+    return {"mean": None, "std": None} if as_they_are else {"mean": pixels.mean, "std": pixels.std}
 
 
 def append_nms(detector: str, path, settings: Settings) -> str:

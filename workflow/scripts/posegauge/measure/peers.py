@@ -171,6 +171,7 @@ def load_ways(config: dict, pipeline: Pipeline, files: dict, threads: int, folde
             append_nms(files["detector"], folder / "nms.onnx", settings),
             files["pose"],
             (pipeline.detector_size, pipeline.pose_size),
+            pipeline.conventions,
             settings,
             threads,
         ),

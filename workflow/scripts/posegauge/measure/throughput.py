@@ -17,6 +17,7 @@ from posegauge.data.images import read_entry
 from posegauge.errors import Unavailable
 from posegauge.logs import progress
 from posegauge.models.network import Network
+from posegauge.pipeline.conventions import pixels_of
 from posegauge.pipeline.pipeline import Pipeline
 from posegauge.predict.image_queue import ImageQueue, Preparation, worker_count
 from posegauge.predict.predictions import annotated_boxes, box_arrays
@@ -67,7 +68,8 @@ def measure_throughput(config: dict, files: dict, threads: int) -> dict:
     entries = read_json(files["person_images"])["images"][: protocol["images"]]
     annotated = annotated_boxes(read_annotations(files["annotations"]))
     size = tuple(config["models"]["detector"]["input_size"])
-    how = Preparation(files["images"], "clean", config["seed"], size)
+    pixels = pixels_of(config["models"]["detector"], "detector")
+    how = Preparation(files["images"], "clean", config["seed"], size, pixels)
     ready, outcomes, pipelines = {}, {}, {}
     workers = worker_count(threads)
     with ImageQueue(workers) as images:

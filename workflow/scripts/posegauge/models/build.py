@@ -7,7 +7,10 @@ from torch import nn
 
 from posegauge.errors import PoseGaugeError
 from posegauge.models import openmmlab
+from posegauge.models.checkpoints import read_checkpoint
 from posegauge.models.network import Network
+from posegauge.pipeline.conventions import USUAL, Pixels
+from posegauge.pipeline.keypoint_sets import SETS
 
 
 def config_path(config: str) -> Path:
@@ -59,7 +62,7 @@ class DetectorNetwork(nn.Module):
 class PoseNetwork(nn.Module):
     """RTMPose without flip test.
 
-    float32 [N, 3, height, width] -> simcc_x [N, 17, 2 * width], simcc_y [N, 17, 2 * height].
+    float32 [N, 3, height, width] -> simcc_x [N, K, bins], simcc_y [N, K, bins], mostly two bins to a pixel.
     """
 
     output_names = ("simcc_x", "simcc_y")
@@ -76,7 +79,7 @@ class PoseNetwork(nn.Module):
 def init_model(network: Network, device: str = "cpu"):
     """Build the MMDetection / MMPose model itself with PyTorch's first weights; nothing is downloaded.
 
-    The input size of the network must be that of its config, else PoseGaugeError.
+    Input size, pixels and keypoints of the network must be those of its config, else PoseGaugeError.
     """
     openmmlab.install()
     path = config_path(network.config)
@@ -94,7 +97,28 @@ def init_model(network: Network, device: str = "cpu"):
             raise PoseGaugeError(
                 f"models.pose.input_size is {list(network.input_size)}, its config says {list(expected)}"
             )
+        if config.model.head.out_channels != SETS[network.keypoints].count:
+            raise PoseGaugeError(
+                f"models.pose.keypoints is {network.keypoints}, {SETS[network.keypoints].count} of them; its "
+                f"config says {config.model.head.out_channels}"
+            )
+    _check_pixels(network, config.model.get("data_preprocessor", {}))
     return init(config, None, device=device)
+
+
+def _check_pixels(network: Network, preprocessor: dict) -> None:
+    """Raise PoseGaugeError where the config of a network says other pixels than the run's config."""
+    ours = network.pixels or USUAL[network.role]
+    mean, std = (
+        tuple(map(float, preprocessor.get(key) or (no,) * 3)) for key, no in (("mean", 0), ("std", 1))
+    )
+    theirs = Pixels(mean, std, bool(preprocessor.get("bgr_to_rgb", False)))
+    if theirs != ours:
+        said = f"{{mean: {list(mean)}, std: {list(std)}, to_rgb: {str(theirs.to_rgb).lower()}}}"
+        raise PoseGaugeError(
+            f"models.{network.role}.pixels: are not those of {network.config}; say models.{network.role}."
+            f"pixels: {said}"
+        )
 
 
 def load_model(network: Network, device: str = "cpu"):
@@ -112,17 +136,13 @@ def load_model(network: Network, device: str = "cpu"):
 def load_weights(model, network: Network) -> None:
     """Load the network's checkpoint into an MMDetection / MMPose model, as float32.
 
-    Checkpoints of OpenMMLab's trainers hold Python objects (histories of the losses) beside the weights,
-    which torch.load refuses by default since 2.6, and mmengine 0.10 with it. So the file is unpickled here:
-    like any pickle it can run code, so only files from a trusted source may be given.
+    mmengine 0.10 would unpickle the file, whatever is in it; see posegauge.models.checkpoints.
 
-    Raises PoseGaugeError when the file is damaged, or lacks weights of the model (mmengine only warns).
+    Raises PoseGaugeError when the file is damaged, holds more than weights and what OpenMMLab's trainers
+    store with them, or lacks weights of the model (mmengine only warns).
     """
-    try:
-        weights = torch.load(network.checkpoint, map_location="cpu", weights_only=False)
-    except Exception as error:  # torch.load raises many classes for a damaged file
-        raise PoseGaugeError(f"{network.checkpoint}: not a PyTorch checkpoint: {error}") from error
-    weights = weights.get("state_dict", weights) if isinstance(weights, dict) else {}
+    weights = read_checkpoint(network.checkpoint)
+    weights = weights.get("state_dict", weights)
     own = model.state_dict()
     # The preprocessor's mean and std are buffers that checkpoints do not hold.
     missing = [name for name in own if name not in weights and not name.startswith("data_preprocessor")]

@@ -2,11 +2,9 @@
 
 import contextlib
 import io
-import shutil
 import warnings
 from dataclasses import asdict
 
-from posegauge.errors import PoseGaugeError
 from posegauge.models.network import Network
 from posegauge.store.files import atomic_path, sha256_file
 
@@ -41,22 +39,11 @@ def export_onnx(network: Network, path, opset: int) -> None:
         onnx.checker.check_model(str(temporary), full_check=True)
 
 
-def copy_onnx(network: Network, path) -> None:
-    """Copy a given ONNX file to `path` after a check that it is a valid model."""
-    import onnx
+def model_record(network: Network, onnx_path, notes: list[str] = ()) -> dict:
+    """Describe a network and its files, for results/<run>/models/<role>.json.
 
-    try:
-        onnx.checker.check_model(network.onnx, full_check=True)
-    except FileNotFoundError as error:
-        raise PoseGaugeError(f"models.{network.role}.onnx: no file {network.onnx}") from error
-    except Exception as error:  # onnx raises protobuf and checker errors of its own
-        raise PoseGaugeError(f"{network.onnx}: not a valid ONNX file: {error}") from error
-    with atomic_path(path) as temporary:
-        shutil.copyfile(network.onnx, temporary)
-
-
-def model_record(network: Network, onnx_path) -> dict:
-    """Describe a network and its files, for results/<run>/models/<role>.json."""
+    notes: what adopt.copy_onnx returned.
+    """
     import onnx
 
     model = onnx.load(str(onnx_path))
@@ -68,6 +55,7 @@ def model_record(network: Network, onnx_path) -> dict:
         "name": network.name,
         "input_size": list(network.input_size),
         "source": _source(network),
+        "adopted": list(notes),
         "network": asdict(network),
         "checkpoint_sha256": None if checkpoint is None else sha256_file(checkpoint),
         "onnx": str(onnx_path),

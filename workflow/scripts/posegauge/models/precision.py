@@ -12,6 +12,7 @@ from collections import Counter
 from posegauge.data.coco import person_boxes, spread
 from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
+from posegauge.pipeline.conventions import USUAL, Pixels
 from posegauge.pipeline.steps import detector_input, padded_box, pose_input
 from posegauge.store import machine
 from posegauge.store.files import SCHEMA_VERSION, atomic_path, sha256_file
@@ -138,12 +139,21 @@ class Batches:
         images_dir: folder of the images.
         entries: those of person_images.json to read.
         annotations: what coco.read_annotations returned.
+        pixels: how the network takes its pixels; None: as usual in its role.
     """
 
     input_name = None  # set before the first batch is taken
 
-    def __init__(self, role: str, input_size, images_dir, entries: list[dict], annotations: dict):
-        self.role, self.input_size = role, tuple(input_size)
+    def __init__(
+        self,
+        role: str,
+        input_size,
+        images_dir,
+        entries: list[dict],
+        annotations: dict,
+        pixels: Pixels | None = None,
+    ):
+        self.role, self.input_size, self.pixels = role, tuple(input_size), pixels or USUAL[role]
         self.images_dir, self.entries, self.annotations = images_dir, entries, annotations
         self.samples = 0
         self._batches = self._read()
@@ -158,14 +168,14 @@ class Batches:
             image = read_entry(self.images_dir, entry)
             if self.role == "detector":
                 self.samples += 1
-                yield detector_input(image, self.input_size)[0]
+                yield detector_input(image, self.input_size, self.pixels)[0]
                 continue
             # The boxes as annotated: this needs no detector, and brings in no detector's mistakes.
             boxes = person_boxes(self.annotations, entry["id"])
             for first in range(0, len(boxes), CALIBRATION_BATCH):
                 center, size = padded_box(boxes[first : first + CALIBRATION_BATCH], self.input_size)
                 self.samples += len(center)
-                yield pose_input(image, center, size, self.input_size)
+                yield pose_input(image, center, size, self.input_size, self.pixels)
 
 
 def _last_convolutions(model, decoding: list[str]) -> list:

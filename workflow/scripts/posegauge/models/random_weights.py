@@ -9,6 +9,7 @@ import numpy as np
 from posegauge.errors import PoseGaugeError
 from posegauge.models.network import Network
 from posegauge.pipeline import steps
+from posegauge.pipeline.conventions import USUAL
 from posegauge.store.files import atomic_path
 
 # Of the measured image so many boxes have a score above SCORE, as of a trained detector in a busy street.
@@ -108,12 +109,12 @@ def _settle_head(head, features) -> tuple:
 
 def _inputs(network: Network, images: list[np.ndarray]) -> np.ndarray:
     """Return whole images as the network takes them, float32 [N, 3, height, width]."""
-    inputs = []
+    inputs, pixels = [], network.pixels or USUAL[network.role]
     for image in images:
         if network.role == "detector":
-            inputs.append(steps.detector_input(image, network.input_size)[0])
+            inputs.append(steps.detector_input(image, network.input_size, pixels)[0])
             continue
         height, width = image.shape[:2]
         box = steps.padded_box(np.array([[0, 0, width, height]], np.float32), network.input_size)
-        inputs.append(steps.pose_input(image, *box, network.input_size))
+        inputs.append(steps.pose_input(image, *box, network.input_size, pixels))
     return np.concatenate(inputs)

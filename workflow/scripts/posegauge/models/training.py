@@ -24,6 +24,7 @@ import yaml
 from posegauge.errors import PoseGaugeError
 from posegauge.models import openmmlab
 from posegauge.models.build import config_path
+from posegauge.models.checkpoints import read_checkpoint
 from posegauge.store import files
 
 ORIGIN = "trained from scratch on synthetic scenes rendered by this repository"
@@ -262,8 +263,7 @@ def publish(checkpoint, path) -> str:
     mmengine's EMAHook has put the averaged weights into `state_dict`. Optimiser, hooks and times are left
     out, so the same weights give the same file. mmengine's load_checkpoint casts back to float32.
     """
-    # weights_only=False: mmengine stores its message hub in the checkpoint; the file is our own.
-    loaded = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    loaded = read_checkpoint(checkpoint)
     weights = {}
     for name, value in loaded["state_dict"].items():
         value = value.detach().contiguous()

@@ -15,6 +15,7 @@ import torch
 
 from posegauge.errors import Unavailable
 from posegauge.pipeline import device_steps as ops
+from posegauge.pipeline.conventions import DEFAULT, Conventions
 from posegauge.pipeline.pipeline import Pipeline, StageClock
 from posegauge.pipeline.steps import Settings
 
@@ -63,11 +64,11 @@ class Timeline:
 class DeviceSteps:
     """As pipeline.HostSteps, in torch operations on a device."""
 
-    def __init__(self, detector_size, pose_size, device: str):
+    def __init__(self, detector_size, pose_size, device: str, conventions: Conventions = DEFAULT):
         self.detector_size = detector_size
         self.pose_size = pose_size
         self.device = device
-        self._constants = ops.Constants.on(device)
+        self._constants = ops.Constants.on(device, conventions)
         self._pose_size = torch.tensor(pose_size, dtype=torch.float32, device=device)
         self._bytes = (torch.empty(0, dtype=torch.uint8),) * 2  # on the host, page-locked, and on the device
         self._letterboxes = {}  # (height, width) of an image -> ops.Letterbox
@@ -190,11 +191,11 @@ class DeviceSteps:
         return [crops, crops.flip(3)] if mirrored else [crops]
 
     def decode(self, outputs: list[dict], center: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-        """See HostSteps; float32 [P, 17, 3], the scores last."""
+        """See HostSteps; float32 [P, K, 3], the scores last."""
         simcc = [(output["simcc_x"], output["simcc_y"]) for output in outputs]
         if len(simcc) == 2:
             simcc = [ops.mean_of_mirrored(*simcc, self._constants)]
-        points, scores = ops.decode_simcc(*simcc[0])
+        points, scores = ops.decode_simcc(*simcc[0], self.pose_size)
         center, size = center[:, None], size[:, None]
         points = points / self._pose_size * size + center - 0.5 * size
         return torch.cat([points, scores[..., None]], 2)
@@ -209,7 +210,16 @@ class DeviceSteps:
 class DevicePipeline(Pipeline):
     """See pipeline.Pipeline; the sessions need run_device, see backends.base.Session."""
 
-    def __init__(self, detector, pose, detector_size, pose_size, settings: Settings, device: str):
+    def __init__(
+        self,
+        detector,
+        pose,
+        detector_size,
+        pose_size,
+        settings: Settings,
+        device: str,
+        conventions: Conventions = DEFAULT,
+    ):
         """`device`: cuda or cpu. Unavailable where torch cannot use a CUDA device."""
         if device == "cuda" and not torch.cuda.is_available():
             raise Unavailable(
@@ -218,5 +228,5 @@ class DevicePipeline(Pipeline):
         for session in (detector, pose):
             if session is not None and not hasattr(session, "run_device"):
                 raise Unavailable(f"{type(session).__name__} takes no images that are on the device already")
-        steps = DeviceSteps(detector_size, pose_size, device)
-        super().__init__(detector, pose, detector_size, pose_size, settings, steps)
+        steps = DeviceSteps(detector_size, pose_size, device, conventions)
+        super().__init__(detector, pose, detector_size, pose_size, settings, steps, conventions)

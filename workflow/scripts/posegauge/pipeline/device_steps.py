@@ -16,16 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
-from posegauge.pipeline.steps import (
-    BBOX_PADDING,
-    DETECTOR_MEAN,
-    DETECTOR_STD,
-    FLIP_INDICES,
-    LETTERBOX_VALUE,
-    POSE_MEAN,
-    POSE_STD,
-    SIMCC_SPLIT_RATIO,
-)
+from posegauge.pipeline.conventions import Conventions, Pixels
+from posegauge.pipeline.steps import BBOX_PADDING, LETTERBOX_VALUE
 
 # cv2.resize: weights are whole numbers of 1/2048. cv2.warpAffine: coordinates in 1/1024, rounded to 1/32.
 _RESIZE_BITS, _AFFINE_BITS, _TABLE_BITS = 11, 10, 5
@@ -99,26 +91,42 @@ class Letterbox:
 
 
 @dataclass(frozen=True)
+class Normalisation:
+    """conventions.Pixels on a device."""
+
+    mean: torch.Tensor  # float32 [3], in the order of the network's channels
+    deviation: torch.Tensor  # float32 [3]
+    to_rgb: bool
+
+    @classmethod
+    def on(cls, device, pixels: Pixels) -> "Normalisation":
+        """Make it on a device."""
+        return cls(*(torch.tensor(v, device=device) for v in (pixels.mean, pixels.std)), pixels.to_rgb)
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """[..., 3] BGR of whole numbers -> float32 [..., 3] in the network's order."""
+        return ((image.flip(-1) if self.to_rgb else image) - self.mean).div_(self.deviation)
+
+
+@dataclass(frozen=True)
 class Constants:
     """Mean, standard deviation and index tensors on a device; a copy in every call would wait for it."""
 
-    detector: tuple[torch.Tensor, torch.Tensor]  # float32 [3] mean and deviation, BGR
-    pose: tuple[torch.Tensor, torch.Tensor]  # float32 [3, 1, 1] mean and deviation, RGB
-    flip: torch.Tensor  # int64 [17]
+    detector: Normalisation
+    pose: Normalisation
+    flip: torch.Tensor  # int64 [K]
 
     @classmethod
-    def on(cls, device) -> "Constants":
+    def on(cls, device, conventions: Conventions) -> "Constants":
         """Make them on a device."""
-        detector = tuple(torch.tensor(values, device=device) for values in (DETECTOR_MEAN, DETECTOR_STD))
-        pose = tuple(torch.tensor(values, device=device)[:, None, None] for values in (POSE_MEAN, POSE_STD))
-        return cls(detector, pose, torch.tensor(FLIP_INDICES, device=device))
+        networks = (Normalisation.on(device, part) for part in (conventions.detector, conventions.pose))
+        return cls(*networks, torch.tensor(conventions.keypoints.mirrored, device=device))
 
 
 def blank_input(count: int, input_size: tuple[int, int], constants: Constants) -> torch.Tensor:
     """Return detector inputs of nothing but padding: float32 [count, 3, height, width], contiguous."""
-    mean, deviation = constants.detector
-    grey = ((torch.full_like(mean, LETTERBOX_VALUE) - mean) / deviation)[None, :, None, None]
-    return grey.expand(count, 3, input_size[1], input_size[0]).contiguous()
+    grey = constants.detector(torch.full_like(constants.detector.mean, LETTERBOX_VALUE))
+    return grey[None, :, None, None].expand(count, 3, input_size[1], input_size[0]).contiguous()
 
 
 def detector_input(image: torch.Tensor, how: Letterbox, constants: Constants, out: torch.Tensor) -> None:
@@ -126,9 +134,7 @@ def detector_input(image: torch.Tensor, how: Letterbox, constants: Constants, ou
 
     image: uint8 [H, W, 3] BGR. out: float32 [3, height, width] made by blank_input; its padding stays.
     """
-    mean, deviation = constants.detector
-    normalised = (how.resize(image) - mean) / deviation
-    out[:, : how.size[1], : how.size[0]] = normalised.permute(2, 0, 1)
+    out[:, : how.size[1], : how.size[0]] = constants.detector(how.resize(image)).permute(2, 0, 1)
 
 
 def candidates(bboxes: torch.Tensor, scores: torch.Tensor, scale: torch.Tensor, limit, score_thr: float):
@@ -252,7 +258,7 @@ def _crop_taps(fixed: torch.Tensor, length: int):
 def pose_input(
     image: torch.Tensor, center: torch.Tensor, size: torch.Tensor, input_size, constants: Constants
 ):
-    """As steps.pose_input: uint8 [H, W, 3] BGR -> float32 [N, 3, height, width] normalised RGB."""
+    """As steps.pose_input: uint8 [H, W, 3] BGR -> float32 [N, 3, height, width], normalised."""
     width, height = input_size
     # steps.crop_matrix fixes the crop by three float32 points; half a crop's width spans both scales.
     left = center[:, 0] + size[:, 0] * -0.5
@@ -275,9 +281,7 @@ def pose_input(
     pixels = image.view(-1, 3)[index].mul(column_weights[:, None, None, ..., None]).sum(4)
     crops = pixels.mul_(row_weights[..., None, None]).sum(2)
     crops = crops.mul_(2.0 ** (-2 * _TABLE_BITS)).add_(0.5).floor_()
-    mean, deviation = constants.pose
-    # Channel 0 of the network is red, which is channel 2 of a BGR image.
-    return (crops.flip(3).permute(0, 3, 1, 2) - mean).div_(deviation).contiguous()
+    return constants.pose(crops).permute(0, 3, 1, 2).contiguous()
 
 
 def mean_of_mirrored(simcc: tuple, mirrored: tuple, constants: Constants):
@@ -287,9 +291,9 @@ def mean_of_mirrored(simcc: tuple, mirrored: tuple, constants: Constants):
     return (simcc[0] + back_x) * 0.5, (simcc[1] + back_y) * 0.5
 
 
-def decode_simcc(simcc_x: torch.Tensor, simcc_y: torch.Tensor):
-    """As steps.decode_simcc: [N, K, width * 2], [N, K, height * 2] -> (float32 [N, K, 2], [N, K])."""
+def decode_simcc(simcc_x: torch.Tensor, simcc_y: torch.Tensor, input_size: tuple[int, int]):
+    """As steps.decode_simcc, on tensors."""
     (best_x, x), (best_y, y) = simcc_x.max(2), simcc_y.max(2)
     scores = torch.minimum(best_x, best_y).float()
     locations = torch.stack([x, y], 2).float().masked_fill_((scores <= 0)[..., None], -1)
-    return locations / SIMCC_SPLIT_RATIO, scores
+    return locations / (simcc_x.shape[2] / input_size[0]), scores

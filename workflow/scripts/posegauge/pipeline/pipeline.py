@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from posegauge.errors import PoseGaugeError
+from posegauge.pipeline.conventions import DEFAULT, Conventions
+from posegauge.pipeline.keypoint_sets import SCORED
 from posegauge.pipeline.steps import (
     MAX_POSE_BATCH,
     Settings,
@@ -33,8 +35,8 @@ class Persons:
 
     bboxes: np.ndarray  # float32 [N, 4] xyxy, pixels of the image
     bbox_scores: np.ndarray  # float32 [N]
-    keypoints: np.ndarray  # float32 [N, 17, 2], pixels of the image
-    keypoint_scores: np.ndarray  # float32 [N, 17], SimCC maxima: not probabilities
+    keypoints: np.ndarray  # float32 [N, K, 2], pixels of the image; COCO's 17 first
+    keypoint_scores: np.ndarray  # float32 [N, K], SimCC maxima: not probabilities
     stages_ms: dict = field(default_factory=dict)  # milliseconds per stage, keys of study.STAGES
     device_ms: dict = field(
         default_factory=dict
@@ -77,10 +79,11 @@ class HostSteps:
     boxes: here the host itself.
     """
 
-    def __init__(self, detector_size, pose_size):
+    def __init__(self, detector_size, pose_size, conventions: Conventions = DEFAULT):
         """Sizes are (width, height) of the networks' inputs; `detector_size` is None without a detector."""
         self.detector_size = detector_size
         self.pose_size = pose_size
+        self.conventions = conventions
 
     def timed(self, clock: StageClock):
         """Return a context for all steps of one call; as its target a clock with `stage`, for the steps."""
@@ -96,7 +99,8 @@ class HostSteps:
 
     def detector_input(self, images: list):
         """Return (float32 [images, 3, height, width] there, the scale of each image) for the detector."""
-        inputs, scales = zip(*(detector_input(image, self.detector_size) for image in images), strict=True)
+        found = (detector_input(image, self.detector_size, self.conventions.detector) for image in images)
+        inputs, scales = zip(*found, strict=True)
         return _joined(inputs), scales
 
     def run(self, stage: str, session, batches: list, clock) -> list[dict]:
@@ -122,18 +126,21 @@ class HostSteps:
 
         parts: (image, centers, sizes) each.
         """
-        crops = _joined([pose_input(image, center, size, self.pose_size) for image, center, size in parts])
+        pixels = self.conventions.pose
+        crops = _joined([pose_input(*part, self.pose_size, pixels) for part in parts])
         return [crops, np.ascontiguousarray(crops[..., ::-1])] if mirrored else [crops]
 
     def decode(self, outputs: list[dict], center, size):
         """Return the poses, in image pixels, of the outputs for a batch of crops (and the mirrored ones)."""
         simcc = [(output["simcc_x"], output["simcc_y"]) for output in outputs]
-        points, scores = decode_simcc(*(mean_of_mirrored(*simcc) if len(simcc) == 2 else simcc[0]))
+        if len(simcc) == 2:
+            simcc = [mean_of_mirrored(*simcc, self.conventions.keypoints)]
+        points, scores = decode_simcc(*simcc[0], self.pose_size)
         points = points / np.array(self.pose_size, np.float32) * size[:, None]
         return points + center[:, None] - np.float32(0.5) * size[:, None], scores
 
     def poses(self, decoded: list, clock):
-        """Join what decode returned: (float32 [P, 17, 2] keypoints, float32 [P, 17] scores), as arrays."""
+        """Join what decode returned: (float32 [P, K, 2] keypoints, float32 [P, K] scores), as arrays."""
         points, scores = zip(*decoded, strict=True)
         return _joined(points).astype(np.float32, copy=False), _joined(scores)
 
@@ -152,17 +159,36 @@ class Pipeline:
 
     always_detect = False
 
-    def __init__(self, detector, pose, detector_size, pose_size, settings: Settings, steps=None):
+    def __init__(
+        self,
+        detector,
+        pose,
+        detector_size,
+        pose_size,
+        settings: Settings,
+        steps=None,
+        conventions: Conventions = DEFAULT,
+    ):
         """`detector` (or None) and `pose` are sessions of posegauge.backends; sizes are (width, height).
 
-        steps: see HostSteps, which they are by default.
+        steps: see HostSteps, which they are by default. conventions: the networks' pixels and keypoints.
         """
         self.detector = detector
         self.pose = pose
         self.detector_size = tuple(detector_size) if detector_size else None
         self.pose_size = tuple(pose_size)
         self.settings = settings
-        self.steps = steps or HostSteps(self.detector_size, self.pose_size)
+        self.conventions = conventions
+        self.steps = steps or HostSteps(self.detector_size, self.pose_size, conventions)
+
+    def on_host(self, detector, pose) -> "Pipeline":
+        """Return a pipeline like this one with other sessions of its networks, and its steps on the host."""
+        sizes = self.detector_size, self.pose_size
+        return Pipeline(detector, pose, *sizes, self.settings, conventions=self.conventions)
+
+    def detector_input(self, image: np.ndarray):
+        """Return steps.detector_input of uint8 [H, W, 3] BGR for this pipeline's detector."""
+        return detector_input(image, self.detector_size, self.conventions.detector)
 
     # -------------------------------------------------------------------------- images and boxes are there
 
@@ -190,7 +216,8 @@ class Pipeline:
         steps = self.steps
         ends = [0, *itertools.accumulate(map(len, bboxes))]
         if ends[-1] == 0:
-            return np.empty((0, 17, 2), np.float32), np.empty((0, 17), np.float32)
+            count = self.conventions.keypoints.count
+            return np.empty((0, count, 2), np.float32), np.empty((0, count), np.float32)
         decoded = []
         with clock.stage("crop"):
             centers, sizes = steps.padded_box(bboxes)
@@ -275,7 +302,7 @@ class Pipeline:
             flip: whether to run the flip test; None: as settings.flip_test says.
 
         Returns:
-            (float32 [N, 17, 2] keypoints in image pixels, float32 [N, 17] scores).
+            (float32 [N, K, 2] keypoints in image pixels, float32 [N, K] scores).
         """
         flip = self.settings.flip_test if flip is None else flip
         with self.steps.timed(clock or StageClock()) as clock:
@@ -285,7 +312,7 @@ class Pipeline:
 
 def detector_work(pipeline: Pipeline, image: np.ndarray) -> dict:
     """Return what NMS does on an image: {"candidates": boxes above score_thr, "kept": boxes after NMS}."""
-    batch, _ = detector_input(image, pipeline.detector_size)
+    batch, _ = pipeline.detector_input(image)
     outputs = pipeline.detector.run(batch)
     scores = outputs["dets"][0, :, 4] if "dets" in outputs else outputs["scores"][0, :, 0]
     candidates = int(np.count_nonzero(scores > pipeline.settings.score_thr))
@@ -295,9 +322,10 @@ def detector_work(pipeline: Pipeline, image: np.ndarray) -> dict:
 def instance_scores(persons: Persons, keypoint_thr: float) -> np.ndarray:
     """Score by which COCO ranks a person: box score times the mean of its keypoint scores > keypoint_thr.
 
-    float32 [N]. MMPose's CocoMetric(score_mode="bbox_keypoint", keypoint_score_thr=.2); where no keypoint
-    passes, the mean is 0.
+    float32 [N]. MMPose's CocoMetric(score_mode="bbox_keypoint", keypoint_score_thr=.2), over COCO's 17; where
+    no keypoint passes, the mean is 0.
     """
-    valid = persons.keypoint_scores > keypoint_thr
-    total = np.where(valid, persons.keypoint_scores, 0).sum(1)
+    scores = persons.keypoint_scores[:, :SCORED]
+    valid = scores > keypoint_thr
+    total = np.where(valid, scores, 0).sum(1)
     return persons.bbox_scores * total / np.maximum(valid.sum(1), 1)

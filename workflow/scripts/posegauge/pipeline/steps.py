@@ -1,16 +1,13 @@
 """The steps from image to poses as pure functions on the host: letterbox, NMS, crops, decoding."""
 
+import functools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-# MMDetection's RTMDet configs (BGR) and MMPose's RTMPose configs (RGB).
-DETECTOR_MEAN, DETECTOR_STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
-
-
-POSE_MEAN, POSE_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-
+from posegauge.pipeline.conventions import USUAL, Pixels
+from posegauge.pipeline.keypoint_sets import COCO, KeypointSet
 
 LETTERBOX_VALUE = 114
 
@@ -18,15 +15,8 @@ LETTERBOX_VALUE = 114
 BBOX_PADDING = 1.25
 
 
-SIMCC_SPLIT_RATIO = 2.0
-
-
 # Persons per call of the pose network: bounds memory in crowds.
 MAX_POSE_BATCH = 32
-
-
-# COCO's keypoints with left and right exchanged, as in MMPose's metainfo of the data set.
-FLIP_INDICES = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
 
 @dataclass(frozen=True)
@@ -42,20 +32,23 @@ class Settings:
     flip_test: bool = False  # average the poses of the crop and of the mirrored crop
 
 
-def normalize_table(mean, std) -> list[np.ndarray]:
+@functools.cache
+def normalize_table(pixels: Pixels) -> list[np.ndarray]:
     """Return (value - mean) / std for the 256 byte values: three float32 [256] tables.
 
     A table look-up gives the same bits as float32 arithmetic and is seven times faster.
     """
     values = np.arange(256, dtype=np.float32)[:, None]
-    table = (values - np.float32(mean)) / np.float32(std)
+    table = (values - np.float32(pixels.mean)) / np.float32(pixels.std)
     return [np.ascontiguousarray(table[:, channel]) for channel in range(3)]
 
 
-_DETECTOR_TABLE = normalize_table(DETECTOR_MEAN, DETECTOR_STD)
-
-
-_POSE_TABLE = normalize_table(POSE_MEAN, POSE_STD)
+def normalize(image: np.ndarray, pixels: Pixels, out: np.ndarray) -> None:
+    """Write an image, uint8 [H, W, 3] BGR, into `out`, float32 [3, H, W], as a network takes its pixels."""
+    for channel, table in enumerate(normalize_table(pixels)):
+        # Channel 0 of a network that takes RGB is red, which is channel 2 of a BGR image.
+        plane = cv2.extractChannel(image, 2 - channel if pixels.to_rgb else channel)
+        cv2.LUT(plane, table, out[channel])
 
 
 def letterbox(image: np.ndarray, input_size: tuple[int, int]):
@@ -85,12 +78,11 @@ def letterbox(image: np.ndarray, input_size: tuple[int, int]):
     return canvas, np.array([new_width / width, new_height / height], np.float32)
 
 
-def detector_input(image: np.ndarray, input_size: tuple[int, int]):
-    """Return (float32 [1, 3, height, width] normalised BGR, float32 [2] scale) for the detector."""
+def detector_input(image: np.ndarray, input_size: tuple[int, int], pixels: Pixels = USUAL["detector"]):
+    """Return (float32 [1, 3, height, width] normalised, float32 [2] scale) for the detector."""
     canvas, scale = letterbox(image, input_size)
     batch = np.empty((1, 3, *canvas.shape[:2]), np.float32)
-    for channel in range(3):
-        cv2.LUT(cv2.extractChannel(canvas, channel), _DETECTOR_TABLE[channel], batch[0, channel])
+    normalize(canvas, pixels, batch[0])
     return batch, scale
 
 
@@ -167,39 +159,45 @@ def crop_matrix(center: np.ndarray, size: np.ndarray, input_size: tuple[int, int
     return cv2.getAffineTransform(source, target)
 
 
-def pose_input(image: np.ndarray, center: np.ndarray, size: np.ndarray, input_size: tuple[int, int]):
-    """Cut one crop per person out of the image. Returns float32 [N, 3, height, width] normalised RGB."""
+def pose_input(
+    image: np.ndarray,
+    center: np.ndarray,
+    size: np.ndarray,
+    input_size: tuple[int, int],
+    pixels: Pixels = USUAL["pose"],
+):
+    """Cut one crop per person out of the image. Returns float32 [N, 3, height, width], normalised."""
     batch = np.empty((len(center), 3, input_size[1], input_size[0]), np.float32)
     for person in range(len(center)):
         matrix = crop_matrix(center[person], size[person], input_size)
         crop = cv2.warpAffine(image, matrix, input_size, flags=cv2.INTER_LINEAR)
-        for channel in range(3):
-            # Channel 0 of the network is red, which is channel 2 of a BGR image.
-            cv2.LUT(cv2.extractChannel(crop, 2 - channel), _POSE_TABLE[channel], batch[person, channel])
+        normalize(crop, pixels, batch[person])
     return batch
 
 
-def decode_simcc(simcc_x: np.ndarray, simcc_y: np.ndarray):
+def decode_simcc(simcc_x: np.ndarray, simcc_y: np.ndarray, input_size: tuple[int, int]):
     """Decode SimCC by its maxima, as MMPose's get_simcc_maximum.
 
     Args:
-        simcc_x: float32 [N, K, width * 2].
-        simcc_y: float32 [N, K, height * 2].
+        simcc_x: float32 [N, K, bins over the width].
+        simcc_y: float32 [N, K, bins over the height]: as many to a pixel as in x, mostly two.
+        input_size: (width, height) of the crops.
 
     Returns:
         (float32 [N, K, 2] positions in crop pixels, float32 [N, K] scores: the smaller of the two maxima).
-        Where the score is not positive the position is -0.5, as in MMPose.
+        Where the score is not positive the position is one bin before the first, as in MMPose.
     """
     locations = np.stack([simcc_x.argmax(-1), simcc_y.argmax(-1)], -1).astype(np.float32)
     scores = np.minimum(simcc_x.max(-1), simcc_y.max(-1))
     locations[scores <= 0] = -1
-    return locations / np.float32(SIMCC_SPLIT_RATIO), scores
+    return locations / np.float32(simcc_x.shape[-1] / input_size[0]), scores
 
 
-def mean_of_mirrored(simcc: tuple, mirrored: tuple):
+def mean_of_mirrored(simcc: tuple, mirrored: tuple, keypoints: KeypointSet = COCO):
     """Average the SimCC of crops and of the same crops mirrored, as RTMPose's head does in the flip test.
 
-    Both, and what is returned: (float32 [N, 17, width * 2] of x, float32 [N, 17, height * 2] of y).
+    Both, and what is returned: (float32 [N, K, bins] of x, float32 [N, K, bins] of y).
     """
-    back_x, back_y = mirrored[0][:, FLIP_INDICES, ::-1], mirrored[1][:, FLIP_INDICES]
+    order = keypoints.mirrored
+    back_x, back_y = mirrored[0][:, order, ::-1], mirrored[1][:, order]
     return (simcc[0] + back_x) * np.float32(0.5), (simcc[1] + back_y) * np.float32(0.5)

@@ -1,4 +1,4 @@
-"""Draw persons on an image: box with its score, COCO skeleton, one colour per person.
+"""Draw persons on an image: box with its score, skeleton, one colour per person.
 
 MMPose's own visualizer would need torch and a model's metadata at hand; these few OpenCV calls keep the
 summary rules (and the video rule) free of both.
@@ -7,12 +7,7 @@ summary rules (and the video rule) free of both.
 import cv2
 import numpy as np
 
-# Pairs of the 17 COCO keypoints (0-based), as in the "skeleton" of person_keypoints_*.json.
-SKELETON = (
-    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
-    (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
-)  # fmt: skip
-
+from posegauge.pipeline.keypoint_sets import of_count
 
 # Okabe and Ito's colour-blind-safe colours as BGR, the bright ones first because photographs are dark.
 COLOURS = (
@@ -27,6 +22,9 @@ COLOURS = (
 
 
 OUTLINE = (25, 25, 25)
+
+
+DENSE = 30  # keypoints from which on faces and hands are among them, which large points would cover
 
 
 def _ink(colour: tuple) -> tuple:
@@ -50,10 +48,13 @@ def label(canvas: np.ndarray, text: str, left: int, top: int, colour: tuple, sca
 
 def scale_person(person: dict, factor_x: float, factor_y: float) -> dict:
     """Return a copy of a COCO result with its bbox and keypoints multiplied, for an image drawn smaller."""
-    keypoints = np.asarray(person["keypoints"], dtype=np.float64).reshape(-1, 3) * (factor_x, factor_y, 1)
     x, y, width, height = person["bbox"]
-    box = [x * factor_x, y * factor_y, width * factor_x, height * factor_y]
-    return {**person, "bbox": box, "keypoints": keypoints.ravel().tolist()}
+    scaled = {"bbox": [x * factor_x, y * factor_y, width * factor_x, height * factor_y]}
+    for key in ("keypoints", "more_keypoints"):
+        if key in person:
+            points = np.asarray(person[key], dtype=np.float64).reshape(-1, 3) * (factor_x, factor_y, 1)
+            scaled[key] = points.ravel().tolist()
+    return {**person, **scaled}
 
 
 def draw_persons(
@@ -66,8 +67,8 @@ def draw_persons(
     """Return a copy of `image` with `persons` drawn on it.
 
     image: uint8 BGR [H, W, 3]. persons: COCO results with `bbox` [x, y, w, h], `keypoints` [51] (x, y, score
-    per keypoint, pixels of `image`) and, for the label, `box_score`. Keypoints up to `keypoint_thr` and limbs
-    that need them are left out; surer keypoints are drawn larger. colours: one number per person, by which
+    per keypoint, pixels of `image`), the `more_keypoints` of larger sets and, for the label, `box_score`.
+    Keypoints up to `keypoint_thr` and limbs that need them are left out; surer keypoints are drawn larger. colours: one number per person, by which
     its colour is chosen; default the order of the list. scores: write the box score.
     """
     canvas = np.ascontiguousarray(image).copy()
@@ -75,7 +76,9 @@ def draw_persons(
     line = max(1, round(unit))
     for order, person in enumerate(persons):
         colour = COLOURS[(colours[order] if colours else order) % len(COLOURS)]
-        points = np.asarray(person["keypoints"], dtype=np.float64).reshape(-1, 3)
+        points = np.asarray(person["keypoints"] + person.get("more_keypoints", []), np.float64).reshape(-1, 3)
+        dense = len(points) > DENSE
+        limbs = of_count(len(points)).limbs
         seen = (points[:, 2] > keypoint_thr) & np.isfinite(points).all(axis=1)
         # Far outside the image OpenCV's 32 bit pixel coordinates would wrap around.
         pixels = np.clip(np.nan_to_num(points[:, :2]), -30000, 30000).round().astype(int)
@@ -86,11 +89,11 @@ def draw_persons(
         limb = max(1, round(2 * fine))
         # The dark outline keeps limbs visible in the overexposed and the noisy conditions.
         for stroke, paint in ((limb + 2, OUTLINE), (limb, colour)):
-            for a, b in SKELETON:
+            for a, b in limbs:
                 if seen[a] and seen[b]:
                     cv2.line(canvas, pixels[a].tolist(), pixels[b].tolist(), paint, stroke, cv2.LINE_AA)
         for (px, py), score in zip(pixels[seen], points[seen, 2], strict=True):
-            radius = max(1, round(fine * (1 + 1.4 * min(max(score, 0), 1))))
+            radius = 1 if dense else max(1, round(fine * (1 + 1.4 * min(max(score, 0), 1))))
             cv2.circle(canvas, (int(px), int(py)), radius + 1, OUTLINE, -1, cv2.LINE_AA)
             cv2.circle(canvas, (int(px), int(py)), radius, (255, 255, 255), -1, cv2.LINE_AA)
         if scores and person.get("box_score") is not None:

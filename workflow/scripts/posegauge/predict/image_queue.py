@@ -21,6 +21,7 @@ import numpy as np
 from posegauge.data import corruptions
 from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
+from posegauge.pipeline.conventions import USUAL, Pixels
 from posegauge.pipeline.steps import detector_input
 
 # Images that are prepared, or being prepared, ahead of the one in inference; per worker.
@@ -44,6 +45,7 @@ class Preparation:
     condition: str  # name in posegauge.study.CONDITIONS
     seed: int  # global seed of the conditions
     detector_size: tuple[int, int]  # (width, height) of the detector's input
+    pixels: Pixels = USUAL["detector"]  # how the detector takes its pixels
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def prepare(entry: dict, how: Preparation) -> Prepared | PoseGaugeError:
     begin = time.thread_time()
     image = corruptions.apply(how.condition, image, how.seed, entry["id"])
     corrupted = time.thread_time()
-    batch, scale = detector_input(image, how.detector_size)
+    batch, scale = detector_input(image, how.detector_size, how.pixels)
     end = time.thread_time()
     return Prepared(image, batch, scale, (corrupted - begin) * 1e3, (end - corrupted) * 1e3)
 

@@ -5,6 +5,7 @@ import numpy as np
 from posegauge.data.annotations import PERSON
 from posegauge.data.coco import person_boxes
 from posegauge.errors import PoseGaugeError
+from posegauge.pipeline.keypoint_sets import SCORED
 from posegauge.pipeline.pipeline import Persons, instance_scores
 from posegauge.store.files import read_json
 from posegauge.store.machine import identity
@@ -19,7 +20,8 @@ PIXEL_DIGITS, SCORE_DIGITS = 2, 6
 def coco_results(persons: Persons, image_id: int | str, keypoint_thr: float, box_source: str) -> list[dict]:
     """Write the persons of one image as COCO results.
 
-    Besides COCO's own keys each has `box_score` (the detector's) and `box_source`.
+    Besides COCO's own keys each has `box_score` (the detector's) and `box_source`, and `more_keypoints` where
+    the network gives more than COCO's 17: the others, in the same form.
     """
     scores = instance_scores(persons, keypoint_thr)
     results = []
@@ -35,12 +37,14 @@ def coco_results(persons: Persons, image_id: int | str, keypoint_thr: float, box
                 "image_id": image_id,
                 "category_id": PERSON,
                 "bbox": [round(value, PIXEL_DIGITS) for value in (x1, y1, x2 - x1, y2 - y1)],
-                "keypoints": keypoints,
+                "keypoints": keypoints[: 3 * SCORED],
                 "score": round(float(scores[person]), SCORE_DIGITS),
                 "box_score": round(float(persons.bbox_scores[person]), SCORE_DIGITS),
                 "box_source": box_source,
             }
         )
+        if keypoints[3 * SCORED :]:
+            results[-1]["more_keypoints"] = keypoints[3 * SCORED :]
     return results
 
 

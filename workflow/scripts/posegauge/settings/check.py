@@ -1,7 +1,6 @@
 """The check of the config: every problem at once, each as one line that says what to do about it."""
 
 import functools
-import importlib.util
 import math
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import jsonschema
 
 from posegauge.errors import PoseGaugeError, nearest
+from posegauge.settings import model_keys
 from posegauge.store import files, machine, runs
 from posegauge.study import (
     ARTIFACTS,
@@ -45,7 +45,10 @@ def schema() -> dict:
     model = rules.pop("$defs")["model"]
     for network in rules["properties"]["models"]["properties"].values():
         del network["$ref"]
+        own = {key: network[key] for key in ("properties", "required")}
         network.update(model, description=network["description"])
+        network["properties"] = {**model["properties"], **own["properties"]}
+        network["required"] = [*model["required"], *own["required"]]
     lists = rules["properties"]
     coco_c = lists["coco_c"]["properties"]
     for entry, names in (
@@ -60,8 +63,10 @@ def schema() -> dict:
     return rules
 
 
-def check(config: dict) -> dict:
+def check(config: dict, read_models: bool = False) -> dict:
     """Return a copy of `config` after every check; its values have the types that the schema wants.
+
+    read_models: look into the model files that are there, too: whether they are what the pipeline needs.
 
     Numbers and nulls that arrive as text, as in --config "benchmark={'runs': 20}", are read as what they are.
     Paths are relative to the working directory. A file under data/ need not exist, since the workflow may
@@ -72,7 +77,7 @@ def check(config: dict) -> dict:
     config = _plain(config, schema())
     problems, faulty = _schema_problems(config)
     problems += _not_finite(config)
-    problems += _Combinations(config, faulty).problems()
+    problems += _Combinations(config, faulty, read_models).problems()
     if problems:
         heading = f"config: {len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise PoseGaugeError("\n".join([heading, *(f"  - {problem}" for problem in problems)]))
@@ -196,7 +201,9 @@ def _schema_problems(config: dict) -> tuple[list[str], set[str]]:
             for key in error.validator_value:
                 place = _where([*path, key])
                 if key not in error.instance and place not in faulty:
-                    problems.append(f"{place}: is missing; {DEFAULTS} has the default")
+                    default = f"{DEFAULTS} has the default"
+                    way_out = error.schema.get("errorMessage", default)
+                    problems.append(f"{place}: is missing; {way_out}")
                     faulty.add(place)
         elif _where(path) not in faulty:  # one line per value is enough
             faulty.add(_where(path))
@@ -251,9 +258,10 @@ def _not_finite(value, path=()) -> list[str]:
 class _Combinations:
     """Checks across keys; one that needs a key with a fault of its own is left out."""
 
-    def __init__(self, config: dict, faulty: set[str]):
+    def __init__(self, config: dict, faulty: set[str], read_models: bool):
         self.config = config
         self.faulty = faulty
+        self.read_models = read_models
 
     def values(self, *places: str):
         """Return the values at dotted places, or None when one of them cannot be used."""
@@ -326,46 +334,10 @@ class _Combinations:
             )
 
     def detector(self):
-        return self.model("models.detector")
+        return model_keys.problems(self.values, "models.detector", self.read_models)
 
     def pose(self):
-        return self.model("models.pose")
-
-    def model(self, place: str):
-        values = self.values(f"{place}.config", f"{place}.checkpoint", f"{place}.onnx")
-        if not values:
-            return
-        config, checkpoint, onnx = values
-        if onnx is not None:
-            extra = [name for name in ("config", "checkpoint") if self.values(f"{place}.{name}") != [None]]
-            if extra:
-                names = " and ".join(extra)
-                yield f"{place}: has onnx and {names}; expected one or the other: set {names} or onnx to null"
-        elif config is None:
-            yield (
-                f"{place}: config is null; expected config and checkpoint, config alone for random weights "
-                "(timing only), or onnx"
-            )
-        if config is not None:
-            yield from self.model_config(f"{place}.config", config)
-        for name, path in (("checkpoint", checkpoint), ("onnx", onnx)):
-            made = path is None or Path(path).parts[:1] == ("data",)
-            if not made and not Path(path).is_file():
-                yield f"{place}.{name}: no file '{path}' (seen from {Path.cwd()})"
-
-    def model_config(self, place: str, config: str):
-        package, separator, inside = config.partition("::")
-        if not separator:
-            if not Path(config).is_file():
-                yield f"{place}: no file '{config}'; configs that come with MMPose are mmpose::configs/..."
-            return
-        spec = importlib.util.find_spec(package)
-        if spec is None or not spec.origin:  # it lives in another environment, which will find it or not
-            return
-        folder = Path(spec.origin).parent / ".mim"
-        if not (folder / inside).is_file():
-            known = [path.relative_to(folder).as_posix() for path in folder.rglob("*.py")]
-            yield f"{place}: {package} brings no config '{inside}'{nearest(inside, known)}"
+        return model_keys.problems(self.values, "models.pose", self.read_models)
 
     def robustness(self):
         return self.runtime("robustness.runtime")
