@@ -63,6 +63,7 @@ for ROLE in ("detector", "pose"):
             {"models": {ROLE: ONNX | {"onnx": "data/other.onnx"}}},
         ),
         f"models.{ROLE}.input_size": ({}, {"models": {ROLE: {"input_size": [224, 288]}}}),
+        f"models.{ROLE}.pixels": ({}, {"models": {ROLE: {"pixels": "yolox"}}}),
     }
 
 # Besides write_run, whose record shows the whole config, and what rules say with chosen(): the scripts that
@@ -86,6 +87,7 @@ OTHERWISE = {
     "dataset.expected_person_images": "filter_person_images",
     "models.*.name": f"{SHOWN} build_engine export_model make_random_weights write_readme write_report_pages",
     "models.*.input_size": "build_engine convert_model export_model make_random_weights",
+    "models.*.pixels": "build_engine convert_model export_model make_random_weights",
     "models.*": "build_engine export_model make_random_weights",
     "pipeline.person_thr": "draw_grids write_readme",
     "pipeline.keypoint_thr": "draw_grids write_readme",

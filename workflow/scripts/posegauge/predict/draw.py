@@ -68,8 +68,9 @@ def draw_persons(
 
     image: uint8 BGR [H, W, 3]. persons: COCO results with `bbox` [x, y, w, h], `keypoints` [51] (x, y, score
     per keypoint, pixels of `image`), the `more_keypoints` of larger sets and, for the label, `box_score`.
-    Keypoints up to `keypoint_thr` and limbs that need them are left out; surer keypoints are drawn larger. colours: one number per person, by which
-    its colour is chosen; default the order of the list. scores: write the box score.
+    Keypoints up to `keypoint_thr` and limbs that need them are left out; surer keypoints are drawn larger.
+    colours: one number per person, by which its colour is chosen; default the order of the list. scores:
+    write the box score.
     """
     canvas = np.ascontiguousarray(image).copy()
     unit = max(1.0, min(canvas.shape[:2]) / 240)  # line width in pixels, so that all sizes look alike

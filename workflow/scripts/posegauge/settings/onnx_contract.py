@@ -135,7 +135,9 @@ def _run(path: Path, given: Tensor, layout: str, input_size, batch: int):
     width, height = input_size
     shape = (batch, 3, height, width) if layout == "NCHW" else (batch, height, width, 3)
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # Shapes that lie beside the file ONNX Runtime cannot read; the run's own file has them inside.
+        content = onnx_files.whole(path) if onnx_files.weights_beside(path) else str(path)
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a class of its own per status code
         return f"ONNX Runtime cannot load it: {_first_line(error)}"
     try:

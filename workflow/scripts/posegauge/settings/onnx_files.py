@@ -77,6 +77,13 @@ def _read(path: str, size: int, mtime: int):
     return model
 
 
+def whole(path) -> bytes:
+    """Return an ONNX file with the weights beside it inside."""
+    import onnx
+
+    return onnx.load(str(path)).SerializeToString()
+
+
 def _locations(model) -> list[str]:
     """Return the file names of the weights beside the model, subgraphs and constants included."""
     found = []
