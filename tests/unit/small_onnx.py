@@ -10,16 +10,22 @@ NCHW, NHWC = ("N", 3, HEIGHT, WIDTH), ("N", HEIGHT, WIDTH, 3)
 
 
 def write(
-    path, outputs: dict, shape=NCHW, opset: int = 17, batched: bool = True, declared: dict | None = None
+    path,
+    outputs: dict,
+    shape=NCHW,
+    opset: int = 17,
+    batched: bool = True,
+    declared: dict | None = None,
+    colours=(1, 2, 4),
 ):
     """Write a network whose outputs are these arrays, each without its batch, plus the mean of the image.
 
-    That mean is of its channels with the weights 1, 2, 4, so that a wrong order is seen. Arrays of whole
+    That mean is of its channels with the weights `colours`, so that a wrong order is seen. Arrays of whole
     numbers get nothing added. batched: outputs are given for each image of the batch. declared: shapes of
     outputs as the file declares them; others are declared with all axes but the first.
     """
     first = shape[1] != 3 and shape[3] == 3
-    weights = np.float32([1, 2, 4]).reshape((1, 1, 1, 3) if first else (1, 3, 1, 1))
+    weights = np.float32(colours).reshape((1, 1, 1, 3) if first else (1, 3, 1, 1))
     nodes = [
         helper.make_node("Mul", ["image", "weights"], ["weighted"]),
         helper.make_node("ReduceMean", ["weighted"], ["mean"], axes=[1, 2, 3], keepdims=1),

@@ -6,6 +6,7 @@ and histories of the losses, which are of no use here and become something inert
 """
 
 import warnings
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,10 @@ REWRITE = (
     "python -c \"import torch; c = torch.load('{path}', map_location='cpu', weights_only=False); "
     "torch.save({{'state_dict': c.get('state_dict', c)}}, '{new}')\""
 )
+
+
+# The trainers' kinds of dict.
+CONFIGS = ("mmengine.config.config.ConfigDict", "mmcv.utils.config.ConfigDict", "addict.addict.Dict")
 
 
 class Inert:
@@ -35,14 +40,9 @@ class Inert:
         pass
 
 
-class InertDict(dict):
-    """The same for kinds of dict."""
-
-    def __init__(self, *_args):
-        super().__init__()
-
-    def __setstate__(self, state):
-        pass
+def _plain_dict(*_args) -> dict:
+    """Make a dict in place of a defaultdict."""
+    return {}
 
 
 def _nothing(*_args):
@@ -54,15 +54,11 @@ def _allowed() -> list:
     found = [
         (Inert, "mmengine.logging.history_buffer.HistoryBuffer"),
         (_nothing, "builtins.getattr"),
-        *(
-            (InertDict, name)
-            for name in (
-                "mmengine.config.config.ConfigDict",
-                "mmcv.utils.config.ConfigDict",
-                "addict.addict.Dict",
-                "collections.defaultdict",
-            )
-        ),
+        (_plain_dict, "collections.defaultdict"),
+        # torch.load fills no other kind of dict than its own and this.
+        *((OrderedDict, name) for name in CONFIGS),
+        # Kinds that a defaultdict names.
+        *((kind, f"builtins.{kind.__name__}") for kind in (list, dict, tuple, int, float, str, bool)),
         (np.ndarray, "numpy.ndarray"),
         (np.dtype, "numpy.dtype"),
     ]
