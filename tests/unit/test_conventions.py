@@ -1,5 +1,8 @@
 """Pixels and keypoints of a network: the same on the host, on a device and in other programs."""
 
+import importlib.util
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +13,6 @@ from small_onnx import SIZE, dets, simcc
 from posegauge.backends.assemble import build_pipeline
 from posegauge.data.scenes.people import KEYPOINTS
 from posegauge.measure.peer_programs import Ours, Rtmlib
-from posegauge.models import build
 from posegauge.models.precision import Batches
 from posegauge.pipeline import device_steps as ops
 from posegauge.pipeline import steps
@@ -143,8 +145,9 @@ def test_rtmlib_runs_with_the_same_pixels_and_bins(models):
     ],
 )
 def test_sets_of_keypoints_are_those_of_mmpose(name, described):
+    folder = Path(importlib.util.find_spec("mmpose").submodule_search_locations[0])
     space = {}
-    exec(build.config_path(f"mmpose::configs/_base_/datasets/{described}.py").read_text(), space)
+    exec((folder / f".mim/configs/_base_/datasets/{described}.py").read_text(), space)
     keypoints = space["dataset_info"]["keypoint_info"]
     number = {keypoints[i]["name"]: i for i in keypoints}
     ours = SETS[name]

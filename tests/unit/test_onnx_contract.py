@@ -13,12 +13,15 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from small_onnx import HEIGHT, NHWC, SIZE, WIDTH, dets, raw_boxes, simcc
 
+from posegauge import backends
+from posegauge.backends.base import joined
 from posegauge.errors import PoseGaugeError
 from posegauge.models.adopt import copy_onnx
 from posegauge.models.network import Network
 from posegauge.pipeline import steps
 from posegauge.settings import onnx_contract, onnx_files
 from posegauge.store.files import sha256_file
+from posegauge.study import Artifact
 
 
 def run(path, batch: int = 1, shape=(3, HEIGHT, WIDTH), value: float = 0.0) -> dict:
@@ -85,6 +88,7 @@ def test_scores_of_several_classes_are_cut_to_the_person(tmp_path):
 
 
 X, Y = simcc().values()
+SCORES = np.zeros((12, 1), np.float32)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +131,31 @@ def test_an_input_with_the_channels_last_is_turned(tmp_path):
     (x,) = session.run(["simcc_x"], {"image": image[None]})
     mean = (image.mean((1, 2)) * [1, 2, 4]).sum() / 3
     np.testing.assert_allclose(x[0], simcc()["simcc_x"] + mean, rtol=1e-5)
+
+
+def test_a_detector_of_one_image_takes_several_one_after_another(tmp_path):
+    path = small_onnx.write(
+        tmp_path / "detector.onnx", {"dets": dets()}, (1, 3, HEIGHT, WIDTH), batched=False
+    )
+    network = Network("detector", "Mine", SIZE, onnx=path)
+    images = np.stack([np.full((3, HEIGHT, WIDTH), value, np.float32) for value in (0, 1, 2)])
+    for images_on in ("host", "device"):
+        if images_on == "device":  # dets have no buffers of a fixed size there
+            outputs = {"boxes": raw_boxes(), "scores": SCORES}
+            small_onnx.write(path, outputs, (1, 3, HEIGHT, WIDTH), batched=False)
+        session = backends.load(network, Artifact("onnxruntime", "cpu", images=images_on), 1)
+        for name, found in session.run(images).items():
+            assert len(found) == 3, name
+            np.testing.assert_allclose(
+                found - found[:1], np.ones_like(found) * [[[0]], [[7 / 3]], [[14 / 3]]], rtol=1e-4
+            )
+
+
+def test_boxes_of_several_runs_are_filled_up():
+    parts = [{"dets": np.ones((1, count, 5)), "labels": np.ones((1, count), int)} for count in (2, 0, 3)]
+    found = joined(parts)
+    assert found["dets"].shape == (3, 3, 5) and found["labels"].shape == (3, 3)
+    assert found["dets"][..., 4].sum(1).tolist() == [2, 0, 3]
 
 
 # ------------------------------------------------------------------------------ weights beside the file
@@ -185,7 +214,6 @@ def test_weights_beside_the_file_that_are_not_there_or_cut_short_are_named(tmp_p
 # ------------------------------------------------------------------------------------------- what is refused
 
 KEYPOINTS = np.zeros((10, 17, 3), np.float32)
-SCORES = np.zeros((12, 1), np.float32)
 REFUSED = [
     ("pose", simcc(26), {}, r"has 26 keypoints, 17 expected .*models\.pose\.keypoints: halpe26"),
     ("pose", simcc(21), {}, r"has 21 keypoints, .* if they are those of Human-Art"),

@@ -66,6 +66,25 @@ def bucket(count: int, sizes: tuple[int, ...] = BATCH_SIZES) -> int:
     raise PoseGaugeError(f"a batch of {count} is larger than the largest of the sizes {list(sizes)}")
 
 
+def joined(parts: list[dict]) -> dict[str, np.ndarray]:
+    """Join the outputs of runs on parts of a batch.
+
+    NMS inside a network may have kept more boxes in one part than in another: these are padded with boxes of
+    zeros, which count nowhere, as exporters do within a batch.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    found = {}
+    for name in parts[0]:
+        arrays = [part[name] for part in parts]
+        if len({array.shape[1:] for array in arrays}) > 1:
+            most = max(array.shape[1] for array in arrays)
+            rest = [(0, 0)] * (arrays[0].ndim - 2)
+            arrays = [np.pad(array, [(0, 0), (0, most - array.shape[1]), *rest]) for array in arrays]
+        found[name] = np.concatenate(arrays)
+    return found
+
+
 def _driver():
     """The CUDA driver's library, or None."""
     try:

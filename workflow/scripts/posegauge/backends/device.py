@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from posegauge.backends.base import BATCH_SIZES, bucket, device_errors, require_cuda, require_driver
+from posegauge.backends.base import BATCH_SIZES, bucket, device_errors, joined, require_cuda, require_driver
 from posegauge.errors import Unavailable
 from posegauge.models.network import Network
 
@@ -61,9 +61,7 @@ class DeviceSession:
         self.copy_ms, self._spans = 0.0, []
         with device_errors(self.network):
             parts = [self._run_part(part) for part in self._parts(batch)]
-        if len(parts) == 1:
-            return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return joined(parts)
 
     def run_device(self, batch) -> dict:
         """Run on float32 [N, 3, height, width], a tensor on the device; see posegauge.backends.base.Session.

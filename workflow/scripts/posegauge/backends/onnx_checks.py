@@ -62,6 +62,11 @@ def network_input(path: str) -> str:
     return onnx.load(path, load_external_data=False).graph.input[0].name
 
 
+def fixed_batch(session) -> bool:
+    """Whether a network's batch is fixed, at one (see onnx_contract): it takes images one after another."""
+    return isinstance(session.get_inputs()[0].shape[0], int)
+
+
 def precision(path: str) -> str:
     """Say in which types an ONNX file holds its weights: "FP16: 120 tensors, FP32: 7 tensors"."""
     import onnx

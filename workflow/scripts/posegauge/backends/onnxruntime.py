@@ -11,6 +11,7 @@ from posegauge.backends.base import (
     Options,
     device_errors,
     device_reason,
+    joined,
     require_cuda,
     require_driver,
 )
@@ -45,9 +46,12 @@ class OnnxSession:
         self.threads = threads
         self.input_name = self.session.get_inputs()[0].name
         self.output_names = [output.name for output in self.session.get_outputs()]
+        self.one_by_one = onnx_checks.fixed_batch(self.session)
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """See posegauge.backends.base.Session."""
+        if self.one_by_one and len(batch) > 1:
+            return joined([self.run(batch[index : index + 1]) for index in range(len(batch))])
         outputs = self.session.run(self.output_names, {self.input_name: batch})
         return dict(zip(self.output_names, outputs, strict=True))
 
@@ -87,6 +91,8 @@ class OnnxDeviceSession(DeviceSession):
             self.provider_options = onnx_checks.check_options(network, self.session, providers)
             self.input_name = self.session.get_inputs()[0].name
             self.output_names = [output.name for output in self.session.get_outputs()]
+            if onnx_checks.fixed_batch(self.session):
+                self.sizes = (1,)
             # The number of boxes that a network with NMS inside returns is known after the run only.
             self.dynamic = "dets" in self.output_names
             if self.dynamic and (self.graph or artifact.images == "device"):
