@@ -10,6 +10,7 @@ from posegauge import backends
 from posegauge.errors import PoseGaugeError
 from posegauge.models import build, export
 from posegauge.models.network import Network
+from posegauge.pipeline.conventions import PIXELS
 from posegauge.store import files
 from posegauge.study import Artifact
 
@@ -78,6 +79,15 @@ def test_the_input_size_is_that_of_the_config(weights, tmp_path):
     torch.save({"state_dict": weights}, path)
     with pytest.raises(PoseGaugeError, match=r"input_size is \[288, 384\], .* says \[192, 256\]"):
         build.load_model(replace(POSE, checkpoint=str(path), input_size=(288, 384)))
+
+
+def test_pixels_and_keypoints_are_those_of_the_config():
+    with pytest.raises(
+        PoseGaugeError, match=r"models\.pose\.pixels: .* say models\.pose\.pixels: \{mean: \[123\.675"
+    ):
+        build.init_model(replace(POSE, pixels=PIXELS["yolox"]))
+    with pytest.raises(PoseGaugeError, match=r"models\.pose\.keypoints is halpe26, 26 of them; .* says 17"):
+        build.init_model(replace(POSE, keypoints="halpe26"))
 
 
 @pytest.mark.parametrize(

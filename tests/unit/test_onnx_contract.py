@@ -240,6 +240,7 @@ REFUSED = [
     ("detector", {"boxes": raw_boxes(), "scores": SCORES - 4}, {}, "-4 to -4: expected scores of 0 to 1"),
     ("detector", {"boxes": raw_boxes()[:, [2, 3, 0, 1]], "scores": SCORES}, {}, "no corners x1, y1, x2, y2"),
     ("detector", {"boxes": raw_boxes() / 96, "scores": SCORES}, {}, "parts of the image, expected pixels"),
+    ("detector", {"boxes": raw_boxes(1200), "scores": np.zeros((1200, 1), "f")}, {}, "expected 126, one"),
     ("detector", {"dets": dets()[:, :4]}, {}, "dets float32 .*, expected 5 numbers for each box"),
 ]  # fmt: skip
 

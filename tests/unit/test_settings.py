@@ -1,9 +1,11 @@
 """The config check: the shipped files pass, every fault is named with what to do about it."""
 
 import copy
+import zipfile
 from pathlib import Path
 
 import pytest
+import small_onnx
 import yaml
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -414,6 +416,53 @@ def test_onnx_must_exist_outside_data(config):
     assert only_problem(config).startswith("models.pose.onnx: no file 'no.onnx'")
     config["models"]["pose"]["onnx"] = "data/downloads/no.onnx"
     check.check(config)
+
+
+def test_model_files_are_looked_into_where_that_is_asked_for(config, tmp_path):
+    config["robustness"]["runtime"] = "onnxruntime"
+    with zipfile.ZipFile(tmp_path / "detector.onnx", "w") as archive:
+        archive.writestr("rtmdet/end2end.onnx", b"")
+    small_onnx.write(tmp_path / "pose.onnx", small_onnx.simcc(26))
+    for role in ("detector", "pose"):
+        config["models"][role].update(config=None, checkpoint=None, onnx=f"{tmp_path}/{role}.onnx")
+    config["models"]["pose"]["input_size"] = list(small_onnx.SIZE)
+    check.check(config)
+    with pytest.raises(PoseGaugeError) as told:
+        check.check(config, read_models=True)
+    assert "2 problems" in str(told.value)
+    assert "a zip archive that holds rtmdet/end2end.onnx: unpack that one and name it" in str(told.value)
+    assert "models.pose.onnx:" in str(told.value) and "has 26 keypoints, 17 expected" in str(told.value)
+    small_onnx.write(tmp_path / "detector.onnx", {"dets": small_onnx.dets()}, (1, 3, 640, 640))
+    config["models"]["pose"]["keypoints"] = "halpe26"
+    check.check(config, read_models=True)
+
+
+def test_a_checkpoint_that_is_none_is_told(config, tmp_path):
+    page = tmp_path / "rtmpose.pth"
+    page.write_text("<!DOCTYPE html><html>404</html>")
+    config["models"]["pose"]["checkpoint"] = str(page)
+    check.check(config)
+    with pytest.raises(PoseGaugeError, match=r"rtmpose\.pth: is not a PyTorch checkpoint but a web page"):
+        check.check(config, read_models=True)
+
+
+def test_pixels_are_a_name_or_three_keys(config):
+    pixels = {"mean": [0, 0, 0], "std": [255, 255, 255.0], "to_rgb": True}
+    for value in ("yolox", "rtmpose", pixels):
+        put(config, "models.detector.pixels", value)
+        check.check(config)
+    for value, said in (
+        ("yolov8", "is the text 'yolov8', expected rtmdet, rtmpose, yolox"),
+        (
+            pixels | {"std": [255, 0, 255]},
+            "models.detector.pixels.std[1]: is the number 0, expected a number above 0",
+        ),
+        ({"mean": [0, 0, 0]}, "models.detector.pixels.std: is missing; rtmdet, rtmpose, yolox"),
+    ):
+        put(config, "models.detector.pixels", value)
+        with pytest.raises(PoseGaugeError) as told:
+            check.check(config)
+        assert said in str(told.value)
 
 
 def test_values_of_the_command_line(config):

@@ -22,6 +22,10 @@ PIXELS = {
     "yolox": Pixels((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), to_rgb=False),
 }
 
+# RTMDet's feature levels, and nms_pre of its test settings: how many boxes of a level go into the NMS.
+STRIDES = (8, 16, 32)
+NMS_PRE = 1000
+
 USUAL = {"detector": PIXELS["rtmdet"], "pose": PIXELS["rtmpose"]}
 
 

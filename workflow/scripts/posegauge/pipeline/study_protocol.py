@@ -7,6 +7,7 @@ where no box is left, the flip test, and a lower floor of the scores. MMPose its
 import numpy as np
 
 from posegauge.errors import PoseGaugeError
+from posegauge.pipeline.conventions import NMS_PRE, STRIDES
 from posegauge.pipeline.pipeline import Persons, Pipeline
 from posegauge.pipeline.steps import Settings, select_boxes
 
@@ -24,13 +25,6 @@ STUDY = Settings(
 
 # nms_thr of MMPose's inferencer, which runs an NMS of its own after the detector's (see nms_plus_one).
 STUDY_BBOX_NMS_THR = 0.3
-
-
-# RTMDet's feature levels, and nms_pre of its test settings: how many boxes of a level go into the NMS.
-STRIDES = (8, 16, 32)
-
-
-NMS_PRE = 1000
 
 
 def best_of_levels(outputs: dict, input_size: tuple[int, int]) -> dict:

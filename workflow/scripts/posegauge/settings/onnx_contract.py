@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from posegauge.errors import PoseGaugeError
+from posegauge.pipeline.conventions import NMS_PRE, STRIDES
 from posegauge.pipeline.keypoint_sets import SETS, of_count
 from posegauge.settings import onnx_files
 from posegauge.settings.onnx_files import FLOAT, INT32, INT64, Tensor, described
@@ -255,6 +256,14 @@ def _detector_faults(chosen: dict, ran, input_size, entry: dict) -> tuple[list[s
     last = 4 if "boxes" in chosen else 5
     if first.shape and first.shape[-1] not in (None, last):
         faults.append(f"its output is {first}, expected {last} numbers for each box")
+    if "boxes" in chosen and first.shape and first.shape[1]:
+        # The study's protocol keeps the best of each of RTMDet's levels; see study_protocol.best_of_levels.
+        cells = sum((input_size[0] // stride) * (input_size[1] // stride) for stride in STRIDES)
+        if first.shape[1] > NMS_PRE and first.shape[1] != cells:
+            faults.append(
+                f"gives {first.shape[1]} boxes before NMS, expected {cells}, one for each cell of strides "
+                f"{', '.join(map(str, STRIDES))}, or up to {NMS_PRE}: export it with NMS"
+            )
     if "scores" in chosen and chosen["scores"].shape:
         classes = chosen["scores"].shape[2]
         if classes and label >= classes:
