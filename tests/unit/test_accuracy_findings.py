@@ -129,6 +129,16 @@ def test_unreadable_images_are_counted():
     assert found["unreadable"] == "Images that could not be read: 2."
 
 
+def test_a_detector_that_finds_next_to_nobody_is_told_of():
+    assert "doubt" not in findings([fake_scores("clean")])
+    for rate, said in ((0.0, "in none of 100 clean images"), (0.04, "in 4 of 100 clean images")):
+        found = findings([fake_scores("clean", detected={"detection_rate": rate}), fake_scores("occlusion")])
+        assert said in found["doubt"] and "models.detector.pixels" in found["doubt"]
+    # Of another condition that is no news.
+    hidden = fake_scores("occlusion", detected={"detection_rate": 0.0})
+    assert "doubt" not in findings([fake_scores("clean"), hidden])
+
+
 def test_mpc_is_told_by_suite():
     found = findings([fake_scores("clean"), fake_scores("occlusion"), fake_scores("coco_c_fog_3")])
     assert "The study's conditions: mPC 0.500 [" in found["mpc"] and "COCO-C: mPC 0.518 [" in found["mpc"]

@@ -414,6 +414,13 @@ def test_suites_page(records):
     assert text.count("| COCO-C") == 3 and "| detected on the clean image " in text
 
 
+def test_next_to_nobody_found_stands_beside_the_tables(records):
+    nobody = [fake_scores("clean", detected={"detection_rate": 0.0}), *records[1:3]]
+    for name in PAGES:
+        assert "A person was found in none of 100 clean images" in page(name, nobody)
+        assert "clean images, so" not in page(name, records)
+
+
 def test_unreadable_images_are_named(records):
     broken = [fake_scores("clean", unreadable=["broken <1>.jpg"]), *records[1:3]]
     for name in PAGES:

@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import small_onnx
 import torch
-from small_onnx import SIZE, dets, simcc
 
+import helpers_onnx
+from helpers_onnx import SIZE, dets, simcc
 from posegauge.backends.assemble import build_pipeline
 from posegauge.data.scenes.people import KEYPOINTS
 from posegauge.measure.peer_programs import Ours, Rtmlib
@@ -79,10 +79,10 @@ def test_pixels_are_as_the_config_says_on_every_path(given, tmp_path):
 @pytest.fixture
 def models(tmp_path) -> dict:
     """A config's models of small files, with one bin to a pixel, 26 keypoints and pixels of their own."""
-    detector = small_onnx.write(
+    detector = helpers_onnx.write(
         tmp_path / "detector.onnx", {"dets": dets(2)}, (1, 3, 64, 96), colours=(0, 0, 0)
     )
-    pose = small_onnx.write(tmp_path / "pose.onnx", simcc(26, bins=1))
+    pose = helpers_onnx.write(tmp_path / "pose.onnx", simcc(26, bins=1))
     plain = {"name": "Small", "config": None, "checkpoint": None}
     return {
         "detector": plain | {"onnx": detector, "input_size": [96, 64], "pixels": "yolox", "person_label": 0},

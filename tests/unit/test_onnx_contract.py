@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import small_onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from small_onnx import HEIGHT, NHWC, SIZE, WIDTH, dets, raw_boxes, simcc
 
+import helpers_onnx
+from helpers_onnx import HEIGHT, NHWC, SIZE, WIDTH, dets, raw_boxes, simcc
 from posegauge import backends
 from posegauge.backends.base import joined
 from posegauge.errors import PoseGaugeError
@@ -46,14 +46,14 @@ def adopt(path, role: str, folder, **network) -> tuple[Path, list[str]]:
     ],
 )
 def test_a_file_that_fits_is_kept_byte_for_byte(role, outputs, tmp_path):
-    path = small_onnx.write(tmp_path / "a.onnx", outputs)
+    path = helpers_onnx.write(tmp_path / "a.onnx", outputs)
     target, notes = adopt(path, role, tmp_path)
     assert notes == [] and sha256_file(target) == sha256_file(path)
 
 
 @pytest.mark.parametrize("bins", [1, 2, 3, 0.5])
 def test_simcc_has_any_number_of_bins_to_a_pixel(bins, tmp_path):
-    path = small_onnx.write(tmp_path / "pose.onnx", simcc(bins=bins))
+    path = helpers_onnx.write(tmp_path / "pose.onnx", simcc(bins=bins))
     target, notes = adopt(path, "pose", tmp_path)
     outputs = run(target, batch=2)
     points, _ = steps.decode_simcc(outputs["simcc_x"], outputs["simcc_y"], SIZE)
@@ -66,7 +66,7 @@ def test_simcc_has_any_number_of_bins_to_a_pixel(bins, tmp_path):
 @pytest.mark.parametrize("kind", [np.int64, np.int32])
 def test_boxes_of_another_class_than_the_person_do_not_count(opset, kind, tmp_path):
     outputs = {"dets": dets(), "labels": np.array([0, 2, 0, 79], kind)}
-    path = small_onnx.write(tmp_path / "coco80.onnx", outputs, opset=opset)
+    path = helpers_onnx.write(tmp_path / "coco80.onnx", outputs, opset=opset)
     for label, kept in ((0, [0, 2]), (2, [1])):
         target, notes = adopt(path, "detector", tmp_path, person_label=label)
         found = run(target)
@@ -79,7 +79,7 @@ def test_boxes_of_another_class_than_the_person_do_not_count(opset, kind, tmp_pa
 
 def test_scores_of_several_classes_are_cut_to_the_person(tmp_path):
     scores = np.linspace(0, 1, 36, dtype=np.float32).reshape(12, 3)
-    path = small_onnx.write(tmp_path / "three.onnx", {"boxes": raw_boxes(), "scores": scores})
+    path = helpers_onnx.write(tmp_path / "three.onnx", {"boxes": raw_boxes(), "scores": scores})
     target, notes = adopt(path, "detector", tmp_path, person_label=1)
     np.testing.assert_array_equal(run(target)["scores"][0], scores[:, 1:2])
     assert notes == ["it knows 3 classes: those with label 1 are persons"]
@@ -102,7 +102,7 @@ SCORES = np.zeros((12, 1), np.float32)
     ],
 )  # fmt: skip
 def test_outputs_with_other_names_are_told_by_their_shapes(role, outputs, names, tmp_path):
-    path = small_onnx.write(tmp_path / "a.onnx", outputs)
+    path = helpers_onnx.write(tmp_path / "a.onnx", outputs)
     target, notes = adopt(path, role, tmp_path)
     assert "its outputs are told by their shapes" in notes[0]
     found = run(target)
@@ -115,14 +115,14 @@ def test_outputs_with_other_names_are_told_by_their_shapes(role, outputs, names,
 def test_shapes_that_the_file_does_not_declare_are_told_by_a_run(tmp_path):
     """MMDeploy's exports leave the number of keypoints open."""
     open_axes = {name: ["N", "MatMul_dim_1", "MatMul_dim_2"] for name in ("simcc_x", "simcc_y")}
-    path = small_onnx.write(tmp_path / "pose.onnx", simcc(), declared=open_axes)
+    path = helpers_onnx.write(tmp_path / "pose.onnx", simcc(), declared=open_axes)
     assert onnx_contract.check(path, "pose", SIZE).outputs["simcc_x"].shape == (2, 17, 2 * WIDTH)
     with pytest.raises(PoseGaugeError, match="26 keypoints, 17 expected"):
-        onnx_contract.check(small_onnx.write(path, simcc(26), declared=open_axes), "pose", SIZE)
+        onnx_contract.check(helpers_onnx.write(path, simcc(26), declared=open_axes), "pose", SIZE)
 
 
 def test_an_input_with_the_channels_last_is_turned(tmp_path):
-    path = small_onnx.write(tmp_path / "pose.onnx", simcc(), NHWC)
+    path = helpers_onnx.write(tmp_path / "pose.onnx", simcc(), NHWC)
     target, notes = adopt(path, "pose", tmp_path)
     assert "channels last" in notes[0]
     image = np.random.default_rng(0).random((3, HEIGHT, WIDTH), np.float32)
@@ -134,7 +134,7 @@ def test_an_input_with_the_channels_last_is_turned(tmp_path):
 
 
 def test_a_detector_of_one_image_takes_several_one_after_another(tmp_path):
-    path = small_onnx.write(
+    path = helpers_onnx.write(
         tmp_path / "detector.onnx", {"dets": dets()}, (1, 3, HEIGHT, WIDTH), batched=False
     )
     network = Network("detector", "Mine", SIZE, onnx=path)
@@ -142,7 +142,7 @@ def test_a_detector_of_one_image_takes_several_one_after_another(tmp_path):
     for images_on in ("host", "device"):
         if images_on == "device":  # dets have no buffers of a fixed size there
             outputs = {"boxes": raw_boxes(), "scores": SCORES}
-            small_onnx.write(path, outputs, (1, 3, HEIGHT, WIDTH), batched=False)
+            helpers_onnx.write(path, outputs, (1, 3, HEIGHT, WIDTH), batched=False)
         session = backends.load(network, Artifact("onnxruntime", "cpu", images=images_on), 1)
         for name, found in session.run(images).items():
             assert len(found) == 3, name
@@ -175,7 +175,7 @@ def beside(path, folder) -> Path:
 
 
 def test_weights_beside_the_file_are_put_into_it(tmp_path):
-    path = small_onnx.write(tmp_path / "pose.onnx", simcc())
+    path = helpers_onnx.write(tmp_path / "pose.onnx", simcc())
     split = beside(path, tmp_path)
     assert onnx_files.weights_beside(split) == [str(tmp_path / "split.onnx.data")]
     assert onnx_files.weights_beside(path) == []
@@ -187,7 +187,7 @@ def test_weights_beside_the_file_are_put_into_it(tmp_path):
 
 
 def test_weights_beside_the_file_that_are_not_there_or_cut_short_are_named(tmp_path):
-    split = beside(small_onnx.write(tmp_path / "pose.onnx", simcc()), tmp_path)
+    split = beside(helpers_onnx.write(tmp_path / "pose.onnx", simcc()), tmp_path)
     data = tmp_path / "split.onnx.data"
     data.write_bytes(data.read_bytes()[:-100])
     with pytest.raises(
@@ -247,7 +247,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("role", "outputs", "how", "message"), REFUSED)
 def test_a_file_that_does_not_fit_is_refused_with_the_way_out(role, outputs, how, message, tmp_path):
-    path = small_onnx.write(tmp_path / "mine.onnx", outputs, **how)
+    path = helpers_onnx.write(tmp_path / "mine.onnx", outputs, **how)
     with pytest.raises(PoseGaugeError, match=message) as told:
         onnx_contract.check(path, role, SIZE)
     assert str(path) in str(told.value)
@@ -255,10 +255,10 @@ def test_a_file_that_does_not_fit_is_refused_with_the_way_out(role, outputs, how
 
 @pytest.mark.parametrize(("name", "count"), [("humanart21", 21), ("halpe26", 26), ("coco_wholebody", 133)])
 def test_larger_sets_of_keypoints_pass_where_the_config_says_so(name, count, tmp_path):
-    path = small_onnx.write(tmp_path / "pose.onnx", simcc(count))
+    path = helpers_onnx.write(tmp_path / "pose.onnx", simcc(count))
     assert onnx_contract.check(path, "pose", SIZE, {"keypoints": name}).outputs["simcc_x"].shape[1] == count
     with pytest.raises(PoseGaugeError, match=rf"has 17 keypoints, {count} expected"):
-        onnx_contract.check(small_onnx.write(path, simcc()), "pose", SIZE, {"keypoints": name})
+        onnx_contract.check(helpers_onnx.write(path, simcc()), "pose", SIZE, {"keypoints": name})
 
 
 def changed(path, change) -> str:
@@ -271,7 +271,7 @@ def changed(path, change) -> str:
 def test_a_file_in_half_precision_is_refused(tmp_path):
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    path = small_onnx.write(tmp_path / "pose.onnx", simcc())
+    path = helpers_onnx.write(tmp_path / "pose.onnx", simcc())
     for keep in (True, False):
         half = convert_float_to_float16(onnx.load(path), keep_io_types=keep)
         onnx.save(half, str(tmp_path / "half.onnx"))
@@ -280,7 +280,7 @@ def test_a_file_in_half_precision_is_refused(tmp_path):
 
 
 def test_a_quantised_file_and_operators_of_its_own_are_refused(tmp_path):
-    path = small_onnx.write(tmp_path / "pose.onnx", simcc())
+    path = helpers_onnx.write(tmp_path / "pose.onnx", simcc())
     model = onnx.load(path)
     model.graph.initializer.append(numpy_helper.from_array(np.float32(1), "scale"))
     model.graph.node.append(helper.make_node("QuantizeLinear", ["mean", "scale"], ["q"]))
@@ -296,11 +296,11 @@ def test_a_quantised_file_and_operators_of_its_own_are_refused(tmp_path):
 
 
 def test_more_than_one_input_and_other_types_are_refused(tmp_path):
-    path = small_onnx.write(tmp_path / "detector.onnx", {"dets": dets()})
+    path = helpers_onnx.write(tmp_path / "detector.onnx", {"dets": dets()})
     more = helper.make_tensor_value_info("scale_factor", TensorProto.FLOAT, [1, 2])
     with pytest.raises(PoseGaugeError, match=r"has 2 inputs \(image .*, scale_factor float32 \[1, 2\]\)"):
         onnx_contract.check(changed(path, lambda model: model.graph.input.append(more)), "detector", SIZE)
-    path = small_onnx.write(path, {"dets": dets()})
+    path = helpers_onnx.write(path, {"dets": dets()})
 
     def whole(model):
         model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
@@ -310,20 +310,20 @@ def test_more_than_one_input_and_other_types_are_refused(tmp_path):
 
 
 def test_all_faults_of_a_file_are_told_at_once(tmp_path):
-    path = small_onnx.write(tmp_path / "pose.onnx", simcc(26), (1, 3, 128, WIDTH))
+    path = helpers_onnx.write(tmp_path / "pose.onnx", simcc(26), (1, 3, 128, WIDTH))
     with pytest.raises(PoseGaugeError) as told:
         onnx_contract.check(path, "pose", SIZE)
     assert "input_size: [64, 128]" in str(told.value) and "its batch is fixed to 1" in str(told.value)
     with pytest.raises(PoseGaugeError) as told:
         onnx_contract.check(
-            small_onnx.write(path, simcc(26) | {"simcc_y": simcc(26, bins=1)["simcc_y"]}), "pose", SIZE
+            helpers_onnx.write(path, simcc(26) | {"simcc_y": simcc(26, bins=1)["simcc_y"]}), "pose", SIZE
         )
     assert "26 keypoints" in str(told.value) and "bins" in str(told.value)
 
 
 def test_a_batch_that_is_dynamic_by_name_alone_is_found_out(tmp_path):
     """Exporters write sizes into the graph, whatever the axes are called."""
-    path = small_onnx.write(tmp_path / "pose.onnx", simcc())
+    path = helpers_onnx.write(tmp_path / "pose.onnx", simcc())
 
     def fixed(model):
         for tensor in model.graph.initializer:
@@ -383,9 +383,9 @@ def test_a_file_of_another_kind_is_named(make, message, tmp_path):
 
 
 def test_a_file_cut_short_is_named(tmp_path):
-    path = Path(small_onnx.write(tmp_path / "pose.onnx", simcc()))
+    path = Path(helpers_onnx.write(tmp_path / "pose.onnx", simcc()))
     for share in (0.3, 0.9):
-        whole = Path(small_onnx.write(tmp_path / "whole.onnx", simcc())).read_bytes()
+        whole = Path(helpers_onnx.write(tmp_path / "whole.onnx", simcc())).read_bytes()
         path.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(
             PoseGaugeError, match=r"damaged or cut short|holds no network|cannot load it|a pose must"

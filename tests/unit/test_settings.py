@@ -5,12 +5,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import small_onnx
 import yaml
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+import helpers_onnx
 from posegauge.data.download import read_table
 from posegauge.errors import PoseGaugeError, nearest
 from posegauge.settings import check
@@ -422,17 +422,17 @@ def test_model_files_are_looked_into_where_that_is_asked_for(config, tmp_path):
     config["robustness"]["runtime"] = "onnxruntime"
     with zipfile.ZipFile(tmp_path / "detector.onnx", "w") as archive:
         archive.writestr("rtmdet/end2end.onnx", b"")
-    small_onnx.write(tmp_path / "pose.onnx", small_onnx.simcc(26))
+    helpers_onnx.write(tmp_path / "pose.onnx", helpers_onnx.simcc(26))
     for role in ("detector", "pose"):
         config["models"][role].update(config=None, checkpoint=None, onnx=f"{tmp_path}/{role}.onnx")
-    config["models"]["pose"]["input_size"] = list(small_onnx.SIZE)
+    config["models"]["pose"]["input_size"] = list(helpers_onnx.SIZE)
     check.check(config)
     with pytest.raises(PoseGaugeError) as told:
         check.check(config, read_models=True)
     assert "2 problems" in str(told.value)
     assert "a zip archive that holds rtmdet/end2end.onnx: unpack that one and name it" in str(told.value)
     assert "models.pose.onnx:" in str(told.value) and "has 26 keypoints, 17 expected" in str(told.value)
-    small_onnx.write(tmp_path / "detector.onnx", {"dets": small_onnx.dets()}, (1, 3, 640, 640))
+    helpers_onnx.write(tmp_path / "detector.onnx", {"dets": helpers_onnx.dets()}, (1, 3, 640, 640))
     config["models"]["pose"]["keypoints"] = "halpe26"
     check.check(config, read_models=True)
 

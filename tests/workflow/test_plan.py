@@ -115,6 +115,16 @@ def test_a_wrong_config_stops_before_any_job(repository, override, message):
     assert "Job stats" not in done.stdout
 
 
+def test_a_model_that_users_bring_is_read_before_any_job(repository):
+    pose = {"config": None, "checkpoint": None, "onnx": "one.onnx"}
+    own = {"models": {"pose": pose}, "robustness": {"runtime": "onnxruntime"}}
+    repository.write("own.yaml", yaml.safe_dump(own))
+    repository.write("one.onnx", "<html>404</html>")
+    done = repository.snakemake(configs=(*DEMO, "own.yaml"), options=("--dry-run",), check=False)
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert "models.pose.onnx: one.onnx: is not an ONNX file but a web page (HTML)" in done.stdout
+
+
 def test_the_page_of_the_rules_shows_those_that_there_are(repository):
     page = repository.path / "docs/rules.md"
     kept = page.read_text(encoding="utf-8")

@@ -4,6 +4,9 @@
 # annotations and model have other keypoints. RTMDet-nano and TinyPose have .74 and .41 on photographs.
 KEYPOINT_AP, BOX_AP = 0.05, 0.15
 
+# A person in fewer of the clean images than this share: the detector finds next to nobody.
+FEW = 0.05
+
 
 def doubt(record: dict | None) -> str | None:
     """Say why the scores of clean images cannot be believed; None where they can, or of another condition.
@@ -12,6 +15,13 @@ def doubt(record: dict | None) -> str | None:
     """
     if record is None or record["condition"] != "clean":
         return None
+    found, images = record["counts"]["detected"]["images_detected"], record["images"]
+    if found < FEW * images:
+        return (
+            f"A person was found in {found or 'none'} of {images} clean images, so what follows from boxes means "
+            "next to nothing. Does the detector take other pixels than models.detector.pixels says (yolox: bytes "
+            "as they are), or is another class the person (models.detector.person_label)?"
+        )
     keypoints = record["scores"]["annotated"]["ap"]["value"]
     boxes = record["scores"]["detected"]["box_ap"]["value"]
     if boxes is None or boxes < BOX_AP or (keypoints is not None and keypoints >= KEYPOINT_AP):
