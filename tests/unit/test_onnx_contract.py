@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import helpers_onnx
+from conftest import ROOT
 from helpers_onnx import HEIGHT, NHWC, SIZE, WIDTH, dets, raw_boxes, simcc
 from posegauge import backends
 from posegauge.backends.base import joined
@@ -179,6 +180,10 @@ def test_weights_beside_the_file_are_put_into_it(tmp_path):
     split = beside(path, tmp_path)
     assert onnx_files.weights_beside(split) == [str(tmp_path / "split.onnx.data")]
     assert onnx_files.weights_beside(path) == []
+    # Both are inputs of the rule that reads them.
+    rules = {"config": {"models": {"pose": {"onnx": str(split)}}}, "onnx_files": onnx_files}
+    exec((ROOT / "workflow/rules/inputs.smk").read_text(encoding="utf-8"), rules)
+    assert rules["given_onnx"]("pose") == [str(split), str(tmp_path / "split.onnx.data")]
     folder = tmp_path / "run"
     folder.mkdir()
     target, notes = adopt(split, "pose", folder)
