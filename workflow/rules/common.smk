@@ -43,7 +43,7 @@ try:
     # The process of a job need not look into the models again.
     config = settings.check(
         config_parts.find_files(config, REPOSITORY, absolute=place("data") != "data"),
-        read_models=not workflow.subprocess_exec,
+        read_models=workflow.is_main_process,
     )
     DOWNLOADS = download.read_table(REPOSITORY / "config/downloads.tsv")
     # Without a number of cores of this machine the jobs run on others.
