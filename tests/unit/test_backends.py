@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from posegauge import backends
 from posegauge.backends import base
 from posegauge.errors import PoseGaugeError, Unavailable
-from posegauge.models import export
+from posegauge.models import adopt
 from posegauge.models.network import Network
 from posegauge.pipeline import steps
 from posegauge.study import Artifact
@@ -209,12 +209,12 @@ def test_a_damaged_onnx_file_is_named(tmp_path):
     network = replace(POSE, onnx=str(path))
     with pytest.raises(PoseGaugeError, match=r"broken\.onnx: ONNX Runtime cannot load this pose"):
         backends.load(network, Artifact("onnxruntime", "cpu"), 1)
-    with pytest.raises(PoseGaugeError, match=r"broken\.onnx: not a valid ONNX file"):
-        export.copy_onnx(network, tmp_path / "copy.onnx")
+    with pytest.raises(PoseGaugeError, match=r"broken\.onnx: is not an ONNX file, or one that is damaged"):
+        adopt.copy_onnx(network, tmp_path / "copy.onnx")
     assert not (tmp_path / "copy.onnx").exists()
 
 
 def test_a_missing_onnx_file_is_named(tmp_path):
     network = replace(POSE, onnx=str(tmp_path / "none.onnx"))
     with pytest.raises(PoseGaugeError, match=r"none\.onnx"):
-        export.copy_onnx(network, tmp_path / "copy.onnx")
+        adopt.copy_onnx(network, tmp_path / "copy.onnx")

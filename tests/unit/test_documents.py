@@ -154,7 +154,8 @@ def test_the_config_s_page_names_no_key_that_is_gone():
     rows = text.split("## Keys\n\n")[1].split("\n\n")[0].splitlines()[2:]
     named = [key for row in rows for key in re.findall(r"`([^`]+)`", row.split("|")[1])]
     schema = check.schema()
-    models = schema["properties"]["models"]["properties"]["pose"]["properties"]
+    roles = schema["properties"]["models"]["properties"].values()
+    models = {key for role in roles for key in role["properties"]}
 
     def exists(key: str) -> bool:
         rule = schema
