@@ -18,9 +18,9 @@ def doubt(record: dict | None) -> str | None:
     found, images = record["counts"]["detected"]["images_detected"], record["images"]
     if found < FEW * images:
         return (
-            f"A person was found in {found or 'none'} of {images} clean images, so what follows from boxes means "
-            "next to nothing. Does the detector take other pixels than models.detector.pixels says (yolox: bytes "
-            "as they are), or is another class the person (models.detector.person_label)?"
+            f"A person was found in {found or 'none'} of {images} clean images, so what follows from boxes "
+            "means next to nothing. Does the detector take other pixels than models.detector.pixels says "
+            "(yolox: bytes as they are), or is another class the person (models.detector.person_label)?"
         )
     keypoints = record["scores"]["annotated"]["ap"]["value"]
     boxes = record["scores"]["detected"]["box_ap"]["value"]
