@@ -469,7 +469,8 @@ def test_ids_are_kept_beside_the_replicates(tmp_path):
 )
 def test_scores_that_cannot_be_are_doubted(condition, keypoints, boxes, told):
     scores = {"annotated": {"ap": {"value": keypoints}}, "detected": {"box_ap": {"value": boxes}}}
-    found = doubt({"condition": condition, "scores": scores})
+    record = {"condition": condition, "scores": scores, "images": 100}
+    found = doubt(record | {"counts": {"detected": {"images_detected": 50}}})
     assert found is None if told is None else told in found
 
 
