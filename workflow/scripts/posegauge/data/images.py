@@ -25,7 +25,7 @@ from posegauge.data.image_formats import (
     upright_points,
 )
 from posegauge.errors import PoseGaugeError, nearest
-from posegauge.pipeline.steps import FLIP_INDICES
+from posegauge.pipeline.keypoint_sets import COCO
 from posegauge.settings.check import conditions
 
 # Names in a message.
@@ -378,7 +378,7 @@ def _turn(annotation: dict, turn: int, size: tuple[int, int]) -> dict:
         last = size[0] - 1, size[1] - 1
         points[labelled, :2] = upright_points(points[labelled, :2], last, turn)
         if turn in MIRRORED:
-            points = points[list(FLIP_INDICES)]
+            points = points[list(COCO.mirrored)]
         found["keypoints"] = points.ravel().tolist()
     return found
 
