@@ -30,6 +30,14 @@ else ifneq ($(TORCH),default)
 $(error TORCH is '$(TORCH)'; say TORCH=default or TORCH=cpu)
 endif
 
+# Refused before an hour of work: Snakemake takes braces for wildcards, a venv bears no colon, and the programs in
+# .venv/bin/ start through a line of sh where the folder's name has a space.
+FAULT := $(shell case "$$PWD" in (*'{'*|*'}'*) echo 'a brace';; (*:*) echo 'a colon';; \
+  (*' '*['"$$`']*|*['"$$`']*' '*) echo 'a space beside one of " $$ `';; esac)
+ifneq ($(FAULT),)
+$(error The folder '$(CURDIR)' has $(FAULT) in its name: rename it, or move the repository to another)
+endif
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup setup-cuda demo sample study timing photographs video report compare publish verify train-demo test test-slurm lint rulegraph clean
@@ -72,17 +80,18 @@ photographs: $(STAMP) ## real weights on 44 photographs, from files that docs/ph
 	@test -d data/photographs || { echo "data/photographs is missing: docs/photographs.md says how to make it" >&2; exit 1; }
 	@$(WORKFLOW) $(ARGS) --configfile config/photographs.yaml
 
-# As YAML in quotes, in which a quote is written twice.
-quoted = '$(subst ','',$(1))'
+# A path as YAML in quotes, in which a quote is written twice; and a word for the shell.
+yaml = '$(subst ','',$(1))'
+argument = '$(subst ','\'',$(1))'
+CLIP = video={input: $(call yaml,$(value IN)), output: $(if $(value OUT),$(call yaml,$(value OUT)),null)}
 
 video: $(STAMP) ## annotate a video: make video IN=clip.mp4
-	@test -n "$(IN)" || { echo "Which video? Say make video IN=clip.mp4" >&2; exit 1; }
-	@$(WORKFLOW) annotate_video $(ARGS) $(if $(CONFIG),--configfile $(CONFIG)) \
-	  --config "video={input: $(call quoted,$(IN)), output: $(if $(OUT),$(call quoted,$(OUT)),null)}"
+	@test -n $(call argument,$(value IN)) || { echo "Which video? Say make video IN=clip.mp4" >&2; exit 1; }
+	@$(WORKFLOW) annotate_video $(ARGS) $(if $(CONFIG),--configfile $(CONFIG)) --config $(call argument,$(CLIP))
 
 report: $(STAMP) ## an HTML report of a finished run, to open without a network: results/report.zip
-	@$(WORKFLOW) --report $(if $(OUT),"$(OUT)",results/report.zip) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
-	@echo "Written: $(if $(OUT),$(OUT),results/report.zip)"
+	@$(WORKFLOW) --report $(call argument,$(or $(value OUT),results/report.zip)) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
+	@echo Written: $(call argument,$(or $(value OUT),results/report.zip))
 
 compare: $(STAMP) ## set two runs beside each other: make compare A=baseline B=candidate (docs/compare.md)
 	@test -n "$(A)" -a -n "$(B)" || { echo "Say make compare A=<baseline> B=<candidate>" >&2; exit 3; }

@@ -13,6 +13,9 @@ REAL = Path(os.environ.get("POSEGAUGE_REAL", ROOT.parent / "shared" / "real")).r
 # Of the run that the fixture `demo` makes.
 DEMO_CONFIGS = ("config/demo.yaml", "tests/config/small.yaml")
 
+# The folders in which tests run the workflow: whoever clones the repository names them.
+ODD = "My [projects] 'é'; $HOME & #1"
+
 LONGEST = (
     "test_demo", "test_real", "test_slurm", "test_report", "test_verify_run", "test_faults", "test_elsewhere",
     "test_full_path", "test_compare_runs", "test_console_run", "test_timing_only", "test_annotate_video",
@@ -50,10 +53,14 @@ def real() -> Path:
 
 
 class Workspace:
-    """A copy of the repository in which the workflow runs as a user would run it."""
+    """A copy of the repository, in a folder of an odd name, to run the workflow in as a user would."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, folder: Path, name: str = ODD):
+        self.path = path = folder / name
+        path.mkdir()
+        # Its Python has the odd name as well.
+        (path / ".venv").symlink_to(sys.prefix)
+        self.python = str(path / ".venv/bin/python")
         names = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT, capture_output=True, check=True, text=True,
@@ -70,7 +77,7 @@ class Workspace:
 
     def command(self, *targets: str, configs: tuple = (), options: tuple = (), cores: int = 2) -> list[str]:
         """The snakemake call as a list of words: targets first, since --configfile takes all that follows."""
-        words = [sys.executable, "-m", "snakemake", "--cores", str(cores), *targets, *options]
+        words = [self.python, "-m", "snakemake", "--cores", str(cores), *targets, *options]
         return [*words, "--configfile", *configs] if configs else words
 
     def snakemake(self, *targets: str, configs=(), options=(), cores: int = 2, check: bool = True):
@@ -94,19 +101,15 @@ class Workspace:
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
     """A fresh copy of the repository."""
-    path = tmp_path / "repository"
-    path.mkdir()
-    return Workspace(path)
+    return Workspace(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def session_workspace(tmp_path_factory):
     """Makes named copies of the repository that live as long as the test session."""
 
-    def make(name: str) -> Workspace:
-        path = tmp_path_factory.mktemp(name) / "repository"
-        path.mkdir()
-        return Workspace(path)
+    def make(name: str, folder: str = ODD) -> Workspace:
+        return Workspace(tmp_path_factory.mktemp(name), folder)
 
     return make
 

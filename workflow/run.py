@@ -20,13 +20,17 @@ from pathlib import Path
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
+
+from posegauge import disk
+
 STATE = Path(".snakemake")
 PROFILES = Path("workflow/profiles")
-# Where Snakemake finds the plugin that writes the console.
-PLUGINS = Path(__file__).resolve().parent / "plugins"
+# Where Snakemake finds the plugin that writes the console; from here, since a search path is cut at colons.
+PLUGINS = Path("workflow/plugins")
 OPTIONS = ("--profile", "--workflow-profile")
 # Where Snakemake looks for a profile's name by itself.
-ELSEWHERE = (Path("profiles"), Path.home() / ".config/snakemake", Path("/etc/xdg/snakemake"))
+ELSEWHERE = (Path("profiles"), Path("~/.config/snakemake"), Path("/etc/xdg/snakemake"))
 
 
 def processes(here: str) -> tuple[list, list]:
@@ -69,7 +73,9 @@ def find_profiles(arguments: list[str]) -> list[str]:
 def _profile(name: str) -> str:
     if (PROFILES / name / "profile.yaml").is_file():
         return str(PROFILES / name)
-    if name and (Path(name).exists() or any((folder / name).exists() for folder in ELSEWHERE)):
+    if name and (
+        Path(name).exists() or any(os.path.exists(os.path.expanduser(folder / name)) for folder in ELSEWHERE)
+    ):
         return name
     known = ", ".join(sorted(path.parent.name for path in PROFILES.glob("*/profile.yaml")))
     sys.exit(
@@ -88,9 +94,20 @@ def with_console(arguments: list[str], environment: dict) -> tuple[list[str], di
     return arguments, {**environment, "PYTHONPATH": os.pathsep.join(paths)}
 
 
+def with_home(environment: dict) -> dict:
+    """Return an environment with a place for caches: .snakemake/home where no home can be written."""
+    home = os.path.expanduser("~")
+    if not disk.problem(environment.get("XDG_CACHE_HOME") or f"{home}/.cache") and home != "~":
+        return environment
+    own = str((STATE / "home").absolute())
+    return {**environment, "HOME": own, "XDG_CACHE_HOME": f"{own}/.cache"}
+
+
 def main(arguments: list[str]) -> None:
     """Take the lock, clear up after a killed run, and become Snakemake."""
     arguments = find_profiles(arguments)
+    if refused := disk.problem(STATE):
+        sys.exit(refused)
     STATE.mkdir(exist_ok=True)
     lock = os.open(STATE / "make.lock", os.O_CREAT | os.O_RDWR, 0o666)
     try:
@@ -113,7 +130,7 @@ def main(arguments: list[str]) -> None:
             sys.stderr.buffer.write(unlock.stdout)
             sys.exit(unlock.returncode)
     os.set_inheritable(lock, True)  # Snakemake holds the lock from here on; its jobs do not inherit it
-    snakemake, environment = with_console(snakemake, dict(os.environ))
+    snakemake, environment = with_console(snakemake, with_home(dict(os.environ)))
     os.execve(sys.executable, snakemake, environment)
 
 

@@ -83,7 +83,8 @@ def ids(jobs: list[dict], rule: str) -> list[str]:
 @pytest.fixture(scope="module")
 def finished(slurm, session_workspace):
     """A whole run in small whose Snakemake was killed, and one of whose jobs was cancelled in the middle."""
-    workspace = session_workspace("slurm")
+    # Its plugin hands jobs over between double quotes.
+    workspace = session_workspace("slurm", folder="repository")
     workspace.run = workspace.path / RUN
     log = workspace.path / "first.log"
     process = start(slurm, workspace, log)

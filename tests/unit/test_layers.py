@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 LIBRARY = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "posegauge"
-# From the top floor to the ground, where study.py, errors.py and logs.py stand.
+# From the top floor to the ground, where study.py, errors.py, disk.py and logs.py stand.
 FLOORS = (
     "compare", "report", "measure", "backends", "models", "predict", "score", "data", "settings", "pipeline",
     "store", "ground",
 )  # fmt: skip
-GROUND = {"study", "errors", "logs"}
+GROUND = {"study", "errors", "disk", "logs"}
 MOST_LINES = 450
 
 

@@ -77,6 +77,16 @@ def test_bad_input_is_one_message(job):
     assert "Traceback" not in log.read_text()
 
 
+def test_a_full_disk_is_one_message_too(job):
+    status, terminal, log = job("""
+        with open("/dev/full", "w") as stream:
+            stream.write("x" * 100_000)
+    """)
+    assert status == 1 and terminal.startswith("Error: /") and "its disk is full" in terminal
+    assert logs.failure(log) == (terminal.rstrip(), True)
+    assert "Traceback" not in log.read_text()
+
+
 def test_a_fault_of_ours_keeps_its_traceback_in_the_log(job):
     status, terminal, log = job('{}["missing"]')
     assert (status, terminal) == (1, "KeyError: 'missing' (traceback in logs/job.log)\n")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import helpers_onnx
 from posegauge.data.download import read_table
 from posegauge.errors import PoseGaugeError, nearest
-from posegauge.settings import check
+from posegauge.settings import check, parts
 from posegauge.study import (
     BENCHMARKS,
     COCO_C_CORRUPTIONS,
@@ -358,6 +358,39 @@ def test_folder_needs_paths(config, tmp_path, key):
     assert only_problem(config) == f"dataset.{key}: is null, but kind folder needs the path of your {key}"
     config["dataset"][key] = str(tmp_path / "missing.json")
     assert only_problem(config).startswith(f"dataset.{key}: no ")
+
+
+def test_a_path_may_hold_anything_but_braces(config, tmp_path):
+    config, folder = (
+        folder_config(config, tmp_path),
+        tmp_path / """My [x] 'q' "d" ünï; -é & (1) #% $HOME *?""",
+    )
+    (tmp_path / "images").rename(folder)
+    config["dataset"]["images"] = str(folder)
+    check.check(config)
+    # Snakemake has no way to say that they are meant as they are.
+    braces = tmp_path / "a{b}c"
+    folder.rename(braces)
+    config["dataset"]["images"] = str(braces)
+    assert only_problem(config).startswith(f"dataset.images: '{braces}' has a brace in it")
+    (tmp_path / "link").symlink_to(braces)
+    config["dataset"]["images"] = str(tmp_path / "link")
+    check.check(config)
+
+
+def test_the_home_folder_may_be_said_as_usual(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = folder_config(config, tmp_path)
+    config["dataset"]["images"] = "~/images"
+    found = parts.find_files(config, ROOT, absolute=False)
+    assert found["dataset"]["images"] == str(tmp_path / "images")
+
+
+@pytest.mark.parametrize("name", ["a{b}c", "a{", "{{role}}"])
+def test_a_repository_in_a_folder_with_braces_is_refused(name):
+    with pytest.raises(PoseGaugeError, match="Rename the folder"):
+        check.check_folder(Path("/home/me") / name / "posegauge")
+    check.check_folder(Path("/home/me/My [Projects] 'é' $HOME"))
 
 
 def test_scenes_must_add_up(config):

@@ -34,9 +34,9 @@ def test_a_video_needs_models_and_no_data_set(repository):
 
 
 def test_make_names_the_video_as_it_is(tmp_path):
-    """Quotes and blanks in file names reach the config whole."""
+    """Whatever a file's name holds reaches the config whole."""
     (tmp_path / "Makefile").write_text(
-        (ROOT / "Makefile").read_text().replace("$(PY) workflow/run.py", "echo")
+        (ROOT / "Makefile").read_text().replace("$(PY) workflow/run.py", "printf '%s\\n'")
     )
     call = [
         "make",
@@ -50,6 +50,9 @@ def test_make_names_the_video_as_it_is(tmp_path):
     ]
     printed = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "video={input: 'it''s a clip.mp4', output: 'b.mp4'}" in printed
+    call[-2:] = ['IN=a $HOME "b", `c` [1].mp4', "OUT=o$x.mp4"]
+    printed = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert """video={input: 'a $HOME "b", `c` [1].mp4', output: 'o$x.mp4'}""" in printed
     refused = subprocess.run([*call[:5], "STAMP="], cwd=tmp_path, capture_output=True, text=True)
     assert refused.returncode and "make video IN=clip.mp4" in refused.stderr
 

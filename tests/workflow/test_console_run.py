@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 
 import pytest
 
@@ -17,7 +16,7 @@ def repository(session_workspace):
     def run(*words, configs=()):
         """Run some words through run.py; returns (exit status, standard output, standard error)."""
         done = subprocess.run(
-            [sys.executable, "workflow/run.py", "--cores", "2", *words, "--configfile", *SMALL, *configs],
+            [workspace.python, "workflow/run.py", "--cores", "2", *words, "--configfile", *SMALL, *configs],
             cwd=workspace.path, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr

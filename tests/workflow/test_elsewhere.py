@@ -58,11 +58,15 @@ def test_the_whole_demo_is_planned_from_an_empty_folder(tmp_path, snakefile):
         assert f"\n{name} " in output, name
 
 
-def test_it_runs_in_another_folder_and_again_only_what_changed(tmp_path):
+def test_it_runs_in_another_folder_and_again_only_what_changed(tmp_path, monkeypatch):
+    # A folder whose name holds what Snakemake, the shell and make care for, and no home to write to.
+    monkeypatch.setenv("HOME", "/proc/1/nowhere")
+    tmp_path /= "a {run} of 'mine' [1]"
+    tmp_path.mkdir()
     (tmp_path / "few.yaml").write_text(FEW, encoding="utf-8")
     configs = ("--configfile", str(ROOT / "config/demo.yaml"), "few.yaml")
     target = "results/few/robustness/clean.json"
-    words = (target, "-s", str(ROOT / "workflow/Snakefile"))
+    words = (target, "-s", str(ROOT / "Snakefile"))
     snakemake(tmp_path, *words, *configs)
     found = read(tmp_path / target)
     assert found["images"] == 3 and found["scores"]["detected"]["ap"]["value"] is not None

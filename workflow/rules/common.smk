@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import shlex
 import sys
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +17,9 @@ REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).re
 place = workflow.modifier.path_modifier.replace_prefix
 AT_HOME = Path.cwd().resolve() == REPOSITORY and place("data") == "data"
 
+# Snakemake puts this path into a shell's command as it stands: quoted, the environment may lie in a folder of any name.
+sys.executable = shlex.quote(sys.executable)
+
 # What Snakemake and the rules load stays: looking through it for garbage, now and again at the end, took a third of
 # the time of a run that has nothing to do.
 gc.freeze()
@@ -24,6 +28,7 @@ atexit.register(gc.freeze)
 
 sys.path.insert(0, str(REPOSITORY / "workflow" / "scripts"))
 
+from posegauge import disk
 from posegauge.data import download, given
 from posegauge.errors import PoseGaugeError
 from posegauge.report import closing, pages
@@ -40,6 +45,7 @@ if workflow.modifier.skip_configfile:
     GIVEN, config = config, load_configfile(REPOSITORY / "config/config.yaml")
     update_config(config, GIVEN)
 try:
+    settings.check_folder(REPOSITORY)
     # The process of a job need not look into the models again.
     config = settings.check(
         config_parts.find_files(config, REPOSITORY, absolute=place("data") != "data"),
@@ -54,6 +60,10 @@ except PoseGaugeError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = f"results/{settings.run_name(config)}"
+# A plan may be shown anywhere; a run keeps its own state here.
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    if refused := disk.problem(".snakemake"):
+        raise WorkflowError(refused)
 # The networks with random weights: where there are any, everything is timed and nothing is scored.
 RANDOM_ROLES = timing_only.roles(config)
 config = timing_only.complete(config, f"{RUN}/models")

@@ -30,6 +30,18 @@ def shard_files(*names, condition="{condition}"):
     }
 
 
+def unwritable(jobs):
+    """Why these jobs cannot write their files, one line for each folder; the sizes of downloads are known."""
+    needed = {}
+    for job in jobs:
+        for path in map(Path, [*job.output, *job.log]):
+            needed.setdefault(path.parent, disk.LEAST_FREE_BYTES)
+        if job.rule.name == "download_asset":
+            needed[Path(job.output.asset).parent] += DOWNLOADS.set_index("file")["bytes"][job.wildcards.file]
+    found = [disk.problem(folder, needed_bytes) for folder, needed_bytes in needed.items()]
+    return list(dict.fromkeys(filter(None, found)))
+
+
 def condition_files():
     """The scores of every condition."""
     return expand(f"{RUN}/robustness/{{condition}}.json", condition=CHOSEN)

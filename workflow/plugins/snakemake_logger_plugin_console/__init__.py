@@ -20,7 +20,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from posegauge import logs
+from posegauge import disk, logs
 
 from .estimate import Estimate, about, duration, earlier_durations
 from .screen import Aside, Screen
@@ -211,6 +211,9 @@ class LogHandler(LogHandlerBase):
         """Return why a job failed, where to read on and what to do."""
         log = next((log for log in job["log"] if _fresh(log, job["begin"])), None)
         text, ours = logs.failure(log) if log else ("", False)
+        full = None if ours or not record.log else disk.problem(Path(record.log[0]).parent)
+        if full:  # the log could not say so
+            text, ours = full, True
         if not text:
             text = f"{logs.KILLED} Or it was not started."
             if self.aside and self.aside.path.exists() and self.aside.path.stat().st_size:

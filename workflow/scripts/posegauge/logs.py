@@ -5,6 +5,7 @@ wherever the job runs: progress, and what the job says to the person who called 
 """
 
 import atexit
+import contextlib
 import gc
 import logging
 import os
@@ -13,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from posegauge import disk
 from posegauge.errors import PoseGaugeError
 
 PROGRESS, SAID = ">", "!"
@@ -82,10 +84,12 @@ def start(path: str) -> logging.Logger:
 
 
 def _report(kind, error, trace) -> None:
-    """Print bad input as one message; anything else is a fault of ours and keeps its traceback."""
-    if issubclass(kind, PoseGaugeError):
-        print(f"{ERROR}{error}", file=sys.stderr)
-        _terminal.write(f"{ERROR}{error}")
+    """Print bad input, and what the disk refuses, as one message; all else is a fault of ours: a traceback."""
+    text = str(error) if issubclass(kind, PoseGaugeError) else disk.explain(error, _terminal.path)
+    if text:
+        _terminal.write(f"{ERROR}{text}")
+        with contextlib.suppress(OSError):  # where the disk is full the log is as well
+            print(f"{ERROR}{text}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
         _terminal.write(f"{kind.__name__}: {error} (traceback in {_terminal.path})")

@@ -9,6 +9,7 @@ import jsonschema
 
 from posegauge.errors import PoseGaugeError, nearest
 from posegauge.settings import model_keys
+from posegauge.settings.parts import PATHS
 from posegauge.store import files, machine, runs
 from posegauge.study import (
     ARTIFACTS,
@@ -36,6 +37,15 @@ TYPES = {
 
 # Folders of data/ that have another use than one data set.
 RESERVED = ("downloads", "demo", "photographs")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise PoseGaugeError when Snakemake cannot work from a repository in this folder."""
+    if found := [character for character in "{}" if character in str(folder)]:
+        raise PoseGaugeError(
+            f"{folder}: the repository lies in a folder with {' and '.join(found)} in its name, which "
+            "Snakemake takes for wildcards. Rename the folder, or move the repository to another"
+        )
 
 
 @functools.cache
@@ -279,6 +289,7 @@ class _Combinations:
     def problems(self) -> list[str]:
         checks = (
             self.run,
+            self.paths,
             self.dataset,
             self.scenes,
             self.detector,
@@ -294,6 +305,15 @@ class _Combinations:
         values = self.values("run")
         if values and values[0] in runs.RESERVED:
             yield f"run: results/{values[0]}/ has another use, expected another name"
+
+    def paths(self):
+        for key in (*PATHS, "video.output"):
+            values = self.values(key)
+            if values and values[0] and set("{}") & set(values[0]):
+                yield (
+                    f"{key}: '{values[0]}' has a brace in it, which Snakemake takes for a wildcard; "
+                    "rename it, or give a link to it: ln -s <it> <name>"
+                )
 
     def dataset(self):
         if values := self.values("dataset.name"):

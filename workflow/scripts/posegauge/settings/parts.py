@@ -1,6 +1,7 @@
 """The config as rules hand it on: single keys of it, and its paths as they are seen from elsewhere."""
 
 import copy
+import os
 from pathlib import Path
 
 from posegauge.errors import PoseGaugeError, nearest
@@ -45,11 +46,12 @@ def find_files(config: dict, repository: Path, absolute: bool) -> dict:
     """Return a copy of a config, checked or not, whose paths lead to files that exist, if any.
 
     A path is looked for from the working directory, then from the repository. What the workflow itself
-    makes, under data/ except data/demo/, stays as it is. absolute: write out those of the working directory.
+    makes, under data/ except data/demo/, stays as it is; ~ is the home folder.
+    absolute: write out those of the working directory.
     """
 
     def found(value: str) -> str:
-        path = Path(value)
+        path = Path(value := os.path.expanduser(value))
         made = path.parts[:1] == ("data",) and path.parts[1:2] != ("demo",)
         if path.is_absolute() or made or "::" in value:
             return value
