@@ -70,6 +70,8 @@ config = timing_only.complete(config, f"{RUN}/models")
 # The same for scripts.
 SCRIPT_CONFIG = config_parts.placed(config, place)
 DATASET = config["dataset"]
+# Whether AP is given over the images without persons too.
+ALL_IMAGES = DATASET["score_images"] == "all" and not RANDOM_ROLES
 ROLES = ("detector", "pose")
 # The image conditions of all suites of the run, clean first.
 CHOSEN = settings.conditions(config)
@@ -103,7 +105,7 @@ COMPARED = [
 COMPARISON = f"results/compare/{'-vs-'.join(map(runs.label, COMPARED))}"
 
 # Of the report: its subjects, those of them with a table, and the kinds of records that tables and sentences are of.
-PAGES = pages.shown(scored=not RANDOM_ROLES)
+PAGES = pages.shown(scored=not RANDOM_ROLES, all_images=ALL_IMAGES)
 TABLE_PAGES = [page for page in PAGES if page.table]
 TABLE_KINDS = list(dict.fromkeys(kind for page in TABLE_PAGES for kind in page.reads))
 RECORD_KINDS = [
@@ -113,6 +115,7 @@ RECORD_KINDS = [
     "peers",
     "batches",
     *([] if RANDOM_ROLES else ["scores", "throughput"]),
+    *(["all_images"] if ALL_IMAGES else []),
 ]
 # What stands in every table, figure and grid.
 SHOWN = {

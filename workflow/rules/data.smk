@@ -4,7 +4,9 @@ Needs   for kind coco and the checkpoints the network, or `asset_mirror` in the 
         kind scenes the settings dataset.scenes; for kind folder the user's own files, which stay where they are
 Makes   data/<name>/person_images.json, and beside it read_annotations.json, the annotations in COCO's form; for
         kinds coco and scenes also data/<name>/annotations.json and data/<name>/images/; data/downloads/<file>,
-        verified, but of archives only the files of dataset.max_images where that is set
+        verified, but of archives only the files of dataset.max_images where that is set;
+        with dataset.score_images: all the list other_images.json of those without persons, and for kind coco their
+        folder other_images/
 """
 
 
@@ -46,6 +48,7 @@ if DATASET["kind"] == "coco":
     # Without an archive as input these rules fetch the files that they need: data/downloads/<archive>.members is left
     # undeclared like an unfinished download.
     TAKE = "Extract" if DATASET["max_images"] is None else "Fetch"
+
     rule extract_annotations:
         input:
             archive=whole_archive("annotations_trainval2017.zip"),
@@ -87,6 +90,30 @@ if DATASET["kind"] == "coco":
             mirror=asset_mirror,
         message:
             f"{TAKE} the person images of COCO val2017"
+        script:
+            "../scripts/extract_images.py"
+
+    rule extract_other_images:
+        input:
+            archive=whole_archive("val2017.zip"),
+            # One after the other: both keep what they have fetched in the same place.
+            before=ancient(images_dir()),
+            person_images=other_images_file(),
+            table=ancient(own("config/downloads.tsv")),
+        output:
+            images=directory(other_images_dir()),
+        log:
+            f"data/{DATASET['name']}/logs/extract_other_images.log",
+        localrule: True
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        params:
+            code=code("extract_images", without=["data.download", "data.web"]),
+            downloads=downloads_folder,
+            mirror=asset_mirror,
+        message:
+            f"{TAKE} the images without persons of COCO val2017"
         script:
             "../scripts/extract_images.py"
 
@@ -139,3 +166,26 @@ rule filter_person_images:
         "List the images with persons of {params.dataset[name]}"
     script:
         "../scripts/filter_person_images.py"
+
+
+if ALL_IMAGES:
+
+    rule list_other_images:
+        input:
+            annotations=annotations_file(),
+            person_images=person_images_file(),
+        output:
+            other_images=other_images_file(),
+        log:
+            f"data/{DATASET['name']}/logs/list_other_images.log",
+        localrule: True
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        params:
+            code=code("list_other_images"),
+            images=None if DATASET["kind"] == "coco" else place(images_dir()),
+        message:
+            f"List the images without persons of {DATASET['name']}"
+        script:
+            "../scripts/list_other_images.py"

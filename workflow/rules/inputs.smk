@@ -33,6 +33,16 @@ def given_data(wildcards):
     return []
 
 
+def other_images_file():
+    """The list of the images without persons."""
+    return f"data/{DATASET['name']}/other_images.json"
+
+
+def other_images_dir():
+    """The folder of the images without persons; those of COCO are extracted apart, when they are asked for."""
+    return f"data/{DATASET['name']}/other_images" if DATASET["kind"] == "coco" else images_dir()
+
+
 def checkpoint(role):
     """The PyTorch checkpoint of a network, as a list: empty when the model is given as ONNX."""
     path = config["models"][role]["checkpoint"]

@@ -4,7 +4,9 @@ Needs   the ONNX files or checkpoints, the person images, their annotations
 Makes   results/<run>/predictions/<condition>/{detected,clean,annotated,study}.json (COCO results) and record.json,
         of clean also boxes.json, which all others need; one rule per condition: predict_clean,
         predict_motion_blur_light, ...; with `shards` above 1 each has so many jobs predict_<condition>_shard, whose
-        files are merged; results/<run>/robustness/<condition>.json with its bootstrap replicates .npz
+        files are merged; results/<run>/robustness/<condition>.json with its bootstrap replicates .npz; with
+        dataset.score_images: all the same predictions of the clean images without persons, predictions/other_images/,
+        and all_images.json, the scores over all images
 """
 
 SHARDS = config["shards"]
@@ -126,3 +128,61 @@ rule score_condition:
         "Score the predictions of the condition {wildcards.condition}"
     script:
         "../scripts/score_condition.py"
+
+
+if ALL_IMAGES:
+
+    rule predict_other_images:
+        input:
+            detector=f"{RUN}/models/detector.onnx",
+            pose=f"{RUN}/models/pose.onnx",
+            checkpoints=[*checkpoint("detector"), *checkpoint("pose")],
+            images=other_images_dir(),
+            annotations=annotations_file(),
+            trained=trained_weights,
+            person_images=other_images_file(),
+        output:
+            **prediction_outputs("clean", predictions_of("other_images")),
+        log:
+            f"{RUN}/logs/predict_other_images.log",
+        benchmark:
+            f"{RUN}/logs/predict_other_images.jobcost.tsv"
+        conda:
+            conda_env(PREDICTOR.runtime, config["robustness"]["device"])
+        threads: prediction_threads()
+        resources:
+            **needs(minutes=480, mem_mb=4000, device=config["robustness"]["device"]),
+        params:
+            **{**prediction_params(), "shards": 1},
+            condition="clean",
+            corruption=str(CONDITIONS["clean"]),
+            shard="0",
+        message:
+            "Predict the images without persons"
+        script:
+            "../scripts/predict_condition.py"
+
+    rule score_all_images:
+        input:
+            **{f"clean_{name}": f"{predictions_of('clean')}/{name}.json" for name in ("detected", "record")},
+            **{
+                f"other_{name}": f"{predictions_of('other_images')}/{name}.json"
+                for name in ("detected", "record")
+            },
+            annotations=annotations_file(),
+        output:
+            scores=f"{RUN}/all_images.json",
+        log:
+            f"{RUN}/logs/score_all_images.log",
+        conda:
+            "../../envs/analysis.yaml"
+        threads: 1
+        resources:
+            **needs(minutes=60, mem_mb=4000),
+        params:
+            code=code("score_all_images"),
+            config=chosen("bootstrap.resamples", "seed"),
+        message:
+            "Score the clean images, with persons and without"
+        script:
+            "../scripts/score_all_images.py"

@@ -14,6 +14,7 @@ rule write_run:
             *expand(f"{RUN}/predictions/{{condition}}/record.json", condition=CHOSEN)
         ),
         boxes=with_trained_weights(f"{RUN}/predictions/clean/boxes.json"),
+        other=[*prediction_outputs("clean", predictions_of("other_images")).values()] if ALL_IMAGES else [],
         networks=expand(f"{RUN}/models/{{role}}.onnx", role=ROLES),
         models=expand(f"{RUN}/models/{{role}}.json", role=ROLES),
         converted=converted_files(),

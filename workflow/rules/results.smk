@@ -94,6 +94,7 @@ def records_of(*kinds):
         "batches": f"{RUN}/batches.json",
         "throughput": f"{RUN}/throughput.json",
         "scores": condition_files(),
+        "all_images": f"{RUN}/all_images.json",
     }
     found = {kind: files[kind] for kind in kinds}
     return found | ({"replicates": replicate_files()} if "scores" in kinds else {})

@@ -81,6 +81,7 @@ rule write_readme:
         pipeline=config["pipeline"],
         # The published numbers are of COCO val2017: beside those of other data they would mislead.
         beside_published=DATASET["kind"] == "coco",
+        pose_checkpoint=config["models"]["pose"]["checkpoint"],
         command=COMMAND,
     message:
         "Write {output.readme}"

@@ -84,7 +84,7 @@ def start(path: str) -> logging.Logger:
 
 
 def _report(kind, error, trace) -> None:
-    """Print bad input, and what the disk refuses, as one message; all else is a fault of ours: a traceback."""
+    """Print bad input, and what the disk refuses, as one message; all else is a fault of ours."""
     text = str(error) if issubclass(kind, PoseGaugeError) else disk.explain(error, _terminal.path)
     if text:
         _terminal.write(f"{ERROR}{text}")

@@ -12,6 +12,7 @@ import yaml
 from posegauge.errors import PoseGaugeError
 from posegauge.report.latency import speedup_text
 from posegauge.report.markdown import DASH, cell, markdown, percent
+from posegauge.report.records import clean_record
 from posegauge.store.files import read_record
 from posegauge.store.runs import PUBLISHED
 from posegauge.study import BENCHMARKS, PIPELINE_TITLES, STUDY_CONDITIONS
@@ -89,6 +90,32 @@ def read_published(path) -> dict:
         if unknown:
             raise PoseGaugeError(f"{path}: {kind}: not rows of the study: {', '.join(sorted(unknown))}")
     return published
+
+
+def external_check(published: dict, run, checkpoint: str | None, flip_test: bool) -> str | None:
+    """Return the AP that is published for the run's pose checkpoint beside the run's own; None where none is known.
+
+    published: as read by read_published. run: records.Run. checkpoint: path of the pose network's, if any.
+    flip_test: whether the run mirrors.
+    """
+    fact = published["checkpoints"].get(Path(checkpoint).name) if checkpoint else None
+    clean = clean_record(run.scores)
+    if fact is None or clean is None:
+        return None
+    ap, box_ap = (clean["scores"]["detected"][name]["value"] for name in ("ap", "box_ap"))
+    ours = f"AP {cell(ap, 3)} over the {clean['images']:,} images with persons"
+    if run.all_images:
+        whole = run.all_images["scores"]["ap"]["all"]["value"]
+        ours += f" and {cell(whole, 3)} over all {run.all_images['images']:,} images"
+    else:
+        ours += ", a little above that over all images (dataset.score_images: all gives both)"
+    return (
+        f"External check: for the pose network's checkpoint its authors publish AP {fact['ap']:.3f} "
+        f"({'with' if fact['flip_test'] else 'without'} flip test, in boxes of a detector with person AP "
+        f"{fact['person_box_ap']:.3f}, over all {fact['images']:,} images of COCO val2017; {fact['source']}). "
+        f"This run, {'with' if flip_test else 'without'} flip test, in boxes of person AP {cell(box_ap, 3)}: {ours}. "
+        "The published one was not measured here."
+    )
 
 
 def published_markdown(

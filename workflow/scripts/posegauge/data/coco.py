@@ -6,7 +6,12 @@ from posegauge.data import annotations
 from posegauge.data import images as images_of
 from posegauge.data.annotations import PERSON
 from posegauge.errors import PoseGaugeError
-from posegauge.store.files import SCHEMA_VERSION, sha256_file, write_json
+from posegauge.store.files import SCHEMA_VERSION, read_json, sha256_file, write_json
+
+# What person_images.json has of an image.
+IMAGE_KEYS = ("id", "file_name", "width", "height")
+
+
 
 # ------------------------------------------------------------------------------------------ the annotations
 
@@ -74,6 +79,33 @@ def person_count_faults(found: annotations.Annotations, path, expected: int | No
             "or it is meant: set dataset.expected_person_images to the number found, or to null"
         ]
     return []
+
+
+def list_other_images(path, person_images: dict) -> dict:
+    """List the images without a person annotation, by file name, in the form of person_images.json.
+
+    path: of the annotations in COCO's form, as filter_person_images writes them. person_images: the content of
+    person_images.json; where it has only the first person images, the others end with the last of them: both
+    are of one stretch of the data set.
+
+    Raises PoseGaugeError when there is none.
+    """
+    data = read_json(path)
+    persons = {a["image_id"] for a in data["annotations"] if a["category_id"] == PERSON}
+    images = sorted((i for i in data["images"] if i["id"] not in persons), key=_file_name)
+    if len(person_images["images"]) < person_images["person_images"]:
+        last = person_images["images"][-1]["file_name"]
+        images = [image for image in images if image["file_name"] < last]
+    if not images:
+        raise PoseGaugeError(
+            f"{path}: no image without persons among those that are used, so AP over all images is that over "
+            "the images with persons: set dataset.score_images: persons"
+        )
+    return {**person_images, "images": [{key: image[key] for key in IMAGE_KEYS} for image in images]}
+
+
+def _file_name(image) -> str:
+    return image["file_name"]
 
 
 def person_boxes(data: dict, image_id: int) -> np.ndarray:

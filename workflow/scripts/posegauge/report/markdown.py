@@ -79,8 +79,15 @@ def interval_note(records: list[dict]) -> str:
     )
 
 
+def images_text(record: dict) -> str:
+    """Say over which images a record's scores are: '2693 images with persons'."""
+    if "person_images" not in record:
+        return f"{record['images']} images with persons"
+    return f"{record['images']} images, {record['person_images']} of them with persons"
+
+
 def measured_line(records: list[dict], title: str) -> str:
-    images = f"{records[0]['images']} images"
+    images = images_text(records[0])
     machine = f"Machine: {'; '.join(machines(records)) or 'not recorded'}"
     return " · ".join(filter(None, (title, images, machine)))
 

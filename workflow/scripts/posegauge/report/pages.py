@@ -81,6 +81,10 @@ PAGES = (
         folded="Every score of every condition",
     ),
     Page(
+        "all_images", "Robustness", "all_images", "AP over all images",
+        heading="Over all images", reads=("scores", "all_images"),
+    ),
+    Page(
         "loss", "Robustness", "loss", "Where the loss of AP comes from", "loss",
         "Where the loss of AP comes from",
         "Keypoint AP by image condition, and what of it the detector and the pose network lost",
@@ -124,9 +128,13 @@ TABLES = {page.table: page for page in PAGES if page.table}
 FIGURES = {page.figure: page for page in PAGES if page.figure}
 
 
-def shown(scored: bool) -> list[Page]:
-    """Return the pages of a run; without those of scores for networks with random weights."""
-    return [page for page in PAGES if scored or not page.scored]
+def shown(scored: bool, all_images: bool = False) -> list[Page]:
+    """Return the pages of a run.
+
+    scored: false for networks with random weights. all_images: whether those without persons are scored.
+    """
+    pages = [page for page in PAGES if scored or not page.scored]
+    return [page for page in pages if all_images or "all_images" not in page.reads]
 
 
 def load(page: Page, function: str):

@@ -206,7 +206,7 @@ class Run:
         folder = Path(folder)
         kinds = {"latency": "latency", "parity": "parity", "roofline": "roofline", "scores": "robustness"}
         files = {kind: sorted((folder / name).glob("*.json")) for kind, name in kinds.items()}
-        single = {kind: folder / f"{kind}.json" for kind in ("peers", "batches", "throughput")}
+        single = {kind: folder / f"{kind}.json" for kind in ("peers", "batches", "throughput", "all_images")}
         return cls(files | {kind: path for kind, path in single.items() if path.is_file()})
 
     @functools.cached_property
@@ -228,6 +228,12 @@ class Run:
     def scores(self) -> list[dict]:
         """The scores of every condition, with their replicates; empty with random weights."""
         return read_scores(self._files.get("scores") or [])
+
+    @functools.cached_property
+    def all_images(self) -> dict | None:
+        """The scores over all images; None where those without persons are not scored."""
+        path = self._files.get("all_images")
+        return read_record(path, "all_images.schema.yaml") if path else None
 
     @functools.cached_property
     def peers(self) -> dict:

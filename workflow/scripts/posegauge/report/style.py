@@ -151,8 +151,9 @@ def rows_of(table: pd.DataFrame, suite: str) -> list[dict]:
 
 
 def images_text(rows: list[dict]) -> str:
-    """Return '2693 images per condition' of rows that may have been scored on different numbers."""
-    return f"{' / '.join(map(str, sorted({int(row['images']) for row in rows})))} images per condition"
+    """Return '2693 images with persons per condition' of rows of one or more numbers."""
+    counts = sorted({int(row["images"]) for row in rows})
+    return f"{' / '.join(map(str, counts))} images with persons per condition"
 
 
 def draw_whisker(axes, y: float, low, high) -> None:
