@@ -37,7 +37,9 @@ def like_clean(name: str, **shifts) -> dict:
 
 def test_findings_of_the_study():
     found = findings(study())
-    assert found["clean"].startswith("Clean images (100): detection rate 95.0 % [91.3, 98.5], AP 0.740 [0.7")
+    assert found["clean"].startswith(
+        "Clean images (100 with persons): detection rate 95.0 % [91.3, 98.5], AP 0.740 [0.7"
+    )
     assert "Motion Blur Heavy (-0.540 [-0.562, -0.516]) and Noise Heavy (-0.480 [" in found["worst"]
     assert found["holds"].startswith(
         "Degraded conditions that keep a detection rate above 90 %: 0 of 8; by their intervals 4 more may "

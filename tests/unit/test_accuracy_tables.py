@@ -331,7 +331,7 @@ def tables_in(text: str) -> list[dict[str, dict[str, str]]]:
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_say_what_was_measured_and_end_with_the_notice(name, records):
     text = page(name, records, title="Fake-m on fakes", notice="All of it is invented.")
-    assert "Fake-m on fakes · 100 images · Machine: Fake 3000, 2 cores, 8 GiB, no GPU" in text
+    assert "Fake-m on fakes · 100 images with persons · Machine: Fake 3000, 2 cores, 8 GiB, no GPU" in text
     assert f"95 % intervals from {RESAMPLES} bootstrap resamples" in text
     assert text.endswith("\n\n*All of it is invented.*\n")
     assert tables_in(text)

@@ -93,7 +93,7 @@ def read_published(path) -> dict:
 
 
 def external_check(published: dict, run, checkpoint: str | None, flip_test: bool) -> str | None:
-    """Return the AP that is published for the run's pose checkpoint beside the run's own; None where none is known.
+    """Return the AP that is published for the run's pose checkpoint beside the run's own; None without one.
 
     published: as read by read_published. run: records.Run. checkpoint: path of the pose network's, if any.
     flip_test: whether the run mirrors.
@@ -109,12 +109,12 @@ def external_check(published: dict, run, checkpoint: str | None, flip_test: bool
         ours += f" and {cell(whole, 3)} over all {run.all_images['images']:,} images"
     else:
         ours += ", a little above that over all images (dataset.score_images: all gives both)"
+    theirs, here = ("with" if mirrored else "without" for mirrored in (fact["flip_test"], flip_test))
     return (
         f"External check: for the pose network's checkpoint its authors publish AP {fact['ap']:.3f} "
-        f"({'with' if fact['flip_test'] else 'without'} flip test, in boxes of a detector with person AP "
-        f"{fact['person_box_ap']:.3f}, over all {fact['images']:,} images of COCO val2017; {fact['source']}). "
-        f"This run, {'with' if flip_test else 'without'} flip test, in boxes of person AP {cell(box_ap, 3)}: {ours}. "
-        "The published one was not measured here."
+        f"({theirs} flip test, in boxes of a detector with person AP {fact['person_box_ap']:.3f}, over all "
+        f"{fact['images']:,} images of COCO val2017; {fact['source']}; not measured here). This run, {here} "
+        f"flip test, in boxes with person AP {cell(box_ap, 3)}: {ours}."
     )
 
 

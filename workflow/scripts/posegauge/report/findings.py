@@ -250,7 +250,7 @@ def condition_findings(records: list[dict], clean: dict | None) -> dict[str, str
     """
     found = {"clean": "Clean images were not evaluated: no loss can be told."}
     if clean:
-        found["clean"] = f"Clean images ({clean['images']}): {scores_text(clean, None)}."
+        found["clean"] = f"Clean images ({clean['images']} with persons): {scores_text(clean, None)}."
     found["intervals"] = _intervals(records)
     for name, (title, corruptions) in FAMILIES.items():
         found[f"family_{name}"] = family_finding(title, corruptions, records, clean)

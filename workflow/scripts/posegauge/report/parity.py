@@ -81,7 +81,7 @@ def parity_markdown(
         return page(["No artifact besides the source on the CPU is configured."], notice)
     gates = records[0]["gates"]
     ran = [record for record in records if record["status"] == "ok"]
-    images = f" on {span(sorted({record['images'] for record in ran}))} images" if ran else ""
+    images = f" on {span(sorted({record['images'] for record in ran}))} images with persons" if ran else ""
     explained = (
         f"Compared with {source}, CPU, FP32{images}. Difference of AP: with its 95 % interval, paired. "
         "Keypoints: distances in the same boxes, in pixels of the image; the largest may be a tie on one "
