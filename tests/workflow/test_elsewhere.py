@@ -65,9 +65,11 @@ def test_it_runs_in_another_folder_and_again_only_what_changed(tmp_path, monkeyp
     tmp_path.mkdir()
     (tmp_path / "few.yaml").write_text(FEW, encoding="utf-8")
     configs = ("--configfile", str(ROOT / "config/demo.yaml"), "few.yaml")
-    target = "results/few/robustness/clean.json"
+    target, whole = "results/few/robustness/clean.json", "results/few/all_images.json"
     words = (target, "-s", str(ROOT / "Snakefile"))
-    snakemake(tmp_path, *words, *configs)
+    snakemake(tmp_path, whole, *words, *configs, "--config", "dataset={score_images: all}")
+    # The scene that shows nobody counts as well, and the predictions of the others know nothing of it.
+    assert (read(tmp_path / whole)["images"], read(tmp_path / whole)["person_images"]) == (4, 3)
     found = read(tmp_path / target)
     assert found["images"] == 3 and found["scores"]["detected"]["ap"]["value"] is not None
     assert {path.name for path in tmp_path.iterdir()} == {".snakemake", "data", "few.yaml", "results"}

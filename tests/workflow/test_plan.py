@@ -23,6 +23,16 @@ def jobs(output: str) -> list[str]:
     return [line.split()[0] for line in table if len(line.split()) == 2 and line.split()[1].isdigit()]
 
 
+def test_ap_over_all_images_adds_its_own_jobs_alone(repository):
+    target = "results/x/all_images.json"
+    given = ("--dry-run", "--config", "run=x", "dataset={score_images: all}")
+    assert set(jobs(repository.snakemake(target, options=given).stdout)) == {
+        "download_asset", "extract_annotations", "filter_person_images", "list_other_images", "extract_images",
+        "extract_other_images", "export_model", "predict_clean", "predict_other_images", "score_all_images",
+        "total",
+    }  # fmt: skip
+
+
 def test_the_default_config_plans_the_full_study(repository):
     output = repository.snakemake(options=("--dry-run",)).stdout
     planned = jobs(output)

@@ -84,8 +84,9 @@ OTHERWISE = {
     "dataset.max_images": "filter_person_images",
     "dataset.exif": "filter_person_images",
     "dataset.unreadable": "filter_person_images",
-    # As a new table.
-    "dataset.score_images": "make_tables write_findings write_readme write_report_pages",
+    # Jobs of its own, and one table more.
+    "dataset.score_images": "list_other_images predict_condition score_all_images make_tables write_findings "
+    "write_readme write_report_pages",
     "dataset.expected_person_images": "filter_person_images",
     "models.*.name": f"{SHOWN} build_engine export_model make_random_weights write_readme write_report_pages",
     "models.*.input_size": "build_engine convert_model export_model make_random_weights",
