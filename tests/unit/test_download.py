@@ -393,3 +393,13 @@ def test_a_table_as_editors_leave_it(tmp_path):
     )
     row = read_table(path).loc["a.zip"]
     assert row["sha256"] == "0123abcd" and row["note"] == "" and str(row["bytes"]) == "<NA>"
+
+
+def test_what_is_still_to_be_fetched_is_known_before(target):
+    table = read_table(Path(__file__).parents[2] / "config/downloads.tsv")
+    archive = target.with_name("val2017.zip")
+    assert module.missing_bytes(table, archive) == 815_585_330
+    part_of(archive, b"x" * 1000)
+    assert module.missing_bytes(table, archive) == 815_584_330
+    unsized = table.index[table["bytes"].isna()]
+    assert [module.missing_bytes(table, target.with_name(name)) for name in unsized] == [0] * len(unsized)

@@ -27,9 +27,9 @@ def test_ap_over_all_images_adds_its_own_jobs_alone(repository):
     target = "results/x/all_images.json"
     given = ("--dry-run", "--config", "run=x", "dataset={score_images: all}")
     assert set(jobs(repository.snakemake(target, options=given).stdout)) == {
-        "download_asset", "extract_annotations", "filter_person_images", "list_other_images", "extract_images",
-        "extract_other_images", "export_model", "predict_clean", "predict_other_images", "score_all_images",
-        "total",
+        "download_asset", "extract_annotations", "filter_person_images", "list_other_images",
+        "extract_images", "extract_other_images", "export_model", "predict_clean",
+        "predict_other_images", "score_all_images", "total",
     }  # fmt: skip
 
 

@@ -18,7 +18,8 @@ place = workflow.modifier.path_modifier.replace_prefix
 AT_HOME = Path.cwd().resolve() == REPOSITORY and place("data") == "data"
 
 # Snakemake puts this path into a shell's command as it stands: quoted, the environment may lie in a folder of any name.
-sys.executable = shlex.quote(sys.executable)
+if Path(sys.executable).exists():  # quoted once
+    sys.executable = shlex.quote(sys.executable)
 
 # What Snakemake and the rules load stays: looking through it for garbage, now and again at the end, took a third of
 # the time of a run that has nothing to do.

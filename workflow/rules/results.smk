@@ -37,7 +37,7 @@ def unwritable(jobs):
         for path in map(Path, [*job.output, *job.log]):
             needed.setdefault(path.parent, disk.LEAST_FREE_BYTES)
         if job.rule.name == "download_asset":
-            needed[Path(job.output.asset).parent] += DOWNLOADS.set_index("file")["bytes"][job.wildcards.file]
+            needed[Path(job.output.asset).parent] += download.missing_bytes(DOWNLOADS, job.output.asset)
     found = [disk.problem(folder, needed_bytes) for folder, needed_bytes in needed.items()]
     return list(dict.fromkeys(filter(None, found)))
 

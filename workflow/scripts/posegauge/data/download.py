@@ -78,6 +78,13 @@ def read_table(path) -> pd.DataFrame:
     return frame.astype({"bytes": "Int64"}).set_index("file", drop=False).rename_axis(None)
 
 
+def missing_bytes(table: pd.DataFrame, path) -> int:
+    """Return how many bytes of a file of read_table are still to be fetched to `path`; 0 if unknown."""
+    size = table.loc[Path(path).name, "bytes"]
+    part = Path(f"{path}.part")
+    return 0 if pd.isna(size) else max(0, int(size) - (part.stat().st_size if part.exists() else 0))
+
+
 def _checked_row(header, fields, schema, where) -> dict:
     """Return one line of the table as a dict, or raise PoseGaugeError."""
     if len(fields) > len(header):
