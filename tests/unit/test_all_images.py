@@ -12,15 +12,15 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from posegauge.compare.published import external_check, read_published
-from posegauge.data.coco import filter_person_images, list_other_images
+from posegauge.data.coco import list_other_images
+from posegauge.data.keypoint_names import NAMES
 from posegauge.errors import PoseGaugeError
 from posegauge.report import all_images, pages
 from posegauge.report.records import Run
 from posegauge.score.all_images import score_all_images
-from posegauge.store.files import sha256_file, write_json
+from posegauge.store.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = [f"k{number}" for number in range(17)]
 RECORD = {
     "settings": {"person_thr": 0.5},
     "unreadable": [],
@@ -54,10 +54,20 @@ def data(tmp_path):
             {"id": 100 - n, "file_name": f"{n:02}.jpg", "width": 200, "height": 200} for n in range(12)
         ],
         "annotations": [person(100 - n, n + 1) for n in range(0, 12, 2)],
-        "categories": [{"id": 1, "name": "person", "keypoints": NAMES, "skeleton": []}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(NAMES), "skeleton": []}],
     }
-    write_json(tmp_path / "a.json", content)
-    return content, tmp_path / "a.json"
+    write_json(tmp_path / "read.json", {**content, "info": {"annotations_sha256": "a" * 64, "notes": []}})
+    return content, tmp_path / "read.json"
+
+
+def person_images(content: dict, most: int | None = None) -> dict:
+    """As filter_person_images lists them."""
+    known = {entry["image_id"] for entry in content["annotations"]}
+    images = [image for image in content["images"] if image["id"] in known]
+    return {
+        "schema_version": 1, "dataset": "mine", "annotations_sha256": "a" * 64, "notes": [],
+        "images_total": len(content["images"]), "person_images": len(images), "images": images[:most],
+    }  # fmt: skip
 
 
 def names(record: dict) -> list[str]:
@@ -65,8 +75,8 @@ def names(record: dict) -> list[str]:
 
 
 def test_the_other_images_are_those_without_persons(data, tmp_path):
-    _, path = data
-    persons = filter_person_images(path, "mine")
+    content, path = data
+    persons = person_images(content)
     others = list_other_images(path, persons)
     assert names(others) == [f"{n:02}.jpg" for n in range(1, 12, 2)]
     assert len(persons["images"]) + len(others["images"]) == persons["images_total"] == 12
@@ -74,11 +84,11 @@ def test_the_other_images_are_those_without_persons(data, tmp_path):
 
 
 def test_of_the_first_person_images_only_what_lies_between_is_added(data):
-    _, path = data
-    others = list_other_images(path, filter_person_images(path, "mine", max_images=3))
+    content, path = data
+    others = list_other_images(path, person_images(content, 3))
     assert names(others) == ["01.jpg", "03.jpg"]  # the third image with a person is 04.jpg
     with pytest.raises(PoseGaugeError, match=r"set dataset\.score_images: persons"):
-        list_other_images(path, filter_person_images(path, "mine", max_images=1))
+        list_other_images(path, person_images(content, 1))
 
 
 @pytest.fixture
@@ -89,7 +99,7 @@ def scored(data):
     results = [found(image, 0.6) for image in with_persons] + [found(image, 0.9) for image in others[:2]]
     record = RECORD | {
         "images": [{"image_id": image} for image in with_persons + others],
-        "annotations_sha256": sha256_file(path),
+        "annotations_sha256": "a" * 64,
     }
     return score_all_images(path, record, results, len(with_persons), 7, 100), content, results, record
 

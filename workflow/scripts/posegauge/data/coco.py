@@ -84,7 +84,7 @@ def person_count_faults(found: annotations.Annotations, path, expected: int | No
 def list_other_images(path, person_images: dict) -> dict:
     """List the images without a person annotation, by file name, in the form of person_images.json.
 
-    path: of the annotations in COCO's form, as filter_person_images writes them. person_images: the content of
+    path: of the annotations in COCO's form, see filter_person_images. person_images: the content of
     person_images.json; where it has only the first person images, the others end with the last of them: both
     are of one stretch of the data set.
 

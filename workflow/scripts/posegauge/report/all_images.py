@@ -9,7 +9,6 @@ from posegauge.report.markdown import (
     measured_line,
     page,
     spread,
-    unreadable_note,
 )
 from posegauge.report.records import interval_columns
 
@@ -56,9 +55,14 @@ def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -
         }
         for row in table.to_dict("records")
     ]
+    left_out = (
+        f"Unreadable images, left out: {', '.join(map(cell, record['unreadable']))}."
+        if record["unreadable"]
+        else ""
+    )
     explained = (
         "Over all images false persons on images without persons count, as in COCO's own protocol and in "
         "published APs; every other table is over the images with persons."
     )
-    notes = [measured_line([record], title), explained, interval_note([record]), unreadable_note([record])]
+    notes = [measured_line([record], title), explained, interval_note([record]), left_out]
     return page([markdown_table(rows), *notes], notice)
