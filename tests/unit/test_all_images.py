@@ -28,8 +28,15 @@ RECORD = {
 }
 
 
+# A person who stands in the box 20, 10, 50, 100.
+BODY = [
+    (45, 18), (48, 15), (42, 15), (51, 17), (39, 17), (57, 32), (33, 32), (62, 48), (28, 48), (64, 62),
+    (26, 62), (53, 62), (37, 62), (54, 84), (36, 84), (55, 106), (35, 106),
+]  # fmt: skip
+
+
 def person(image_id: int, number: int) -> dict:
-    keypoints = np.stack([np.linspace(20, 70, 17), np.linspace(10, 110, 17), np.full(17, 2)], 1)
+    keypoints = np.column_stack([BODY, np.full(17, 2)])
     return {
         "id": number, "image_id": image_id, "category_id": 1, "iscrowd": 0, "area": 5000,
         "bbox": [20, 10, 50, 100], "keypoints": keypoints.reshape(-1).tolist(), "num_keypoints": 17,
