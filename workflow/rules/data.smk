@@ -184,7 +184,6 @@ if ALL_IMAGES:
         threads: 1
         params:
             code=code("list_other_images"),
-            images=None if DATASET["kind"] == "coco" else place(images_dir()),
         message:
             f"List the images without persons of {DATASET['name']}"
         script:
