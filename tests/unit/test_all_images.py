@@ -72,7 +72,7 @@ def person_images(content: dict, most: int | None = None) -> dict:
     known = {entry["image_id"] for entry in content["annotations"]}
     images = [image for image in content["images"] if image["id"] in known]
     return {
-        "schema_version": 1, "dataset": "mine", "annotations_sha256": "a" * 64, "notes": [],
+        "schema_version": 1, "dataset": "mine", "annotations_sha256": "a" * 64, "notes": [], "unreadable": [],
         "images_total": len(content["images"]), "person_images": len(images), "images": images[:most],
     }  # fmt: skip
 

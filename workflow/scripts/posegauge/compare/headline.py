@@ -106,9 +106,9 @@ def robustness_table(run: Run, published: dict) -> str:
 def _robustness_notes(run: Run, about: dict, published: dict) -> str:
     return (
         f"Published: {published['images']:,} images of COCO val2017, RTMDet-m + RTMPose-m; here: "
-        f"{run.scores[0]['images']} images with persons, {_models(about)}. Rate: images with a detected person. "
-        "The study's protocol takes the whole image for a person where none was found; the corrected one does "
-        "not. AP: COCO keypoints; its change against clean images with a 95 % interval."
+        f"{run.scores[0]['images']} images with persons, {_models(about)}. Rate: images with a detected "
+        "person. The study's protocol takes the whole image for a person where none was found; the "
+        "corrected one does not. AP: COCO keypoints; its change against clean images with a 95 % interval."
     )
 
 

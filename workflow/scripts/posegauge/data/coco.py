@@ -12,7 +12,6 @@ from posegauge.store.files import SCHEMA_VERSION, read_json, sha256_file, write_
 IMAGE_KEYS = ("id", "file_name", "width", "height")
 
 
-
 # ------------------------------------------------------------------------------------------ the annotations
 
 
