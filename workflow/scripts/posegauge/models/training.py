@@ -2,8 +2,9 @@
 
 Both start from random weights and learn from synthetic scenes only (data.scenes). The network is the one
 of the base config, so a published checkpoint loads in exactly that config; only the data, the schedule
-and SyncBN (BN on one device) are ours. None of the study's corruptions is used as augmentation: the
-conditions are meant to hurt.
+and SyncBN (BN on one device) are ours. The augmentations are those of RTMDet's and RTMPose's configs, and
+mild light, blur and noise (posegauge.models.augment), weaker than the study's conditions: those are meant to
+hurt.
 """
 
 import contextlib
@@ -33,10 +34,11 @@ ORIGIN = "trained from scratch on synthetic scenes rendered by this repository"
 def load_settings(path, part: str) -> dict:
     """Return the settings of `part` ('detector' or 'pose') of a training file, with its common keys."""
     settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    for key in (part, "scenes", "threads"):
+    for key in (part, "scenes", "threads", "degradation"):
         if key not in settings:
             raise PoseGaugeError(f"{path}: the key '{key}' is missing")
-    return {**settings[part], "threads": settings["threads"], "learn_at_most": settings.get("learn_at_most")}
+    common = {key: settings[key] for key in ("threads", "degradation")}
+    return {**settings[part], **common, "learn_at_most": settings.get("learn_at_most")}
 
 
 def _plain_batch_norm(node) -> None:
@@ -145,23 +147,30 @@ def detector_config(settings: dict, train_dir, val_dir, work_dir):
     from mmengine.config import Config
 
     openmmlab.install()
+    _register()
     config = Config.fromfile(config_path(settings["base"]))
     size, crop = settings["input"], settings["crop"]
 
-    def pipeline(side, scale_range):
+    def pipeline(side, scale, scale_range, mosaic):
         return [
             {"type": "LoadImageFromFile"},
             {"type": "LoadAnnotations", "with_bbox": True},
-            {"type": "RandomResize", "scale": (size, size), "ratio_range": scale_range, "keep_ratio": True},
-            {"type": "RandomCrop", "crop_size": (side, side), "allow_negative_crop": True},
-            {"type": "YOLOXHSVRandomAug", "hue_delta": 4, "saturation_delta": 20, "value_delta": 20},
+            {"type": "MildDegradation", **settings["degradation"]},
+            *mosaic,
+            {"type": "RandomResize", "scale": (scale, scale), "ratio_range": scale_range, "keep_ratio": True},
+            {"type": "RandomCrop", "crop_size": (side, side), "allow_negative_crop": not mosaic},
+            {"type": "YOLOXHSVRandomAug"},
             {"type": "RandomFlip", "prob": 0.5},
             {"type": "Pad", "size": (side, side), "pad_val": {"img": (114, 114, 114)}},
             {"type": "PackDetInputs"},
         ]
 
     person = {"metainfo": {"classes": ("person",)}}
-    first = pipeline(crop, (0.65, 1.2))
+    # Four images on a canvas of twice the size: each is as large in there as a whole image later. Crops
+    # without a person are drawn again, as in RTMDet's config.
+    mosaic = {"type": "CachedMosaic", "img_scale": (size, size), "pad_val": 114.0}
+    mosaic |= {"max_cached_images": 20, "random_pop": False}
+    first = pipeline(crop, 2 * size, (0.65, 1.2), [mosaic])
     # Scenes without people stay in: they teach the detector what no person looks like.
     train = _scenes(train_dir, first, True, settings) | person | {"filter_cfg": {"filter_empty_gt": False}}
     val = _scenes(val_dir, config.val_dataloader.dataset.pipeline, False, settings) | person
@@ -176,7 +185,7 @@ def detector_config(settings: dict, train_dir, val_dir, work_dir):
     config = _common(config, settings, "mmdet", work_dir, "coco/bbox_mAP")
     switch = settings["epochs"] - settings["whole_image_epochs"]
     if 0 < switch < settings["epochs"]:
-        last = pipeline(size, (0.8, 1.1))
+        last = pipeline(size, size, (0.7, 1.2), [])
         hook = {"type": "PipelineSwitchHook", "switch_epoch": switch, "switch_pipeline": last}
         config.custom_hooks.append(hook)
     return config
@@ -187,12 +196,15 @@ def pose_config(settings: dict, train_dir, val_dir, work_dir):
     from mmengine.config import Config
 
     openmmlab.install()
+    _register()
     config = Config.fromfile(config_path(settings["base"]))
     codec = config.codec
     train_pipeline = [
         {"type": "LoadImage"},
+        {"type": "MildDegradation", **settings["degradation"]},
         {"type": "GetBBoxCenterScale"},
         {"type": "RandomFlip", "direction": "horizontal"},
+        {"type": "RandomHalfBody"},
         {
             "type": "RandomBBoxTransform",
             "shift_factor": 0.08,
@@ -200,7 +212,8 @@ def pose_config(settings: dict, train_dir, val_dir, work_dir):
             "rotate_factor": settings["rotate_deg"],
         },
         {"type": "TopdownAffine", "input_size": codec["input_size"]},
-        {"type": "mmdet.YOLOXHSVRandomAug", "hue_delta": 4, "saturation_delta": 20, "value_delta": 20},
+        {"type": "mmdet.YOLOXHSVRandomAug"},
+        {"type": "CoveredPatch", "prob": settings["covered"]},
         {"type": "GenerateTarget", "encoder": codec},
         {"type": "PackPoseInputs"},
     ]
@@ -219,6 +232,11 @@ def pose_config(settings: dict, train_dir, val_dir, work_dir):
     config.val_evaluator = {"type": "CocoMetric", "ann_file": annotations}
     config.model.test_cfg.flip_test = False
     return _common(config, settings, "mmpose", work_dir, "coco/AP")
+
+
+def _register() -> None:
+    """Make the transforms of models.augment known by name; mmcv must not load before OpenMMLab does."""
+    import posegauge.models.augment  # noqa: F401
 
 
 def train(config, threads: int) -> dict:
