@@ -123,6 +123,7 @@ def fake_limits(device: str = "cpu", reason: str | None = None, **rates) -> dict
     def rate(per_s: float) -> dict:
         return {
             "library": "Fake 1.0",
+            "slower": {},
             "size": 2048,
             "work": 1000,
             "repeats": 1,

@@ -164,6 +164,9 @@ def test_rates_of_the_cpu(small, tmp_path):
         assert rate["work"] == work and len(rate["rounds_ms"]) == machine_rates.ROUNDS
         assert rate["best_per_s"] == pytest.approx(work * rate["repeats"] / min(rate["rounds_ms"]) * 1e3)
         assert rate["best_per_s"] >= rate["median_per_s"] > 0
+        assert all(rate["best_per_s"] >= slower > 0 for slower in rate["slower"].values())
+    tried = {rates["matrix"]["fp32"]["library"], *rates["matrix"]["fp32"]["slower"]}
+    assert {library.rpartition(" ")[0] for library in tried} == {"PyTorch", "ONNX Runtime", "OpenVINO"}
     path = tmp_path / "cpu.json"
     files.write_json(path, fake_limits() | {"rates": rates}, "roofline.schema.yaml")
     assert set(records.read_limits([path])) == {"cpu"}

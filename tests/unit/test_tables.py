@@ -129,7 +129,7 @@ def test_a_row_below_its_floor_says_that_the_rate_was_not_the_best():
     records = [fake_latency("onnx_full_cpu"), fake_latency("onnx_full_gpu")]
     table = latency.benchmark_table(records, (), limits)
     assert table.times_floor[0] < 1
-    assert "Below it (ONNX Full CPU): the runtime is faster" in latency.benchmark_markdown(table, records)
+    assert "Below it (ONNX Full CPU): the runtime needs less" in latency.benchmark_markdown(table, records)
 
 
 def test_host_overhead_is_what_the_networks_do_not_take_on_the_gpu():

@@ -1,8 +1,11 @@
 """What the machine can do at best: its rate of arithmetic in large matrix products, and its rate of copying.
 
-Both are measured with PyTorch, whose matrix products are those of the maker's library (MKL, cuBLAS).
+On CUDA both are measured with PyTorch, whose matrix products are cuBLAS's. On a CPU no one library is the
+fastest everywhere (on an AMD EPYC OpenVINO's product was a fifth faster than that of PyTorch's MKL), so each
+runtime of the rows multiplies, and the fastest one's rate counts.
 """
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable
@@ -36,9 +39,10 @@ def measure(device: str, threads: int) -> dict:
         threads: CPU threads, those of the latency rows.
 
     Returns:
-        {"matrix": {precision: rate}, "copy": rate}, each rate {"library", "size": rows of the square matrices
-        or bytes of an array, "work": FLOPs, or bytes read and written, of one repetition, "repeats": in a
-        round, "rounds_ms", "best_per_s", "median_per_s": FLOP/s or bytes/s}. FP32 on CUDA is without TF32.
+        {"matrix": {precision: rate}, "copy": rate}, each rate {"library": the fastest, "size": rows of the
+        square matrices or bytes of an array, "work": FLOPs, or bytes read and written, of one repetition,
+        "repeats": in a round, "rounds_ms", "best_per_s", "median_per_s": FLOP/s or bytes/s, "slower":
+        {library: its best_per_s}}. FP32 on CUDA is without TF32.
 
     Raises:
         Unavailable: without CUDA, or with a PyTorch that cannot use it.
@@ -56,7 +60,10 @@ def measure(device: str, threads: int) -> dict:
             precision: _matrix(torch, device, precision, MATRIX_SIZES[device], timed)
             for precision in PRECISIONS[device]
         }
-        return {"matrix": matrix, "copy": _copy(torch, device, copy_bytes(torch, device), timed)}
+        copy = _copy(torch, device, copy_bytes(torch, device), timed)
+    if device == "cpu":
+        matrix["fp32"] = _fastest([matrix["fp32"], *_other_libraries(torch, MATRIX_SIZES["cpu"], threads)])
+    return {"matrix": matrix, "copy": copy}
 
 
 def copy_bytes(torch, device: str) -> int:
@@ -87,6 +94,63 @@ def _matrix(torch, device: str, precision: str, size: int, timed: Callable) -> d
         settings.allow_tf32 = before
 
 
+def _other_libraries(torch, size: int, threads: int) -> list[dict]:
+    """Time the same product, in FP32 on the CPU, in ONNX Runtime and OpenVINO where they are installed."""
+    left, right = (torch.randn(size, size, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    inputs = {"left": left.numpy(), "right": right.numpy()}
+    rates = []
+    for prepare in (_onnxruntime_product, _openvino_product):
+        with contextlib.suppress(ImportError):
+            library, run = prepare(inputs, threads)
+            rates.append(_rate(torch, size, 2 * size**3, _wall_clock, run) | {"library": library})
+    return rates
+
+
+def _product(inputs: dict):
+    """Return an ONNX model, as bytes, of one matrix product."""
+    from onnx import TensorProto, helper
+
+    size = len(inputs["left"])
+    given, made = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [size, size]) for name in names]
+        for names in (inputs, ["product"])
+    )
+    graph = helper.make_graph([helper.make_node("MatMul", list(inputs), ["product"])], "product", given, made)
+    # Versions that any runtime of today reads.
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    ).SerializeToString()
+
+
+def _onnxruntime_product(inputs: dict, threads: int) -> tuple[str, Callable]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(_product(inputs), options, providers=["CPUExecutionProvider"])
+    return f"ONNX Runtime {onnxruntime.__version__}", lambda: session.run(None, inputs)
+
+
+def _openvino_product(inputs: dict, threads: int) -> tuple[str, Callable]:
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(_product(inputs))
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    return f"OpenVINO {openvino.__version__}", lambda: request.infer(inputs, share_inputs=True)
+
+
+def _fastest(rates: list[dict]) -> dict:
+    """Return the fastest of several rates; it names the others under "slower"."""
+    best, *rest = sorted(rates, key=lambda rate: rate["best_per_s"], reverse=True)
+    return best | {"slower": {rate["library"]: rate["best_per_s"] for rate in rest}}
+
+
 def _copy(torch, device: str, size: int, timed: Callable) -> dict:
     """Time copies from one array to another, as STREAM does: bytes read and bytes written both count."""
     source = torch.ones(size // 4, dtype=torch.float32, device=device)
@@ -101,6 +165,7 @@ def _rate(torch, size: int, work: int, timed: Callable, run: Callable) -> dict:
     rounds_ms = [timed(torch, run, repeats) for _ in range(ROUNDS)]
     return {
         "library": f"PyTorch {torch.__version__}",
+        "slower": {},
         "size": size,
         "work": work,
         "repeats": repeats,

@@ -110,6 +110,11 @@ def _floor(rows: dict) -> str | None:
     if not ran:
         return None
     best = min(ran, key=_times_floor)
+    if best["times_floor"] < 0.995:
+        return (
+            f"{best['title']} is faster than the floor of this machine's best measured rates "
+            f"({best['latency_ms_mean']:.3g} against {best['floor_ms']:.3g} ms): the true floor lies lower."
+        )
     return (
         f"Of the detect+pose rows {best['title']} comes closest to its floor: "
         f"{best['times_floor']:.1f}× the {best['floor_ms']:.3g} ms that the networks' arithmetic and memory "

@@ -178,8 +178,8 @@ def floor_note(table: pd.DataFrame) -> str:
         )
     if below := list(ran.loc[ran["times_floor"] < 0.995, "title"]):
         notes.append(
-            f"Below it ({', '.join(below)}): the runtime is faster than the matrix product by which the rate "
-            "was measured, or needs less arithmetic (Winograd), so the true floor lies lower."
+            f"Below it ({', '.join(below)}): the runtime needs less arithmetic than is counted (Winograd), "
+            "or beats the matrix products by which the rate was measured, so the true floor lies lower."
         )
     notes += [
         f"No floor: {cell(reason)} ({', '.join(rows['title'])})."
