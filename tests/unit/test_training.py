@@ -13,6 +13,7 @@ from posegauge.errors import PoseGaugeError
 from posegauge.models import openmmlab, training
 from posegauge.models.build import config_path
 from posegauge.store import files
+from posegauge.study import CONDITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "data" / "demo"
@@ -54,12 +55,62 @@ def test_a_training_starts_from_nothing_and_fetches_nothing(role):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_condition_of_the_study_is_used_as_augmentation(role):
-    names = {
-        step["type"].split(".")[-1].lower() for step in config_of(role).train_dataloader.dataset.pipeline
+def test_what_a_training_sees_is_milder_than_every_condition_of_the_study(role):
+    """The conditions are meant to hurt: a network that has learned one would tell nothing."""
+    steps = {step["type"]: step for step in config_of(role).train_dataloader.dataset.pipeline}
+    mild = steps["MildDegradation"]
+    study = {
+        key: min(
+            abs(entry.parameters[key])
+            for entry in CONDITIONS.values()
+            if entry.suite == "study" and key in entry.parameters
+        )
+        for key in ("gamma", "gain", "kernel_px", "sigma")
     }
-    for word in ("blur", "noise", "mosaic", "mixup", "erasing", "dropout", "albu", "photometric"):
-        assert not any(word in name for name in names)
+    assert max(mild["gamma"]) < study["gamma"] and max(mild["gain"]) < study["gain"]
+    assert mild["blur_px"] < study["kernel_px"] and mild["noise_sigma"] < study["sigma"]
+    # The study covers with 30 patches; a crop here gets one.
+    assert list(steps).count("CoveredPatch") == (role == "pose")
+
+
+@pytest.fixture
+def augment():
+    openmmlab.install()
+    from posegauge.models import augment
+
+    return augment
+
+
+def test_a_mild_degradation_follows_the_seed_and_stays_mild(augment):
+    settings = training.load_settings(SETTINGS, "pose")["degradation"] | {"prob": 1.0}
+    grey = np.full((64, 48, 3), 128, np.uint8)
+
+    def degraded(seed):
+        np.random.seed(seed)
+        return augment.MildDegradation(**settings).transform({"img": grey})["img"]
+
+    assert np.array_equal(degraded(3), degraded(3)) and not np.array_equal(degraded(3), degraded(4))
+    images = [degraded(seed) for seed in range(60)]
+    assert all(image.dtype == np.uint8 and image.shape == grey.shape for image in images)
+    assert max(image.std() for image in images) <= settings["noise_sigma"] * 1.1
+    untouched = augment.MildDegradation(**settings | {"prob": 0.0}).transform({"img": grey})["img"]
+    assert np.array_equal(untouched, grey)
+
+
+@pytest.mark.parametrize(("angle", "axis"), [(0, 0), (90, 1)])
+def test_a_motion_blurs_along_its_direction_alone(augment, angle, axis):
+    kernel = augment.motion_kernel(9, angle)
+    assert kernel.sum() == pytest.approx(1)
+    assert (kernel.sum(axis=1 - axis) > 0).sum() == 1 and (kernel.sum(axis=axis) > 0).all()
+
+
+def test_a_covered_patch_is_one_rectangle_of_the_crop(augment):
+    image = np.full((256, 192, 3), 200, np.uint8)
+    covered = augment.CoveredPatch(1.0).transform({"img": image})["img"] == 0
+    rows, columns = covered.any(axis=(1, 2)), covered.any(axis=(0, 2))
+    assert covered.sum() == 3 * rows.sum() * columns.sum()
+    assert 0.19 < rows.mean() < 0.4 and 0.19 < columns.mean() < 0.4
+    assert (image == 200).all()
 
 
 def test_seeds_of_the_three_sets_of_scenes_differ():
