@@ -12,6 +12,7 @@ from posegauge.data.scenes import scenes
 from posegauge.errors import PoseGaugeError
 from posegauge.models import openmmlab, training
 from posegauge.models.build import config_path
+from posegauge.settings import training as settings_of
 from posegauge.store import files
 from posegauge.study import CONDITIONS
 
@@ -24,7 +25,7 @@ ROLES = list(FILES)
 
 def config_of(role, folder="x"):
     build = {"detector": training.detector_config, "pose": training.pose_config}[role]
-    return build(training.load_settings(SETTINGS, role), folder, folder, "work")
+    return build(settings_of.load(SETTINGS, role), folder, folder, "work")
 
 
 def build_model(role):
@@ -33,7 +34,7 @@ def build_model(role):
     from mmengine.registry import MODELS, init_default_scope
 
     openmmlab.install()
-    base = training.load_settings(SETTINGS, role)["base"]
+    base = settings_of.load(SETTINGS, role)["base"]
     config = Config.fromfile(config_path(base))
     config.model.backbone.pop("init_cfg", None)
     scope = {"detector": "mmdet", "pose": "mmpose"}[role]
@@ -82,7 +83,7 @@ def augment():
 
 
 def test_a_mild_degradation_follows_the_seed_and_stays_mild(augment):
-    settings = training.load_settings(SETTINGS, "pose")["degradation"] | {"prob": 1.0}
+    settings = settings_of.load(SETTINGS, "pose")["degradation"] | {"prob": 1.0}
     grey = np.full((64, 48, 3), 128, np.uint8)
 
     def degraded(seed):
@@ -120,9 +121,9 @@ def test_seeds_of_the_three_sets_of_scenes_differ():
 
 
 def test_missing_settings_are_named(tmp_path):
-    (tmp_path / "t.yaml").write_text("detector: {}\nthreads: 1\n")
+    (tmp_path / "t.yaml").write_text("detector: {}\npose: {}\nthreads: 1\n")
     with pytest.raises(PoseGaugeError, match="'scenes' is missing"):
-        training.load_settings(tmp_path / "t.yaml", "detector")
+        settings_of.load(tmp_path / "t.yaml", "detector")
 
 
 def test_publish_keeps_the_weights_only(tmp_path):
@@ -163,7 +164,7 @@ def test_publish_folder_refuses_a_record_of_another_file(tmp_path):
     files.write_json(tmp_path / "d.json", {"sha256": "0" * 64, "file": "d.pth"})
     with pytest.raises(PoseGaugeError, match="train the detector again"):
         training.publish_folder(
-            tmp_path / "out", {"detector": tmp_path / "d.pth"}, {"detector": tmp_path / "d.json"}, SETTINGS
+            tmp_path / "out", {"detector": tmp_path / "d.pth"}, {"detector": tmp_path / "d.json"}, {}
         )
     assert not (tmp_path / "out").exists()
 
@@ -176,6 +177,7 @@ def test_the_published_files_are_those_of_the_record_and_small():
         assert part["sha256"] == files.sha256_file(DEMO / name)
         assert part["losses"][-1][2] < part["losses"][0][2] or role == "detector"
         assert len(part["val"]) == part["settings"]["epochs"]
+        assert part["settings"] | {"file": name} == settings_of.load(SETTINGS, role)
     assert sum((DEMO / name).stat().st_size for name in FILES.values()) <= 12_000_000
     assert record["scenes"] == yaml.safe_load(SETTINGS.read_text())["scenes"]
 
@@ -195,16 +197,12 @@ def test_the_published_weights_fit_the_published_config(role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_tiny_training_runs_to_its_record(role, tmp_path):
-    settings = yaml.safe_load(SETTINGS.read_text())
-    for part in ROLES:
-        settings[part] |= {"epochs": 1, "batch": 2, "warmup": 1}
-    settings["learn_at_most"] = 2
-    (tmp_path / "t.yaml").write_text(yaml.safe_dump(settings))
+    settings = settings_of.load(SETTINGS, role) | {"epochs": 1, "batch": 2, "warmup": 1, "learn_at_most": 2}
     for part, seed in (("train", 1), ("val", 2)):
         scenes.write_scenes(tmp_path / part / "images", tmp_path / part / "annotations.json", 2, 0, seed=seed)
     training.run_part(
         role,
-        tmp_path / "t.yaml",
+        settings,
         tmp_path / "train" / "annotations.json",
         tmp_path / "val" / "annotations.json",
         tmp_path / "work",

@@ -34,7 +34,7 @@ from posegauge.data import download, given
 from posegauge.errors import PoseGaugeError
 from posegauge.report import closing, pages
 from posegauge.settings import check as settings
-from posegauge.settings import cluster, onnx_files, timing_only
+from posegauge.settings import cluster, onnx_files, timing_only, training
 from posegauge.settings import parts as config_parts
 from posegauge.store import provenance, runs, used_code
 from posegauge.store.runs import PUBLISHED

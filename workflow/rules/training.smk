@@ -7,9 +7,10 @@ Makes   data/training/ (scenes to learn from), results/training/ (checkpoints, l
 """
 
 
+TRAINING = own("config/training.yaml")
+
+
 rule render_training_scenes:
-    input:
-        settings=own("config/training.yaml"),
     output:
         images=directory("data/training/{part}/images"),
         annotations="data/training/{part}/annotations.json",
@@ -24,24 +25,24 @@ rule render_training_scenes:
         **needs(minutes=60, mem_mb=2000),
     params:
         code=code("render_scenes"),
+        scenes=lambda wildcards: training.scenes(TRAINING)[wildcards.part],
     message:
         "Render the synthetic scenes for {wildcards.part}"
     script:
         "../scripts/render_scenes.py"
 
 
-rule train_demo_detector:
+rule train_demo_model:
     input:
-        settings=own("config/training.yaml"),
         train="data/training/train/annotations.json",
         train_images="data/training/train/images",
         val="data/training/val/annotations.json",
         val_images="data/training/val/images",
     output:
-        checkpoint="results/training/published/rtmdet_nano_demo.pth",
-        record="results/training/published/detector.json",
+        checkpoint="results/training/published/{role}.pth",
+        record="results/training/published/{role}.json",
     log:
-        "results/training/logs/train_demo_detector.log",
+        "results/training/logs/train_demo_{role}.log",
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -49,48 +50,18 @@ rule train_demo_detector:
         **needs(minutes=480, mem_mb=4000),
     params:
         code=code("train_demo"),
-        role="detector",
-        work_dir=place("results/training/detector"),
+        settings=lambda wildcards: training.load(TRAINING, wildcards.role),
+        work_dir=lambda wildcards: place(f"results/training/{wildcards.role}"),
     message:
-        "Train the demo detector on synthetic scenes"
-    script:
-        "../scripts/train_demo.py"
-
-
-rule train_demo_pose:
-    input:
-        settings=own("config/training.yaml"),
-        train="data/training/train/annotations.json",
-        train_images="data/training/train/images",
-        val="data/training/val/annotations.json",
-        val_images="data/training/val/images",
-    output:
-        checkpoint="results/training/published/rtmpose_t_demo.pth",
-        record="results/training/published/pose.json",
-    log:
-        "results/training/logs/train_demo_pose.log",
-    conda:
-        "../../envs/torch.yaml"
-    threads: 1
-    resources:
-        **needs(minutes=480, mem_mb=4000),
-    params:
-        code=code("train_demo"),
-        role="pose",
-        work_dir=place("results/training/pose"),
-    message:
-        "Train the demo pose model on synthetic scenes"
+        "Train the demo's {wildcards.role} model on synthetic scenes"
     script:
         "../scripts/train_demo.py"
 
 
 rule publish_demo:
     input:
-        settings=own("config/training.yaml"),
-        detector="results/training/published/rtmdet_nano_demo.pth",
-        detector_record="results/training/published/detector.json",
-        pose="results/training/published/rtmpose_t_demo.pth",
-        pose_record="results/training/published/pose.json",
+        **{role: f"results/training/published/{role}.pth" for role in ROLES},
+        **{f"{role}_record": f"results/training/published/{role}.json" for role in ROLES},
     output:
         done="results/training/published.done",
     log:
@@ -104,6 +75,7 @@ rule publish_demo:
     params:
         code=code("publish_demo"),
         folder=own("data/demo"),
+        scenes=lambda wildcards: training.scenes(TRAINING),
     message:
         "Copy the trained models and their record to {params.folder}"
     script:

@@ -11,7 +11,7 @@ record = training.publish_folder(
     snakemake.params.folder,
     {"detector": snakemake.input.detector, "pose": snakemake.input.pose},
     {"detector": snakemake.input.detector_record, "pose": snakemake.input.pose_record},
-    snakemake.input.settings,
+    snakemake.params.scenes,
 )
 for role, part in record["models"].items():
     log.info("%s: %s, %d bytes, sha256 %s", role, part["file"], part["bytes"], part["sha256"])

@@ -5,8 +5,8 @@ from posegauge.models import training
 
 log = logs.start(snakemake.log[0])
 training.run_part(
-    snakemake.params.role,
-    snakemake.input.settings,
+    snakemake.wildcards.role,
+    snakemake.params.settings,
     snakemake.input.train,
     snakemake.input.val,
     snakemake.params.work_dir,

@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
 
 from posegauge.errors import PoseGaugeError
 from posegauge.models import openmmlab
@@ -29,16 +28,6 @@ from posegauge.models.checkpoints import read_checkpoint
 from posegauge.store import files
 
 ORIGIN = "trained from scratch on synthetic scenes rendered by this repository"
-
-
-def load_settings(path, part: str) -> dict:
-    """Return the settings of `part` ('detector' or 'pose') of a training file, with its common keys."""
-    settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    for key in (part, "scenes", "threads", "degradation"):
-        if key not in settings:
-            raise PoseGaugeError(f"{path}: the key '{key}' is missing")
-    common = {key: settings[key] for key in ("threads", "degradation")}
-    return {**settings[part], **common, "learn_at_most": settings.get("learn_at_most")}
 
 
 def _plain_batch_norm(node) -> None:
@@ -298,13 +287,11 @@ def publish(checkpoint, path) -> str:
     return files.sha256_file(path)
 
 
-def run_part(role: str, settings_file, train_file, val_file, work_dir, checkpoint, record) -> None:
-    """Train `role` ('detector' or 'pose') as config/training.yaml says; write its weights and its record.
+def run_part(role: str, settings: dict, train_file, val_file, work_dir, checkpoint, record) -> None:
+    """Train `role` ('detector' or 'pose') with what settings.training.load gives; write weights and record.
 
-    `train_file` and `val_file` are annotation files that stand beside a folder images/. Raises PoseGaugeError
-    when the settings lack a key.
+    `train_file` and `val_file` are annotation files that stand beside a folder images/.
     """
-    settings = load_settings(settings_file, role)
     build = {"detector": detector_config, "pose": pose_config}[role]
     config = build(settings, Path(train_file).parent, Path(val_file).parent, work_dir)
     logging.getLogger("mmengine").setLevel(logging.INFO)
@@ -318,10 +305,10 @@ def training_record(role: str, settings: dict, trained: dict, checkpoint, sha256
     metric = {"detector": "bbox_mAP", "pose": "AP"}[role]
     best = max(trained["val"], key=lambda row: row.get(metric, 0), default=None)
     return {
-        "file": Path(checkpoint).name,
+        "file": settings["file"],
         "bytes": Path(checkpoint).stat().st_size,
         "sha256": sha256,
-        "settings": settings,
+        "settings": {key: value for key, value in settings.items() if key != "file"},
         "wall_s": trained["wall_s"],
         "machine": {"cpu": _cpu_name(), "cores": os.cpu_count(), "threads_used": settings["threads"]},
         "versions": versions(),
@@ -332,11 +319,11 @@ def training_record(role: str, settings: dict, trained: dict, checkpoint, sha256
     }
 
 
-def publish_folder(folder, checkpoints: dict, records: dict, settings_file) -> dict:
+def publish_folder(folder, checkpoints: dict, records: dict, scenes: dict) -> dict:
     """Copy the trained checkpoints to `folder`, write training.json beside them and return its content.
 
-    `checkpoints` and `records` map 'detector' and 'pose' to the files that `run_part` wrote. Raises
-    PoseGaugeError when a checkpoint is not the one of its record.
+    `checkpoints` and `records` map 'detector' and 'pose' to the files that `run_part` wrote; `scenes` are
+    those of config/training.yaml. Raises PoseGaugeError when a checkpoint is not the one of its record.
     """
     parts = {role: files.read_json(path) for role, path in records.items()}
     for role, path in checkpoints.items():
@@ -346,7 +333,6 @@ def publish_folder(folder, checkpoints: dict, records: dict, settings_file) -> d
             )
         with files.atomic_path(Path(folder) / parts[role]["file"]) as temporary:
             shutil.copyfile(path, temporary)
-    scenes = yaml.safe_load(Path(settings_file).read_text(encoding="utf-8"))["scenes"]
     record = {
         "schema_version": files.SCHEMA_VERSION,
         "kind": "training",
