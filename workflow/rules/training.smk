@@ -6,7 +6,6 @@ Makes   data/training/ (scenes to learn from), results/training/ (checkpoints, l
         never starts a training by itself.
 """
 
-
 TRAINING = own("config/training.yaml")
 
 
