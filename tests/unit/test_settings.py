@@ -240,6 +240,11 @@ FAULTS = [
     ("video.output", "out.avi", "video.output: is the text 'out.avi', expected a file without braces"),
     ("video.output", "out.mp4", "video.output: is set, but video.input is null; say which video"),
     ("video.runtime", "onnx", "one of pytorch, onnxruntime, tensorrt, null (did you mean 'onnxruntime'?)"),
+    (
+        "readme",
+        "README.md",
+        "readme: a run writes no README any more; take the key out, and say `make publish",
+    ),
     ("benchmark.wramup", 3, "benchmark.wramup: unknown key (did you mean 'warmup'?)"),
     (
         "benchmark.zzz",
@@ -281,6 +286,10 @@ def test_fault_is_named(config, place, value, message):
     line = only_problem(config)
     assert line.startswith(place.rpartition(".")[0])
     assert message in line
+
+
+def test_a_key_of_older_configs_that_asks_for_nothing_is_no_fault(config):
+    assert check.check(config | {"readme": None}) == check.check(config)
 
 
 @pytest.mark.parametrize(

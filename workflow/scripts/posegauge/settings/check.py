@@ -35,6 +35,12 @@ TYPES = {
 }
 
 
+# Keys that older configs have, and what has taken their place. Null was "do nothing", and that is what happens now.
+GONE = {
+    "readme": "a run writes no README any more; take the key out, and say `make publish RUN=<run>` to show a run"
+}
+
+
 # Folders of data/ that have another use than one data set.
 RESERVED = ("downloads", "demo", "photographs")
 
@@ -84,7 +90,9 @@ def check(config: dict, read_models: bool = False) -> dict:
     """
     if not isinstance(config, dict):
         raise PoseGaugeError(f"config: is {_shown(config)}, expected keys and values as in {DEFAULTS}")
-    config = _plain(config, schema())
+    config = _plain(
+        {key: config[key] for key in config if key not in GONE or config[key] is not None}, schema()
+    )
     problems, faulty = _schema_problems(config)
     problems += _not_finite(config)
     problems += _Combinations(config, faulty, read_models).problems()
@@ -204,7 +212,9 @@ def _schema_problems(config: dict) -> tuple[list[str], set[str]]:
         if error.validator == "additionalProperties":
             known = list(error.schema["properties"])
             for key in error.instance:
-                if key not in known:
+                if not path and key in GONE:
+                    problems.append(f"{key}: {GONE[key]}")
+                elif key not in known:
                     guess = nearest(key, known) or f"; known here: {', '.join(known)}"
                     problems.append(f"{_where([*path, str(key)])}: unknown key{guess}")
         elif error.validator == "required":
