@@ -35,10 +35,8 @@ TYPES = {
 }
 
 
-# Keys that older configs have, and what has taken their place. Null was "do nothing", and that is what happens now.
-GONE = {
-    "readme": "a run writes no README any more; take the key out, and say `make publish RUN=<run>` to show a run"
-}
+# Keys that older configs have, and what has taken their place. Null was "do nothing": so it is.
+GONE = {"readme": "a run writes no README any more; take the key out, and say make publish RUN=<run>"}
 
 
 # Folders of data/ that have another use than one data set.
