@@ -243,7 +243,7 @@ FAULTS = [
     (
         "readme",
         "README.md",
-        "readme: a run writes no README any more; take the key out, and say `make publish",
+        "readme: a run writes no README any more; take the key out",
     ),
     ("benchmark.wramup", 3, "benchmark.wramup: unknown key (did you mean 'warmup'?)"),
     (

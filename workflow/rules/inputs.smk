@@ -27,7 +27,7 @@ def person_images_file():
 
 
 def given_data(wildcards):
-    """Nothing, for the rule that lists the images: refuse the user's own annotations and images before any job runs."""
+    """Nothing, when the images are listed: refuse faulty annotations and images of the user before any job runs."""
     if DATASET["kind"] == "folder" and not workflow.subprocess_exec and not workflow.remote_exec:
         checked_data()
     return []
@@ -133,7 +133,7 @@ def no_reference(wildcards):
 
 
 def given_video(wildcards):
-    """Nothing, for the rule that annotates the video: refuse what is no film before any job runs."""
+    """Nothing, when a video is to be annotated: refuse what is no film before any job runs."""
     # What lies under data/ the workflow may have made; and a job's own process need not look again.
     made = Path(VIDEO).parts[:1] == ("data",)
     if not made and not workflow.subprocess_exec and not workflow.remote_exec:
