@@ -19,7 +19,7 @@ from posegauge.pipeline.conventions import pixels_of
 from posegauge.predict.image_queue import ImageQueue, Preparation
 from posegauge.predict.predictions import annotated_boxes
 from posegauge.predict.sweep import sweep
-from posegauge.score import metrics
+from posegauge.score import metrics, truth
 from posegauge.settings import onnx_contract
 from posegauge.study import Artifact
 
@@ -74,10 +74,10 @@ def figures(real, photographs, folder, role: str, given, **keys) -> object:
             ("detected", "annotated"),
         )
     ids, weights = [entry["id"] for entry in coco["images"]], np.ones((1, len(coco["images"])), int)
-    truth = metrics.load_annotations(annotations)
+    persons = truth.read_truth(annotations)
     sets = {name: metrics.read_predictions(swept["results"][name], ids, name) for name in swept["results"]}
-    found = [metrics.keypoint_scores(truth, sets[name].results, ids, weights)["ap"] for name in sets]
-    found.append(metrics.box_scores(truth, sets["detected"], ids, 0.5, weights)[0]["box_ap"])
+    found = [metrics.keypoint_scores(persons, sets[name].results, ids, weights)["ap"] for name in sets]
+    found.append(metrics.box_scores(persons, sets["detected"], ids, 0.5, weights)[0]["box_ap"])
     return pytest.approx([float(value[0]) for value in found], abs=0.001)
 
 

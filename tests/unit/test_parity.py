@@ -255,7 +255,7 @@ def test_a_network_given_as_onnx_is_compared_with_that_file(given, title, two, d
     assert record["box_px_max"] == 0 and record["raw"]["max_score_diff"] == 0, "the same file"
     assert (record["raw"]["max_simcc_diff"] == 0) == ("pose" in given)
     text = parity_markdown(parity_table([record]), [record])
-    assert f"Compared with {title}, CPU, FP32 on 2 images." in text and "AP source" in text
+    assert f"Compared with {title}, CPU, FP32 on 2 images with persons." in text and "AP source" in text
     (found,) = key_findings(benchmark_table([]), [], [record])
     assert found["text"] == f"Parity with {title} on the CPU: 1 of 1 compared artifacts pass."
 

@@ -84,7 +84,7 @@ def test_a_run_is_published_whole(repository):
     assert "(docs/results/fake/conditions.jpg)" in text and "docs/results/fake.md" in text
     assert "- Of worst.\n- Of parity.\n- Of x.\n" in text and "Of y" not in text
     assert text.count("All of it is invented.") == 3 and "Fake 3000" in text and "revision abc1234" in text
-    assert "here: 100 images, Fake-m + Fake-s. Rate" in text
+    assert "here: 100 images with persons, Fake-m + Fake-s. Rate" in text
     assert "18.43 ms" in (repository / "docs/published.md").read_text()
     assert publish("fake", repository) == []
 

@@ -124,9 +124,9 @@ def test_parity_of_random_weights_is_that_of_raw_outputs(drawn, tmp_path):
         }
         for network in drawn
     }  # fmt: skip
-    data = {"images": tmp_path / "images"} | {
-        name: tmp_path / f"{name}.json" for name in ("annotations", "person_images")
-    }
+    data = {"images": tmp_path / "images"}
+    data |= {f"source_{network.role}": network.checkpoint for network in drawn}
+    data |= {name: tmp_path / f"{name}.json" for name in ("annotations", "person_images")}
     record = parity_source.predict(whole, data, tmp_path / "pytorch.npz", 1)
     files.write_json(tmp_path / "pytorch.json", record, parity_source.SCHEMA)
     source = parity_source.read(tmp_path / "pytorch.json", whole, data, 1)
