@@ -88,10 +88,6 @@ def test_fp16_holds_the_network_and_keeps_its_interface(role, demo_onnx, demo_fp
     for value in (*model.graph.input, *model.graph.output):
         assert value.type.tensor_type.elem_type == TensorProto.FLOAT
     weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    # A bias that a node in FP32 shares with one in FP16 is stored once, and cast.
-    weights |= {
-        node.output[0]: node.attribute[0].i for node in by_type(model, "Cast") if node.input[0] in weights
-    }
     kept = [
         node.name
         for node in by_type(model, "Conv")

@@ -81,6 +81,7 @@ def convert_fp16(source, path) -> dict:
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     model = read_onnx(source)
+    _own_weights(model)
     decoding = decoding_nodes(model)
     last = _last_convolutions(model, decoding)
     kept = [*decoding, *(node.name for node in last if set(_attribute(node, "kernel_shape", [0])) == {1})]
@@ -95,6 +96,22 @@ def convert_fp16(source, path) -> dict:
         onnx.save(half.model, str(temporary))
         onnx.checker.check_model(str(temporary), full_check=True)
     return {"kept": len(kept), "nodes": node_precisions(half.model)}
+
+
+def _own_weights(model) -> None:
+    """Give each node weights of its own: the exporter stores equal ones once, handed on by an Identity.
+
+    Weights of a node that stays in FP32 would be stored in FP16 if a node in FP16 had the same.
+    """
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [
+        node for node in model.graph.node if node.op_type == "Identity" and node.input[0] in weights
+    ]:
+        copy = model.graph.initializer.add()
+        copy.CopyFrom(weights[node.input[0]])
+        copy.name = node.output[0]
+        weights[copy.name] = copy
+        model.graph.node.remove(node)
 
 
 def node_precisions(model) -> dict[str, int]:
