@@ -25,7 +25,8 @@ def with_video(path: str) -> tuple:
 
 
 def test_a_video_needs_models_and_no_data_set(repository):
-    output = repository.snakemake("annotate_video", options=("--dry-run", *with_video("broken.mp4"))).stdout
+    video = with_video("it''s a clip.mp4")
+    output = repository.snakemake("annotate_video", options=("--dry-run", *video)).stdout
     assert "annotate_video" in output and "export_model" in output
     for file in ("rtmpose-m_simcc-coco", "rtmdet_m_8xb32"):
         assert f"Fetch {file}" in output
@@ -60,7 +61,8 @@ def test_make_names_the_video_as_it_is(tmp_path):
 def test_a_file_that_is_no_video_ends_in_one_clear_line(repository):
     done = repository.snakemake("annotate_video", configs=DEMO, options=with_video("broken.mp4"), check=False)
     assert done.returncode
-    assert "Error: broken.mp4: cannot be read as a video" in done.stdout
+    assert "broken.mp4: cannot be read as a video" in done.stdout
+    assert "Select jobs to execute" not in done.stdout, "before the first job"
     assert not (repository.path / "results/demo/video/broken.mp4").exists()
 
 
