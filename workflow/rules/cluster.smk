@@ -1,4 +1,4 @@
-"""Where jobs run: on a cluster, check before the first of them that it can run them all.
+"""Before the first job: check that its files can be written and, on a cluster, that it can run all jobs.
 
 Needs   nothing where all jobs run on this machine
 """
@@ -6,7 +6,11 @@ Needs   nothing where all jobs run on this machine
 import os
 
 
+# The only one: Snakemake keeps the last `onstart` that it reads.
 onstart:
+    # Before the first job; data that lie ready may be read-only.
+    if refused := unwritable(workflow.dag.needrun_jobs()):
+        raise WorkflowError("\n".join(refused))
     if not workflow.non_local_exec:
         # Snakemake's limit of started jobs per second, which means something where jobs are submitted, makes it look
         # at all ready jobs again each second, once more for every job that ended: after some dozens half a core of
