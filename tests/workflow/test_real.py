@@ -121,7 +121,8 @@ def test_the_given_files_are_the_reference(run):
     assert parity.loc["openvino_cpu_fp32", "passes"] and not parity.loc["onnxruntime_cpu_int8", "passes"]
     assert "Compared with the given ONNX files in ONNX Runtime" in (run / "tables" / "parity.md").read_text()
     benchmark = pd.read_csv(run / "tables" / "benchmark.csv").set_index("benchmark")
-    assert (benchmark.loc["onnx_full_cpu", ["parity", "speedup"]] == ["source", 1]).all()
+    assert benchmark.loc["onnx_full_cpu", "parity"] == "source"
+    assert benchmark.loc["onnx_full_cpu", "speedup"] == pytest.approx(1)
     row = benchmark.loc["openvino_full_cpu"]
     assert (row.status, row.parity, row.persons, row.speedup_against) == ("ok", "passes", 5, "onnx_full_cpu")
     assert row.speedup > 0
