@@ -1,19 +1,27 @@
-"""Make MMDetection and MMPose import and run without compiled mmcv operators and without torchvision.
+"""Make MMDetection and MMPose import and run without mmcv's operators, torchvision and xtcocotools.
 
 RTMDet and RTMPose need one compiled mmcv operator only: NMS. With mmcv-lite, `install()` puts a small
 module in the place of `mmcv._ext` whose `nms` is written in PyTorch (CPU and CUDA tensors) and whose
 other operators raise. MMPose wants one name of torchvision, `ToPILImage`, which no model here uses.
 Both give way to the real thing where it is installed.
+
+MMPose scores with xtcocotools, whose wheels end at Python 3.11, x86-64 and NumPy 1. pycocotools always takes
+its place, so that every environment counts alike; what it cannot do raises.
 """
 
 import functools
 import gc
+import importlib.machinery
 import importlib.util
 import logging
 import sys
 import types
 import warnings
 
+import numpy as np
+import pycocotools.coco
+import pycocotools.cocoeval
+import pycocotools.mask
 import torch
 
 
@@ -103,6 +111,49 @@ def _stand_in_for_torchvision() -> str:
     return "none"
 
 
+class KeypointEvaluation(pycocotools.cocoeval.COCOeval):
+    """pycocotools' COCOeval with the two arguments that xtcocotools adds.
+
+    Args:
+        cocoGt, cocoDt: annotations and results, as for COCOeval.
+        iouType: "keypoints", "bbox" or "segm".
+        sigmas: float [keypoints], spread of each keypoint; None: COCO's 17.
+        use_area: only True, since pycocotools scales every distance by the annotated area.
+
+    Raises:
+        NotImplementedError: an iouType or use_area that pycocotools does not have.
+    """
+
+    def __init__(self, cocoGt=None, cocoDt=None, iouType="keypoints", sigmas=None, use_area=True):
+        if iouType not in ("keypoints", "bbox", "segm"):
+            raise NotImplementedError(
+                f"iou_type '{iouType}' is xtcocotools' own; pycocotools, which stands in for it, has "
+                "keypoints, bbox and segm"
+            )
+        if not use_area:
+            raise NotImplementedError(
+                "use_area=False is xtcocotools' own; pycocotools, which stands in for it, needs an area in "
+                "every annotation"
+            )
+        super().__init__(cocoGt, cocoDt, iouType)
+        if sigmas is not None:
+            self.params.kpt_oks_sigmas = np.asarray(sigmas, dtype=float)
+
+
+def _stand_in_for_xtcocotools() -> None:
+    cocoeval = types.ModuleType("xtcocotools.cocoeval")
+    cocoeval.COCOeval = KeypointEvaluation
+    package = types.ModuleType("xtcocotools")
+    package.__path__ = []
+    parts = {"coco": pycocotools.coco, "cocoeval": cocoeval, "mask": pycocotools.mask}
+    for module in (package, cocoeval):
+        module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
+    sys.modules["xtcocotools"] = package
+    for name, module in parts.items():
+        setattr(package, name, module)
+        sys.modules[f"xtcocotools.{name}"] = module
+
+
 @functools.cache
 def install() -> dict:
     """Import mmdet and mmpose; returns what is in use: {"mmcv", "torchvision"}. Call before using either."""
@@ -114,6 +165,7 @@ def install() -> dict:
     gc.disable()
     try:
         used = {"torchvision": _stand_in_for_torchvision(), "mmcv": _stand_in_for_mmcv_ext()}
+        _stand_in_for_xtcocotools()
         import mmdet.apis  # noqa: F401
         import mmpose.apis  # noqa: F401
     finally:

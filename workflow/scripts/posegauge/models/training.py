@@ -8,7 +8,6 @@ hurt.
 """
 
 import contextlib
-import importlib.metadata
 import io
 import json
 import logging
@@ -25,7 +24,7 @@ from posegauge.errors import PoseGaugeError
 from posegauge.models import openmmlab
 from posegauge.models.build import config_path
 from posegauge.models.checkpoints import read_checkpoint
-from posegauge.store import files
+from posegauge.store import files, machine
 
 ORIGIN = "trained from scratch on synthetic scenes rendered by this repository"
 
@@ -359,5 +358,13 @@ def _cpu_name() -> str:
 
 def versions() -> dict:
     """Return the versions of the libraries that a training depends on."""
-    names = ("torch", "mmengine", "mmcv-lite", "mmdet", "mmpose", "numpy", "opencv-python")
-    return {name: importlib.metadata.version(name) for name in names}
+    return machine.versions(
+        "torch",
+        "mmengine",
+        "mmcv-lite",
+        "mmdet",
+        "mmpose",
+        "numpy",
+        "opencv-python",
+        "opencv-python-headless",
+    )
