@@ -1,8 +1,9 @@
 # `make help` lists what can be asked for. Works with GNU make >= 3.81 on Linux and macOS.
 
-PYTHON ?= python3.11
 CORES  ?= all
 TORCH  ?= default
+CUDA   ?=
+SYSTEM_SITE_PACKAGES ?=
 PROFILE ?=
 ARGS   ?=
 IN     ?=
@@ -12,21 +13,28 @@ RUN    ?=
 DETECTOR ?=
 PHOTOGRAPHS ?=
 
-VENV := .venv
+VENV ?= .venv
 PY   := $(VENV)/bin/python
-PIP  := $(PY) -m pip install -qq --disable-pip-version-check
 # A profile says itself how many cores to use, unless CORES is given beside it.
 WORKFLOW := $(PY) workflow/run.py $(if $(PROFILE),--profile=$(PROFILE) \
         $(if $(filter command environment,$(firstword $(origin CORES))),--cores $(CORES)),--cores $(CORES))
 
-# The stamp's name holds a checksum of the pip files, so a change of any of them installs again.
-LOCKS := envs/requirements-lock.txt envs/requirements-torch.txt envs/requirements-openmmlab.txt
-STAMP := $(VENV)/.installed-$(shell cat $(LOCKS) | cksum | cut -d ' ' -f 1)
+# The Python of .venv, else the first that runs of those that the packages are locked for. Published results were made
+# with 3.11.
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+ifeq ($(origin PYTHON),undefined)
+PYTHON = $(shell for python in $(VENV)/bin/python python3.11 python3.12 python3.13 python3; do \
+        "$$python" -c '$(FITS)' 2>/dev/null && { echo "$$python"; break; }; done)
+else
+GIVEN := $(or $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null),none)
+endif
 
-# Only PyTorch's own index has builds without CUDA for Linux; PyPI's brings several GB of CUDA libraries.
-ifeq ($(TORCH),cpu)
-TORCH_INDEX := --index-url https://download.pytorch.org/whl/cpu
-else ifneq ($(TORCH),default)
+# The stamp's name holds the Python's version and a checksum of the pip files, so a change of any of them installs
+# again.
+SUM   := $(shell cat envs/requirements-*.txt | cksum | cut -d ' ' -f 1)
+STAMP := $(or $(firstword $(wildcard $(VENV)/.installed-$(or $(GIVEN),*)-$(SUM))),$(VENV)/.installed-$(or $(GIVEN),new)-$(SUM))
+
+ifeq ($(filter default cpu,$(TORCH)),)
 $(error TORCH is '$(TORCH)'; say TORCH=default or TORCH=cpu)
 endif
 
@@ -46,9 +54,12 @@ help: ## list targets and variables
 	@echo "Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 15
 	@echo "Variables (make demo CORES=2):"
-	@echo "  PYTHON       the Python 3.11 that the environment is made from   [$(PYTHON)]"
+	@echo "  PYTHON       the Python 3.11, 3.12 or 3.13 that .venv is made from [$(PYTHON)]"
+	@echo "  VENV         the environment; one beside it: VENV=.venv-3.13 PYTHON=python3.13 [$(VENV)]"
 	@echo "  CORES        processor cores to use                              [$(CORES)]"
 	@echo "  TORCH        default, or cpu: PyTorch without CUDA (for Linux without a GPU: GBs less) [$(TORCH)]"
+	@echo "  CUDA         setup-cuda: 12 or 13 in place of what the driver says; setup: none, for the CPU's packages again"
+	@echo "  SYSTEM_SITE_PACKAGES  setup: 1 to use what the Python below has, its PyTorch and TensorRT above all"
 	@echo "  PROFILE      options for a machine or cluster: $(subst workflow/profiles/,,$(wildcard workflow/profiles/*)) (docs/cluster.md)"
 	@echo "  IN, OUT      video: the file to annotate, and where to [results/<run>/video/<name>.mp4]"
 	@echo "  OUT          report: .zip, or .html for all in one file  [results/report.zip]"
@@ -59,7 +70,11 @@ help: ## list targets and variables
 	@echo "  PHOTOGRAPHS  photographs: the folder that has the files, linked as data/photographs"
 	@echo "  ARGS         passed on to snakemake (demo, study, video, ...; --verbose: its own output) or pytest (test)"
 
-setup: $(STAMP) ## make .venv with every package at its locked version
+# With setup-cuda beside it there is nothing left to do, and no PyTorch to download twice.
+setup: $(if $(filter setup-cuda,$(MAKECMDGOALS)),,$(STAMP)) ## make .venv with every package at its locked version
+ifeq ($(CUDA),none)
+	@test ! -f $(VENV)/.cuda || { $(INSTALL); }
+endif
 
 demo: $(STAMP) ## the whole study in small: rendered scenes, small models, CPU, no network
 	@$(WORKFLOW) $(ARGS) --configfile config/demo.yaml
@@ -123,30 +138,20 @@ lint: $(STAMP) ## check style: ruff, snakefmt, snakemake --lint
 rulegraph: $(STAMP) ## draw the rules into docs/rules.md
 	@$(PY) workflow/rulegraph.py
 
-setup-cuda: $(STAMP) ## on a machine with an NVIDIA GPU, after setup: ONNX Runtime for CUDA, TensorRT
-	@# Both onnxruntime packages own the same folder, so the CPU one goes first and the other is laid down whole.
-	@$(PY) -m pip uninstall -qq -y onnxruntime
-	@$(PIP) --force-reinstall --no-deps $$(grep '^onnxruntime-gpu' envs/requirements-cuda.txt)
-	@$(PIP) -r envs/requirements-cuda.txt
+setup-cuda: ## the same for an NVIDIA GPU: PyTorch, ONNX Runtime and TensorRT for its driver (docs/gpu.md)
+	@$(FOUND)
+	@$(INSTALL) --cuda "$(or $(CUDA),auto)"
 
 clean: ## remove what the demo and the tools made (not .venv, downloads, other runs)
 	@rm -rf results/demo data/scenes-demo .pytest_cache .ruff_cache .hypothesis
 	@find workflow tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
+FOUND = test -n "$(PYTHON)" && "$(PYTHON)" -c '' || { \
+        echo "$(or $(PYTHON),Python 3.11, 3.12 or 3.13) does not run: install one of Python 3.11, 3.12 and 3.13," \
+        "or say make PYTHON=/path/to/python3.12" >&2; exit 1; }
+INSTALL = "$(PYTHON)" workflow/install.py --venv $(VENV) --stamp $(VENV)/.installed-%-$(SUM) --torch $(TORCH) \
+        $(if $(SYSTEM_SITE_PACKAGES),--system-site-packages) $(if $(filter undefined,$(origin UV)),,--uv "$(UV)")
+
 $(STAMP):
-	@command -v "$(PYTHON)" >/dev/null || { \
-	  echo "$(PYTHON) was not found: install Python 3.11 or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
-	  echo "$(PYTHON) is $$("$(PYTHON)" -V 2>&1), but Python 3.11 is needed:" \
-	       "say make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@# A venv that was moved, broken off half-way or made by another Python is made anew.
-	@$(PY) -c 'import sys, pip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
-	  || { echo "Making $(VENV)"; "$(PYTHON)" -m venv --clear $(VENV); }
-	@echo "Installing 1/3: packages of envs/requirements-lock.txt (a minute or two)"
-	@$(PIP) -r envs/requirements-lock.txt
-	@echo "Installing 2/3: PyTorch"
-	@$(PIP) $(TORCH_INDEX) -r envs/requirements-torch.txt
-	@echo "Installing 3/3: MMDetection and MMPose"
-	@$(PIP) --no-deps --no-build-isolation -r envs/requirements-openmmlab.txt
-	@rm -f $(VENV)/.installed-*
-	@touch $@
+	@$(FOUND)
+	@$(INSTALL) $(if $(CUDA),--cuda "$(CUDA)")

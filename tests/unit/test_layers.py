@@ -9,7 +9,7 @@ LIBRARY = Path(__file__).resolve().parents[2] / "workflow" / "scripts" / "posega
 # From the top floor to the ground, where study.py, errors.py, disk.py and logs.py stand.
 FLOORS = (
     "compare", "report", "measure", "backends", "models", "predict", "score", "data", "settings", "pipeline",
-    "store", "ground",
+    "store", "install", "ground",
 )  # fmt: skip
 GROUND = {"study", "errors", "disk", "logs"}
 MOST_LINES = 450

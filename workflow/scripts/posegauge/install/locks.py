@@ -1,0 +1,127 @@
+"""The locked packages of envs/: what of them a machine needs, and whether those that are installed fit."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from posegauge.errors import PoseGaugeError
+
+try:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+except ImportError:  # a bare Python: pip carries a copy
+    from pip._vendor.packaging.requirements import Requirement
+    from pip._vendor.packaging.utils import canonicalize_name
+
+ENVS = Path(__file__).resolve().parents[4] / "envs"
+PYTHONS = ("3.11", "3.12", "3.13")
+LOCK = "requirements-lock.txt"
+TORCH = "requirements-torch.txt"
+OPENMMLAB = "requirements-openmmlab.txt"
+CUDA_LOCKS = {12: "requirements-cuda12-lock.txt", 13: "requirements-cuda13-lock.txt"}
+TENSORRT = {12: "requirements-tensorrt-cu12.txt", 13: "requirements-tensorrt-cu13.txt"}
+# A PyTorch that is there already is used from this release on, the oldest that was tried.
+OLDEST_TORCH = (2, 10)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One package of a lock."""
+
+    name: str
+    version: str
+    line: str  # as the lock has it, hashes included
+    hashes: frozenset
+    marker: object
+
+    def wanted(self, target: dict) -> bool:
+        """Say whether a machine needs it; `target`: see target()."""
+        return self.marker is None or self.marker.evaluate(target)
+
+
+def read(file: str, envs: Path = ENVS) -> list[Pin]:
+    """Read a requirements file in which every package has one exact version."""
+    text = (envs / file).read_text(encoding="utf-8").replace("\\\n", " ")
+    pins = []
+    for line in text.splitlines():
+        line = re.split(r"(?:^|\s)#", line)[0].strip()
+        if line:
+            requirement = Requirement(line.split("--hash")[0])
+            (specifier,) = requirement.specifier
+            hashes = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", line))
+            name = canonicalize_name(requirement.name)
+            pins.append(Pin(name, specifier.version, line, hashes, requirement.marker))
+    return pins
+
+
+def target(python: str, machine: str) -> dict:
+    """Return what markers ask of a machine with Linux: python "3.12", machine "x86_64" or "aarch64"."""
+    return {
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "platform_system": "Linux",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": "linux",
+    }
+
+
+def write(path: Path, pins: list[Pin]) -> Path:
+    """Write pins as a requirements file for pip or uv."""
+    path.write_text("".join(f"{pin.line}\n" for pin in pins), encoding="utf-8")
+    return path
+
+
+def faults(versions: dict[str, str]) -> list[str]:
+    """Say what of the installed packages does not work together, and what to do; nothing where all fits.
+
+    versions: {package: version} of all that Python finds.
+    """
+    found = []
+    for name in ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv"):
+        if int(versions.get(name, "4").split(".")[0]) >= 5:
+            found.append(
+                f"{name} {versions[name]}: from 5.0 on warpAffine makes other crops (up to 5 grey levels): "
+                "scores could not be compared; below 5 is needed: uninstall it, then `make setup`"
+            )
+    if versions.get("numpy", "2").startswith("1."):
+        found.append(
+            f"numpy {versions['numpy']}: the locked packages are built for NumPy 2: uninstall it, then "
+            "`make setup`"
+        )
+    if {"onnxruntime", "onnxruntime-gpu"} <= set(versions):
+        found.append(
+            f"onnxruntime {versions['onnxruntime']} and onnxruntime-gpu {versions['onnxruntime-gpu']} are "
+            "both installed, and each overwrites the other's files: uninstall both, then `make setup`, or "
+            "`make setup-cuda` for the GPU"
+        )
+    return found
+
+
+def torch_fits(version: str | None, cuda: int | None, built_for: str | None) -> bool:
+    """Say whether a PyTorch that is there already can be used.
+
+    Args:
+        version: "2.11.0+cu130" say; None where there is none.
+        cuda: the generation of CUDA that is asked for, None for the CPU alone.
+        built_for: torch.version.cuda, "13.0" say; None for a build without CUDA.
+    """
+    numbers = re.match(r"(\d+)\.(\d+)", version or "")
+    if not numbers or (int(numbers[1]), int(numbers[2])) < OLDEST_TORCH:
+        return False
+    return cuda is None or (built_for or "").split(".")[0] == str(cuda)
+
+
+def check_cuda(cuda: int | None, system: str, machine: str) -> None:
+    """Raise PoseGaugeError unless PyPI has builds of this generation of CUDA for this kind of machine.
+
+    system, machine: of sys.platform and platform.machine().
+    """
+    if cuda and (system != "linux" or (cuda == 12 and machine != "x86_64")):
+        raise PoseGaugeError(
+            f"no packages for CUDA {cuda} on {system} and {machine}: CUDA 12 is for Linux on x86-64 alone, "
+            "CUDA 13 for Linux on x86-64 and ARM (a Jetson from JetPack 7 on). `make setup` installs the "
+            "CPU's packages"
+        )
