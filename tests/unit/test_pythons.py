@@ -27,9 +27,10 @@ def others() -> dict[str, str]:
     }
 
 
-def test_all_pythons_make_the_same_pictures_and_predictions(demo_onnx):
+def test_all_pythons_make_the_same_pictures_and_predictions(request):
     if not others():
         pytest.skip("one environment only: make setup VENV=.venv-3.13 PYTHON=python3.13 makes one more")
+    demo_onnx = request.getfixturevalue("demo_onnx")
 
     def made_by(python) -> dict:
         words = [python, str(PROGRAM), demo_onnx["detector"], demo_onnx["pose"]]

@@ -46,7 +46,7 @@ def main(detector: str, pose: str) -> None:
             found[f"{condition} {index}"] = [
                 array.tolist() for array in (persons.bboxes, persons.bbox_scores, persons.keypoints)
             ]
-        crop = pose_input(image, np.float32([200, 200]), np.float32([150.3, 200.4]), (192, 256))
+        crop = pose_input(image, np.float32([[200, 200]]), np.float32([[150.3, 200.4]]), (192, 256))
         made[f"crop {index}"] = sha256(crop)
     print(json.dumps({"made": made, "found": found}))
 
