@@ -4,6 +4,11 @@ CORES  ?= all
 TORCH  ?= default
 CUDA   ?=
 SYSTEM_SITE_PACKAGES ?=
+WHEELHOUSE ?=
+TARGET ?=
+PYTHON_VERSION ?=
+PLATFORM ?=
+PART_MIB ?=
 PROFILE ?=
 ARGS   ?=
 IN     ?=
@@ -34,8 +39,8 @@ endif
 SUM   := $(shell cat envs/requirements-*.txt | cksum | cut -d ' ' -f 1)
 STAMP := $(or $(firstword $(wildcard $(VENV)/.installed-$(or $(GIVEN),*)-$(SUM))),$(VENV)/.installed-$(or $(GIVEN),new)-$(SUM))
 
-ifeq ($(filter default cpu,$(TORCH)),)
-$(error TORCH is '$(TORCH)'; say TORCH=default or TORCH=cpu)
+ifeq ($(filter default cpu none,$(TORCH)),)
+$(error TORCH is '$(TORCH)'; say TORCH=default, TORCH=cpu or TORCH=none)
 endif
 
 # Refused before an hour of work: Snakemake takes braces for wildcards, a venv bears no colon, and the programs in
@@ -48,7 +53,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda demo sample study timing photographs video report compare publish verify train-demo test test-slurm lint rulegraph clean
+.PHONY: help setup setup-cuda wheelhouse demo sample study timing photographs video report compare publish verify train-demo test test-slurm lint rulegraph clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -57,9 +62,11 @@ help: ## list targets and variables
 	@echo "  PYTHON       the Python 3.11, 3.12 or 3.13 that .venv is made from [$(PYTHON)]"
 	@echo "  VENV         the environment; one beside it: VENV=.venv-3.13 PYTHON=python3.13 [$(VENV)]"
 	@echo "  CORES        processor cores to use                              [$(CORES)]"
-	@echo "  TORCH        default, or cpu: PyTorch without CUDA (for Linux without a GPU: GBs less) [$(TORCH)]"
+	@echo "  TORCH        default, cpu: PyTorch without CUDA (for Linux without a GPU: GBs less), none: it is there [$(TORCH)]"
 	@echo "  CUDA         setup-cuda: 12 or 13 in place of what the driver says; setup: none, for the CPU's packages again"
 	@echo "  SYSTEM_SITE_PACKAGES  setup: 1 to use what the Python below has, its PyTorch and TensorRT above all"
+	@echo "  WHEELHOUSE, TARGET  setup: install from this folder alone; into a folder for PYTHONPATH (docs/offline.md)"
+	@echo "  OUT, PYTHON_VERSION, CUDA, PLATFORM, PART_MIB  wheelhouse: where to, and for which machine (docs/offline.md)"
 	@echo "  PROFILE      options for a machine or cluster: $(subst workflow/profiles/,,$(wildcard workflow/profiles/*)) (docs/cluster.md)"
 	@echo "  IN, OUT      video: the file to annotate, and where to [results/<run>/video/<name>.mp4]"
 	@echo "  OUT          report: .zip, or .html for all in one file  [results/report.zip]"
@@ -71,7 +78,11 @@ help: ## list targets and variables
 	@echo "  ARGS         passed on to snakemake (demo, study, video, ...; --verbose: its own output) or pytest (test)"
 
 # With setup-cuda beside it there is nothing left to do, and no PyTorch to download twice.
-setup: $(if $(filter setup-cuda,$(MAKECMDGOALS)),,$(STAMP)) ## make .venv with every package at its locked version
+setup: $(if $(TARGET)$(filter setup-cuda,$(MAKECMDGOALS)),,$(STAMP)) ## make .venv with every package at its locked version
+ifneq ($(TARGET),)
+	@$(FOUND)
+	@$(INSTALL) --target "$(TARGET)"
+endif
 ifeq ($(CUDA),none)
 	@test ! -f $(VENV)/.cuda || { $(INSTALL); }
 endif
@@ -142,6 +153,12 @@ setup-cuda: ## the same for an NVIDIA GPU: PyTorch, ONNX Runtime and TensorRT fo
 	@$(FOUND)
 	@$(INSTALL) --cuda "$(or $(CUDA),auto)"
 
+wheelhouse: ## gather every wheel for a machine without a network: make wheelhouse OUT=folder (docs/offline.md)
+	@test -n "$(OUT)" || { echo "Where to? Say make wheelhouse OUT=folder" >&2; exit 1; }
+	@$(FOUND)
+	@$(INSTALL) --gather "$(OUT)" --cuda "$(CUDA)" $(if $(PYTHON_VERSION),--python-version $(PYTHON_VERSION)) \
+	  $(if $(PLATFORM),--platform $(PLATFORM)) $(if $(PART_MIB),--part-mib $(PART_MIB))
+
 clean: ## remove what the demo and the tools made (not .venv, downloads, other runs)
 	@rm -rf results/demo data/scenes-demo .pytest_cache .ruff_cache .hypothesis
 	@find workflow tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -150,7 +167,7 @@ FOUND = test -n "$(PYTHON)" && "$(PYTHON)" -c '' || { \
         echo "$(or $(PYTHON),Python 3.11, 3.12 or 3.13) does not run: install one of Python 3.11, 3.12 and 3.13," \
         "or say make PYTHON=/path/to/python3.12" >&2; exit 1; }
 INSTALL = "$(PYTHON)" workflow/install.py --venv $(VENV) --stamp $(VENV)/.installed-%-$(SUM) --torch $(TORCH) \
-        $(if $(SYSTEM_SITE_PACKAGES),--system-site-packages) $(if $(filter undefined,$(origin UV)),,--uv "$(UV)")
+        $(if $(SYSTEM_SITE_PACKAGES),--system-site-packages) $(if $(WHEELHOUSE),--wheelhouse "$(WHEELHOUSE)") $(if $(filter undefined,$(origin UV)),,--uv "$(UV)")
 
 $(STAMP):
 	@$(FOUND)

@@ -18,13 +18,17 @@ def arguments(words: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
+    parser.add_argument("--target", type=Path, help="a folder for PYTHONPATH in place of a venv")
+    parser.add_argument("--wheelhouse", type=Path, help="install from this folder alone")
     parser.add_argument("--stamp", help="a file to write when all is done; %% becomes the Python's version")
-    parser.add_argument("--torch", choices=["default", "cpu"], default="default")
-    parser.add_argument(
-        "--cuda", default="", help="12, 13, or auto: by the driver; none: back to the CPU's packages"
-    )
+    parser.add_argument("--torch", choices=["default", "cpu", "none"], default="default")
+    parser.add_argument("--cuda", default="", help="12, 13, or auto: by the driver; none: the CPU's packages")
     parser.add_argument("--system-site-packages", action="store_true", help="use what the Python below has")
     parser.add_argument("--uv", help="uv's path, or nothing for pip alone; default: the one that is found")
+    parser.add_argument("--gather", type=Path, help="install nothing: make a wheelhouse in this folder")
+    parser.add_argument("--python-version", default=HERE, help="for --gather: 3.12, say")
+    parser.add_argument("--platform", help="for --gather: manylinux_2_28_x86_64, say")
+    parser.add_argument("--part-mib", type=int, help="for --gather: the size of its parts")
     return parser.parse_args(words)
 
 
@@ -46,20 +50,57 @@ def generation(given: str, venv: Path) -> int | None:
 
 
 def setup(given: argparse.Namespace) -> None:
-    """Make the venv and install."""
-    from posegauge.install import locks, packages, place
+    """Make the venv, or the folder, and install."""
+    from posegauge.errors import PoseGaugeError
+    from posegauge.install import locks, packages, place, wheelhouse
 
-    cuda = generation(given.cuda, given.venv)
-    locks.check_cuda(cuda, sys.platform, platform.machine())
+    if given.wheelhouse is None:
+        if given.target:
+            raise PoseGaugeError("TARGET=folder is for WHEELHOUSE=folder; without one, make a venv")
+        cuda = generation(given.cuda, given.venv)
+        locks.check_cuda(cuda, sys.platform, platform.machine())
+    elif given.cuda:
+        raise PoseGaugeError("a wheelhouse is for one kind of GPU already: leave CUDA and setup-cuda out")
+    else:
+        wheelhouse.read(given.wheelhouse)  # before anything is made
+    if given.target:
+        if given.target.exists() and any(given.target.iterdir()):
+            raise PoseGaugeError(f"{given.target} is not empty: say another TARGET, or remove it first")
+        wheelhouse.install(place.Place(given.target, sys.executable, target=True), given.wheelhouse)
+        print(
+            f"To use it: PYTHONPATH={given.target} {sys.executable} -m snakemake --cores all ...", flush=True
+        )
+        return
     venv = place.Place.venv(given.venv, given.system_site_packages, place.find_uv(given.uv))
     for stamp in given.venv.glob(".installed-*"):
         stamp.unlink()
-    for text in packages.install(venv, given.torch, cuda):
-        print(f"Left out: {text}", flush=True)
+    if given.wheelhouse:
+        cuda = wheelhouse.install(venv, given.wheelhouse)["cuda"]
+    else:
+        for text in packages.install(venv, given.torch, cuda):
+            print(f"Left out: {text}", flush=True)
     told = given.venv / ".cuda"
     told.write_text(str(cuda), encoding="utf-8") if cuda else told.unlink(missing_ok=True)
     if given.stamp:
         Path(given.stamp.replace("%", HERE)).touch()
+
+
+def gather(given: argparse.Namespace) -> None:
+    """Make a wheelhouse."""
+    from posegauge.install import wheelhouse
+
+    cuda = None if given.cuda in ("", "none") else generation(given.cuda, given.venv)
+    found = wheelhouse.gather(
+        given.gather, given.python_version, given.platform, cuda, given.torch, given.part_mib
+    )
+    size = sum(entry["bytes"] for entry in found["files"].values())
+    print(
+        f"{given.gather}: {len(found['files'])} wheels, {size / 2**20:.0f} MiB, for Python {found['python']} "
+        f"on {found['platform']}"
+    )
+    for text in found["left_out"]:
+        print(f"Left out: {text}")
+    print("There, from this revision: make setup WHEELHOUSE=<the folder>")
 
 
 def main() -> int:
@@ -75,7 +116,8 @@ def main() -> int:
     from posegauge.errors import PoseGaugeError
 
     try:
-        setup(arguments(sys.argv[1:]))
+        given = arguments(sys.argv[1:])
+        gather(given) if given.gather else setup(given)
     except PoseGaugeError as error:
         print(error, file=sys.stderr)
         return 1

@@ -20,6 +20,8 @@ TORCH = "requirements-torch.txt"
 OPENMMLAB = "requirements-openmmlab.txt"
 CUDA_LOCKS = {12: "requirements-cuda12-lock.txt", 13: "requirements-cuda13-lock.txt"}
 TENSORRT = {12: "requirements-tensorrt-cu12.txt", 13: "requirements-tensorrt-cu13.txt"}
+# PyPI has these as sources alone: of Python, or of a program that fetches a wheel.
+NO_WHEEL = ("connection-pool", "tensorrt-rtx-cu13")
 # A PyTorch that is there already is used from this release on, the oldest that was tried.
 OLDEST_TORCH = (2, 10)
 

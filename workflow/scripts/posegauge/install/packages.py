@@ -24,7 +24,8 @@ def install(place: Place, torch: str, cuda: int | None) -> list[str]:
 
     Args:
         place: where to. A PyTorch of the Python below is used where it fits.
-        torch: "default" or "cpu": PyTorch's build without CUDA; without effect with `cuda`.
+        torch: "default", "cpu": PyTorch's build without CUDA, or "none": it is there. Without effect with
+            `cuda`.
         cuda: 12 or 13, what an NVIDIA GPU needs in place of the CPU's; None for the CPU alone.
 
     Returns:
@@ -35,6 +36,10 @@ def install(place: Place, torch: str, cuda: int | None) -> list[str]:
     """
     before = place.look()
     fits = place.shared and locks.torch_fits(before["versions"].get("torch"), cuda, before["torch_cuda"])
+    if torch == "none" and not fits and not cuda:
+        raise PoseGaugeError(
+            "TORCH=none, and no PyTorch that fits is there: say SYSTEM_SITE_PACKAGES=1, or leave it out"
+        )
     remove_other_generations(place, before, cuda, fits)
     print("Installing 1/3: the packages of envs/requirements-lock.txt (a minute or two)", flush=True)
     lock = [pin for pin in locks.read(locks.LOCK) if not (cuda and pin.name == CPU_RUNTIME)]
