@@ -66,6 +66,7 @@ def setup(given: argparse.Namespace) -> None:
     if given.target:
         if given.target.exists() and any(given.target.iterdir()):
             raise PoseGaugeError(f"{given.target} is not empty: say another TARGET, or remove it first")
+        place.require_pip()
         wheelhouse.install(place.Place(given.target, sys.executable, target=True), given.wheelhouse)
         print(
             f"To use it: PYTHONPATH={given.target} {sys.executable} -m snakemake --cores all ...", flush=True

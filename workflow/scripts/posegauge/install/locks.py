@@ -6,13 +6,6 @@ from pathlib import Path
 
 from posegauge.errors import PoseGaugeError
 
-try:
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-except ImportError:  # a bare Python: pip carries a copy
-    from pip._vendor.packaging.requirements import Requirement
-    from pip._vendor.packaging.utils import canonicalize_name
-
 ENVS = Path(__file__).resolve().parents[4] / "envs"
 PYTHONS = ("3.11", "3.12", "3.13")
 LOCK = "requirements-lock.txt"
@@ -34,11 +27,15 @@ class Pin:
     version: str
     line: str  # as the lock has it, hashes included
     hashes: frozenset
-    marker: object
+    marker: str  # "" for every machine
 
     def wanted(self, target: dict) -> bool:
         """Say whether a machine needs it; `target`: see target()."""
-        return self.marker is None or self.marker.evaluate(target)
+        try:
+            from packaging.markers import Marker
+        except ImportError:  # pip, which a wheelhouse is gathered with, carries a copy
+            from pip._vendor.packaging.markers import Marker
+        return not self.marker or Marker(self.marker).evaluate(target)
 
 
 def read(file: str, envs: Path = ENVS) -> list[Pin]:
@@ -48,11 +45,12 @@ def read(file: str, envs: Path = ENVS) -> list[Pin]:
     for line in text.splitlines():
         line = re.split(r"(?:^|\s)#", line)[0].strip()
         if line:
-            requirement = Requirement(line.split("--hash")[0])
-            (specifier,) = requirement.specifier
-            hashes = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", line))
-            name = canonicalize_name(requirement.name)
-            pins.append(Pin(name, specifier.version, line, hashes, requirement.marker))
+            pin = re.fullmatch(r"([\w.-]+)==([\w.+!]+)\s*(?:;(.*?))?((?:\s+--hash=\S+)*)", line)
+            if not pin:
+                raise PoseGaugeError(f"envs/{file}: '{line[:80]}' is not one exact version of one package")
+            hashes = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", pin[4]))
+            name = re.sub(r"[-_.]+", "-", pin[1]).lower()
+            pins.append(Pin(name, pin[2], line, hashes, (pin[3] or "").strip()))
     return pins
 
 

@@ -1,5 +1,6 @@
 """The place that packages are installed into: a venv, or a folder for PYTHONPATH."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -133,6 +134,15 @@ class Place:
             raise PoseGaugeError(
                 "\n".join([f"{self.folder} cannot be used:", *(f"  {text}" for text in found)])
             )
+
+
+def require_pip() -> None:
+    """Raise PoseGaugeError unless the Python that runs this has pip itself; a venv brings its own."""
+    if importlib.util.find_spec("pip") is None:
+        raise PoseGaugeError(
+            f"{sys.executable} has no pip: `make setup` first, or install pip for it (on Debian and Ubuntu: "
+            "python3-pip)"
+        )
 
 
 def find_uv(given: str | None) -> str | None:

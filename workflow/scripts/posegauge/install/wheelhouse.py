@@ -17,7 +17,7 @@ from pathlib import Path
 
 from posegauge.errors import PoseGaugeError
 from posegauge.install import locks, packages
-from posegauge.install.place import Place
+from posegauge.install.place import Place, require_pip
 
 LIST = "wheelhouse.json"
 # The oldest glibc that the locked wheels are for.
@@ -58,6 +58,7 @@ def gather(out, python: str, tag: str | None, cuda: int | None, torch: str, part
         raise PoseGaugeError(f"PART_MIB is {part_mib}; expected a number of MiB from 1 on")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise PoseGaugeError(f"{out} is not empty: say another OUT, or remove it first")
+    require_pip()
     glibc, machine = int(known[1]), known[2]
     locks.check_cuda(cuda, "linux", machine)
     out.mkdir(parents=True, exist_ok=True)
