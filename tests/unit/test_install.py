@@ -102,6 +102,8 @@ def test_what_does_not_go_together_is_named(versions, told):
     (fault,) = locks.faults(versions)
     assert re.search(told, fault)
     assert "make setup" in fault
+    with pytest.raises(PoseGaugeError, match=r"\.venv cannot be used:\n  "):
+        locks.refuse(versions, ".venv")
 
 
 def test_the_locks_go_together():

@@ -32,6 +32,7 @@ sys.path.insert(0, str(REPOSITORY / "workflow" / "scripts"))
 from posegauge import disk
 from posegauge.data import download, given
 from posegauge.errors import PoseGaugeError
+from posegauge.install import locks
 from posegauge.report import closing, pages
 from posegauge.settings import check as settings
 from posegauge.settings import cluster, onnx_files, timing_only, training
@@ -46,6 +47,8 @@ if workflow.modifier.skip_configfile:
     GIVEN, config = config, load_configfile(REPOSITORY / "config/config.yaml")
     update_config(config, GIVEN)
 try:
+    # What would change every number without a word; two packages of ONNX Runtime stop only the rows that use them.
+    locks.refuse(provenance.machine.versions("numpy", *locks.OPENCV), sys.executable)
     settings.check_folder(REPOSITORY)
     # The process of a job need not look into the models again.
     config = settings.check(

@@ -17,6 +17,12 @@ TENSORRT = {12: "requirements-tensorrt-cu12.txt", 13: "requirements-tensorrt-cu1
 NO_WHEEL = ("connection-pool", "tensorrt-rtx-cu13")
 # A PyTorch that is there already is used from this release on, the oldest that was tried.
 OLDEST_TORCH = (2, 10)
+OPENCV = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def faults(versions: dict[str, str]) -> list[str]:
     versions: {package: version} of all that Python finds.
     """
     found = []
-    for name in ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv"):
+    for name in OPENCV:
         if int(versions.get(name, "4").split(".")[0]) >= 5:
             found.append(
                 f"{name} {versions[name]}: from 5.0 on warpAffine makes other crops (up to 5 grey levels): "
@@ -98,6 +104,12 @@ def faults(versions: dict[str, str]) -> list[str]:
             "`make setup-cuda` for the GPU"
         )
     return found
+
+
+def refuse(versions: dict[str, str], where) -> None:
+    """Raise PoseGaugeError with all that faults() finds in a venv, folder or Python."""
+    if found := faults(versions):
+        raise PoseGaugeError("\n  ".join([f"{where} cannot be used:", *found]))
 
 
 def torch_fits(version: str | None, cuda: int | None, built_for: str | None) -> bool:

@@ -130,10 +130,7 @@ class Place:
 
     def check(self) -> None:
         """Raise PoseGaugeError with all that does not work together; see locks.faults."""
-        if found := locks.faults(self.look()["versions"]):
-            raise PoseGaugeError(
-                "\n".join([f"{self.folder} cannot be used:", *(f"  {text}" for text in found)])
-            )
+        locks.refuse(self.look()["versions"], self.folder)
 
 
 def require_pip() -> None:
