@@ -62,12 +62,12 @@ def setup(given: argparse.Namespace) -> None:
     elif given.cuda:
         raise PoseGaugeError("a wheelhouse is for one kind of GPU already: leave CUDA and setup-cuda out")
     else:
-        wheelhouse.read(given.wheelhouse)  # before anything is made
+        found = wheelhouse.require(given.wheelhouse)  # before anything is made
     if given.target:
         if given.target.exists() and any(given.target.iterdir()):
             raise PoseGaugeError(f"{given.target} is not empty: say another TARGET, or remove it first")
         place.require_pip()
-        wheelhouse.install(place.Place(given.target, sys.executable, target=True), given.wheelhouse)
+        wheelhouse.install(place.Place(given.target, sys.executable, target=True), given.wheelhouse, found)
         print(
             f"To use it: PYTHONPATH={given.target} {sys.executable} -m snakemake --cores all ...", flush=True
         )
@@ -76,7 +76,8 @@ def setup(given: argparse.Namespace) -> None:
     for stamp in given.venv.glob(".installed-*"):
         stamp.unlink()
     if given.wheelhouse:
-        cuda = wheelhouse.install(venv, given.wheelhouse)["cuda"]
+        wheelhouse.install(venv, given.wheelhouse, found)
+        cuda = found["cuda"]
     else:
         for text in packages.install(venv, given.torch, cuda):
             print(f"Left out: {text}", flush=True)

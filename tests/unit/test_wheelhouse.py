@@ -96,7 +96,8 @@ def test_a_wheelhouse_in_parts_is_installed_from_pieces_into_a_folder(tmp_path):
     assert len(found["files"]["gauge_large-1.0-py3-none-any.whl"]["at"]) == 3
     sizes = [sum(f.stat().st_size for f in part.iterdir()) for part in (tmp_path / "wheels").glob("part-*")]
     assert len(sizes) == 3 and max(sizes) <= 2**20
-    wheelhouse.install(place.Place(tmp_path / "into", sys.executable, target=True), tmp_path / "wheels")
+    into = place.Place(tmp_path / "into", sys.executable, target=True)
+    wheelhouse.install(into, tmp_path / "wheels", wheelhouse.require(tmp_path / "wheels"))
     assert (tmp_path / "into" / "gauge_large.py").stat().st_size == 2 * 2**20
     assert (tmp_path / "into" / "gauge_small.py").exists()
     assert not list(tmp_path.glob("tmp*"))
@@ -136,7 +137,7 @@ def test_changed_and_missing_files_are_named(tmp_path):
     assert missing.startswith("1 of its files are missing (part-00")
     assert "1 of its files are changed" in changed and "gauge_large" in changed
     with pytest.raises(PoseGaugeError, match="cannot be installed here:\n  1 of its files are missing"):
-        wheelhouse.install(place.Place(tmp_path / "into", sys.executable, target=True), folder)
+        wheelhouse.require(folder)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps({"python": "3.12"})])
@@ -149,6 +150,7 @@ def test_a_list_that_is_none_is_refused(text, tmp_path):
 
 
 def test_without_pytorch_in_it_one_must_be_there(tmp_path):
-    made(tmp_path / "wheels", torch="none", cuda=13)
+    found = made(tmp_path / "wheels", torch="none", cuda=13)
+    into = place.Place(tmp_path / "into", sys.executable, target=True)
     with pytest.raises(PoseGaugeError, match=r"has no PyTorch \(TORCH=none\).*2.10 or newer, for CUDA 13"):
-        wheelhouse.install(place.Place(tmp_path / "into", sys.executable, target=True), tmp_path / "wheels")
+        wheelhouse.install(into, tmp_path / "wheels", found)

@@ -268,20 +268,35 @@ def faults(found: dict, folder, python: str, machine: str, glibc: tuple[int, int
     return told
 
 
-def install(place: Place, folder) -> dict:
-    """Install a wheelhouse, and nothing else; return its list.
-
-    PyTorch is left out where one that fits is there already, in the Python below.
+def require(folder) -> dict:
+    """Return the list of a wheelhouse that the Python that runs this can install.
 
     Raises:
         PoseGaugeError: a wheelhouse for another Python, platform or revision, or one that is not whole.
     """
     found = read(folder)
-    before = place.look()
+    python = ".".join(map(str, sys.version_info[:2]))
     libc, version = platform.libc_ver()
     glibc = tuple(map(int, version.split(".")[:2])) if libc == "glibc" else None
-    if told := faults(found, folder, before["python"], platform.machine(), glibc):
+    if told := faults(found, folder, python, platform.machine(), glibc):
         raise PoseGaugeError("\n  ".join([f"{folder} cannot be installed here:", *told]))
+    return found
+
+
+def install(place: Place, folder, found: dict) -> None:
+    """Install a wheelhouse, and nothing else.
+
+    PyTorch is left out where one that fits is there already, in the Python below.
+
+    Args:
+        place: where to.
+        folder: the wheelhouse.
+        found: of require.
+
+    Raises:
+        PoseGaugeError: no PyTorch, neither here nor there, or what does not go together.
+    """
+    before = place.look()
     fits = (place.shared or place.target) and locks.torch_fits(
         before["versions"].get("torch"), found["cuda"], before["torch_cuda"]
     )
@@ -301,7 +316,6 @@ def install(place: Place, folder) -> dict:
         wheels = [_whole(Path(folder), name, found["files"][name]["at"], Path(joined)) for name in names]
         place.install("The wheelhouse", "--no-index", "--no-deps", *map(str, wheels))
     place.check()
-    return found
 
 
 def _whole(folder: Path, name: str, pieces: list[str], joined: Path) -> Path:
