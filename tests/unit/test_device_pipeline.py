@@ -88,7 +88,7 @@ def test_the_detectors_input_has_the_same_bits(height, width, input_size, seed):
     batch = ops.blank_input(1, input_size, CONSTANTS)
     ops.detector_input(torch.from_numpy(image), how, CONSTANTS, batch[0])
     np.testing.assert_array_equal(batch.numpy(), expected)
-    np.testing.assert_array_equal(how.scale.numpy(), [*scale, *scale])
+    np.testing.assert_array_equal(how.to_image.numpy(), np.float32(1 / np.tile(scale, 2)))
 
 
 numbers = st.floats(-50, 250, width=32)

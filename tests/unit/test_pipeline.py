@@ -270,7 +270,7 @@ def test_nms_inside_the_graph_gives_the_same_boxes():
     scores = np.array([0.4, 0.9, 0.05], np.float32)
     raw = {"boxes": bboxes[None], "scores": scores[None, :, None]}
     inside = {"dets": np.concatenate([bboxes, scores[:, None]], 1)[None]}
-    scale = np.array([0.5, 0.5], np.float32)
+    scale = np.array([0.5, 0.5])
     for outputs in (raw, inside):
         kept, kept_scores = steps.select_boxes(outputs, scale, (320, 320), Settings())
         np.testing.assert_allclose(kept, [[200, 200, 320, 400], [0, 0, 100, 100]])

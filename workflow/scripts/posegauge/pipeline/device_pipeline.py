@@ -125,7 +125,7 @@ class DeviceSteps:
         letterboxes = [self._letterbox(image) for image in images]
         for image, how, out in zip(images, letterboxes, batch, strict=True):
             ops.detector_input(image, how, self._constants, out)
-        return batch, [how.scale for how in letterboxes]
+        return batch, [how.to_image for how in letterboxes]
 
     def run(self, stage: str, session, batches: list[torch.Tensor], clock: Timeline) -> list[dict]:
         """See HostSteps."""
@@ -138,7 +138,7 @@ class DeviceSteps:
         return outputs
 
     def _select(
-        self, outputs: dict, index: int, scale: torch.Tensor, settings: Settings, all_boxes: bool
+        self, outputs: dict, index: int, to_image: torch.Tensor, settings: Settings, all_boxes: bool
     ) -> torch.Tensor:
         """Return ops.pack of one image's boxes. all_boxes: do not stop at the first block; waits."""
         has_nms = "dets" in outputs
@@ -148,7 +148,7 @@ class DeviceSteps:
             bboxes, scores = outputs["boxes"][index].float(), outputs["scores"][index].float()
         limit, thr = settings.max_persons, settings.nms_thr
         bboxes, scores, good = ops.candidates(
-            bboxes, scores[:, 0], scale, self.detector_size, settings.score_thr
+            bboxes, scores[:, 0], to_image, self.detector_size, settings.score_thr
         )
         if has_nms:
             return ops.pack(bboxes, scores, good, torch.ones_like(good[:1]).all(), limit)

@@ -57,7 +57,7 @@ class Letterbox:
     rows: torch.Tensor  # int64 [2 * new height]
     row_weights: torch.Tensor  # int32 [2, new height, 1, 1]
     size: tuple[int, int]  # (width, height) of the resized image
-    scale: torch.Tensor  # float32 [4], image to input pixels in x, y, x, y
+    to_image: torch.Tensor  # float32 [4], factors from input to image pixels in x, y, x, y
 
     @classmethod
     def of(cls, shape: tuple[int, int], input_size: tuple[int, int], device) -> "Letterbox":
@@ -69,14 +69,14 @@ class Letterbox:
             _taps(length, new, across, device)
             for length, new, across in zip((width, height), size, (True, False), strict=True)
         )
-        scale = torch.tensor([size[0] / width, size[1] / height] * 2, dtype=torch.float32)
+        to_image = torch.tensor([1 / (size[0] / width), 1 / (size[1] / height)] * 2, dtype=torch.float32)
         return cls(
             columns.reshape(-1),
             column_weights[..., None],
             rows.reshape(-1),
             row_weights[..., None, None],
             size,
-            scale.to(device),
+            to_image.to(device),
         )
 
     def resize(self, image: torch.Tensor) -> torch.Tensor:
@@ -137,13 +137,13 @@ def detector_input(image: torch.Tensor, how: Letterbox, constants: Constants, ou
     out[:, : how.size[1], : how.size[0]] = constants.detector(how.resize(image)).permute(2, 0, 1)
 
 
-def candidates(bboxes: torch.Tensor, scores: torch.Tensor, scale: torch.Tensor, limit, score_thr: float):
+def candidates(bboxes: torch.Tensor, scores: torch.Tensor, to_image: torch.Tensor, limit, score_thr: float):
     """Order the detector's boxes, best first; see steps.select_boxes.
 
     Args:
         bboxes: float32 [A, 4] xyxy in input pixels.
         scores: float32 [A].
-        scale: float32 [4], image to input pixels.
+        to_image: of Letterbox.
         limit: (width, height) of the input, to which boxes are clipped.
         score_thr: boxes with a score up to this are no candidates.
 
@@ -153,7 +153,7 @@ def candidates(bboxes: torch.Tensor, scores: torch.Tensor, scale: torch.Tensor, 
     """
     width, height = limit
     x, y = bboxes[:, 0::2].clamp(0, width), bboxes[:, 1::2].clamp(0, height)
-    bboxes = torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], 1) / scale
+    bboxes = torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], 1) * to_image
     good = (scores > score_thr) & (bboxes[:, 2:] > bboxes[:, :2]).all(1)
     order = torch.where(good, scores, -torch.inf).sort(descending=True, stable=True).indices
     return bboxes[order], scores[order], good[order]

@@ -59,7 +59,7 @@ def letterbox(image: np.ndarray, input_size: tuple[int, int]):
         input_size: (width, height) of the detector's input.
 
     Returns:
-        (uint8 [height, width, 3], float32 [2] scale in x and y from image to input pixels). As in
+        (uint8 [height, width, 3], float64 [2] scale in x and y from image to input pixels). As in
         mmcv.imrescale the new size is rounded half up, so the two scales differ a little.
     """
     height, width = image.shape[:2]
@@ -75,11 +75,11 @@ def letterbox(image: np.ndarray, input_size: tuple[int, int]):
         cv2.BORDER_CONSTANT,
         value=(LETTERBOX_VALUE,) * 3,
     )
-    return canvas, np.array([new_width / width, new_height / height], np.float32)
+    return canvas, np.array([new_width / width, new_height / height])
 
 
 def detector_input(image: np.ndarray, input_size: tuple[int, int], pixels: Pixels = USUAL["detector"]):
-    """Return (float32 [1, 3, height, width] normalised, float32 [2] scale) for the detector."""
+    """Return (float32 [1, 3, height, width] normalised, float64 [2] scale) for the detector."""
     canvas, scale = letterbox(image, input_size)
     batch = np.empty((1, 3, *canvas.shape[:2]), np.float32)
     normalize(canvas, pixels, batch[0])
@@ -103,7 +103,7 @@ def select_boxes(outputs: dict, scale: np.ndarray, input_size: tuple[int, int], 
     Args:
         outputs: {"boxes": float32 [1, A, 4] xyxy in input pixels, "scores": float32 [1, A, 1]} from a
             network without NMS, or {"dets": float32 [1, K, 5]} (xyxy, score) from one with NMS inside.
-        scale: float32 [2], image to input pixels.
+        scale: float64 [2], image to input pixels.
         input_size: (width, height) of the detector's input, to which boxes are clipped.
         settings: thresholds.
 
@@ -117,7 +117,9 @@ def select_boxes(outputs: dict, scale: np.ndarray, input_size: tuple[int, int], 
     above = np.flatnonzero(scores > settings.score_thr)
     bboxes, scores = bboxes[above], scores[above]
     limit = np.array([*input_size, *input_size], np.float32)
-    bboxes = np.clip(bboxes, 0, limit) / np.concatenate([scale, scale])
+    # A product, as in MMDetection: a quotient has another last bit, which can move a crop by 1/32 px.
+    to_image = (1 / np.concatenate([scale, scale])).astype(np.float32)
+    bboxes = np.clip(bboxes, 0, limit) * to_image
     solid = np.all(bboxes[:, 2:] > bboxes[:, :2], axis=1)
     bboxes, scores = bboxes[solid], scores[solid]
     has_nms = "dets" in outputs

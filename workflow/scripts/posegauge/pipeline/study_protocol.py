@@ -81,7 +81,7 @@ def study_boxes(outputs: dict, scale: np.ndarray, input_size: tuple[int, int], i
 
     Args:
         outputs: of the detector for one image, see steps.select_boxes.
-        scale: float32 [2], image to input pixels.
+        scale: float64 [2], image to input pixels.
         input_size: (width, height) of the detector's input.
         image_shape: (height, width, ...) of the image.
 
@@ -106,7 +106,7 @@ def study_persons(pipeline: Pipeline, image: np.ndarray, outputs: dict, scale: n
         pipeline: gives the pose network and the input sizes; its settings are not used.
         image: uint8 [H, W, 3] BGR.
         outputs: of pipeline.detector for the image.
-        scale: float32 [2], image to input pixels, of steps.detector_input.
+        scale: float64 [2], image to input pixels, of steps.detector_input.
 
     Returns:
         (Persons without stage times, "detected" or "whole_image").

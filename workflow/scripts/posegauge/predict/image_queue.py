@@ -54,7 +54,7 @@ class Prepared:
 
     image: np.ndarray  # uint8 [H, W, 3] BGR
     batch: np.ndarray  # float32 [1, 3, height, width], see steps.detector_input
-    scale: np.ndarray  # float32 [2]
+    scale: np.ndarray  # float64 [2]
     # Processor time: wall time would count the waiting for a core that inference has.
     corruption_ms: float
     preprocess_ms: float
