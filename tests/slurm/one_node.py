@@ -50,6 +50,7 @@ AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/finished.log
 MinJobAge=300
+SlurmdParameters=config_overrides
 KillWait=5
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} State=UNKNOWN
 PartitionName={partition} Nodes={host} Default=YES MaxTime=1-0 State=UP
@@ -125,7 +126,8 @@ class OneNode:
                 user=user,
                 controller_port=controller_port,
                 node_port=node_port,
-                cpus=len(os.sched_getaffinity(0)),
+                # Jobs ask for two; on one core they share it.
+                cpus=max(2, len(os.sched_getaffinity(0))),
                 memory_mb=psutil.virtual_memory().total * 9 // 10 // 2**20,
                 partition=PARTITION,
             )

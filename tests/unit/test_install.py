@@ -3,6 +3,7 @@
 import ctypes
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from posegauge.errors import PoseGaugeError
-from posegauge.install import driver, locks, packages
+from posegauge.install import driver, locks, packages, place
 
 ROOT = Path(__file__).resolve().parents[2]
 UV = Path(sys.prefix) / "bin" / "uv"
@@ -153,9 +154,9 @@ class Removing:
     ],
 )  # fmt: skip
 def test_what_was_installed_for_another_gpu_goes_first(versions, torch_cuda, cuda, removed):
-    place = Removing()
-    packages.remove_other_generations(place, {"versions": versions, "torch_cuda": torch_cuda}, cuda, False)
-    assert place.removed == removed
+    there = Removing()
+    packages.remove_other_generations(there, {"versions": versions, "torch_cuda": torch_cuda}, cuda, False)
+    assert there.removed == removed
 
 
 @pytest.mark.parametrize("system, machine, cuda", [("linux", "aarch64", 12), ("darwin", "arm64", 13)])
@@ -164,6 +165,74 @@ def test_cuda_without_packages_for_the_machine_is_refused(system, machine, cuda)
     assert system == "darwin" or wanted == []
     with pytest.raises(PoseGaugeError, match=f"no packages for CUDA {cuda} on {system} and {machine}"):
         locks.check_cuda(cuda, system, machine)
+
+
+@pytest.mark.parametrize(
+    "package, system, machine, told",
+    [
+        (
+            "tensorrt-rtx-cu13",
+            "linux",
+            "aarch64",
+            "no wheel for this machine: tensorrt-rtx-cu13",
+        ),
+        ("cuda-python", "darwin", "arm64", "no wheel for this machine"),
+        ("cuda-python", "linux", "aarch64", "cuda-python is not installed: make it"),
+        ("openvino", "linux", "aarch64", "openvino is not installed: make it"),
+        ("tensorrt", "linux", "x86_64", "tensorrt is not installed: make it"),  # in no lock: NVIDIA's index
+    ],
+)
+def test_a_row_says_whether_there_is_a_wheel(package, system, machine, told):
+    assert locks.why_missing(package, "make it", system, machine).startswith(told)
+
+
+@pytest.fixture
+def system_python(tmp_path, monkeypatch):
+    """A Python with packages of its own, as a Jetson's, that venvs are made of: the folder of its packages."""
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    library = tmp_path / "usr" / "lib" / name
+    (library / "site-packages").mkdir(parents=True)
+    (tmp_path / "usr" / "bin").mkdir()
+    python = shutil.copy2(Path(sys._base_executable).resolve(), tmp_path / "usr" / "bin" / name)
+    for path in Path(shutil.__file__).parent.iterdir():
+        if path.name != "site-packages":
+            (library / path.name).symlink_to(path)
+    if subprocess.run([python, "-c", "import ctypes, ssl"], capture_output=True).returncode:
+        pytest.skip("a copy of this Python does not run")
+    monkeypatch.setattr(sys, "_base_executable", str(python), raising=False)
+    return library / "site-packages"
+
+
+def lay(folder: Path, name: str, version: str) -> Path:
+    """Lay the least that Python takes for an installed package; return its metadata."""
+    info = folder / f"{name}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (folder / name.replace("-", "_")).mkdir(exist_ok=True)
+    (folder / name.replace("-", "_") / "__init__.py").write_text(f"__version__ = '{version}'\n")
+    return info
+
+
+def test_the_systems_tensorrt_is_used_and_its_opencv_5_is_not(system_python, tmp_path, monkeypatch):
+    """JetPack 7.2 has TensorRT 10.16 and OpenCV 5; `make setup-cuda SYSTEM_SITE_PACKAGES=1`."""
+    info = lay(system_python, "tensorrt", "10.16.2.10")
+    lay(system_python, "opencv-python", "5.0.0.93")
+    venv = place.Place.venv(tmp_path / "venv", True, None)
+    assert venv.look()["versions"]["tensorrt"] == "10.16.2.10"
+    told = subprocess.run([venv.python, "-c", "import tensorrt; print(tensorrt.__version__)"],
+                          capture_output=True, text=True)  # fmt: skip
+    assert told.stdout == "10.16.2.10\n"
+    shutil.rmtree(info)  # NVIDIA's Debian packages of some releases have none
+    monkeypatch.setattr(place.Place, "install", lambda *_, **__: pytest.fail("TensorRT is there already"))
+    assert packages._install_tensorrt(venv, 13) == []
+    with pytest.raises(PoseGaugeError, match=r"opencv-python 5\.0\.0\.93: .*warpAffine makes other crops"):
+        venv.check()
+    # What the lock installs lies over the system's.
+    (own,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    lay(own, "opencv-python", "4.14.0.94")
+    venv.check()
+    # Once over the system's packages, the venv stays so.
+    assert place.Place.venv(tmp_path / "venv", False, "uv").shared
 
 
 @pytest.mark.parametrize("version", [(3, 10, 13), (3, 14, 0)])

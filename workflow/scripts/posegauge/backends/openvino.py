@@ -5,6 +5,7 @@ import numpy as np
 from posegauge.backends.base import Options
 from posegauge.backends.onnx_checks import OUTPUTS
 from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.install import locks
 from posegauge.models.network import Network
 from posegauge.store.files import sha256_file
 from posegauge.study import Artifact
@@ -127,9 +128,7 @@ def load(network: Network, artifact: Artifact, threads: int, options: Options) -
     try:
         import openvino
     except ImportError as error:
-        raise Unavailable(
-            "openvino is not installed: install what envs/requirements-lock.txt names"
-        ) from error
+        raise Unavailable(locks.why_missing("openvino", "make setup")) from error
     if "CPU" not in openvino.Core().available_devices:
         raise Unavailable(f"openvino {openvino.__version__} has no plugin for this processor")
     return OpenVINOSession(network, artifact.precision, threads)

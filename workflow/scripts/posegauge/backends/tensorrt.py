@@ -15,6 +15,7 @@ import numpy as np
 from posegauge.backends import tensorrt_engines
 from posegauge.backends.base import Options, require_cuda
 from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.install import locks
 from posegauge.models.network import Network
 from posegauge.study import Artifact
 
@@ -28,7 +29,7 @@ class Cuda:
         try:
             from cuda.bindings import runtime
         except ImportError as error:
-            raise Unavailable("cuda-python is not installed: make setup-cuda") from error
+            raise Unavailable(locks.why_missing("cuda-python", "make setup-cuda")) from error
         self.api = runtime
 
     def _call(self, name: str, *arguments):

@@ -19,6 +19,7 @@ from pathlib import Path
 from posegauge.backends import base
 from posegauge.backends.base import Options, require_cuda
 from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.install import locks
 from posegauge.models.network import Network
 from posegauge.store.files import SCHEMA_VERSION, atomic_path, read_json, sha256_file, sha256_json, write_json
 from posegauge.store.record import attempt
@@ -27,6 +28,8 @@ log = logging.getLogger("posegauge")
 
 
 SCHEMA = "engine.schema.yaml"
+# Library: (its package, what installs it), where that is not its own name and `make setup-cuda`.
+PACKAGES = {"tensorrt_rtx": ("tensorrt-rtx-cu13", "make setup")}
 
 
 # Types of tensors in TensorRT's words, and as they are written here. Integers only count shapes.
@@ -65,7 +68,8 @@ def load_library(name: str):
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise Unavailable(f"{name} is not installed: make setup-cuda") from error
+        package, command = PACKAGES.get(name, (name, "make setup-cuda"))
+        raise Unavailable(locks.why_missing(package, command)) from error
     except Exception as error:  # a library of NVIDIA's that it loads is missing, or of another version
         raise Unavailable(f"{name} cannot be imported: {error}") from error
 

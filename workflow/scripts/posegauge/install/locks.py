@@ -1,6 +1,8 @@
 """The locked packages of envs/: what of them a machine needs, and whether those that are installed fit."""
 
+import platform
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +74,22 @@ def target(python: str, machine: str) -> dict:
         "python_version": python,
         "sys_platform": "linux",
     }
+
+
+def why_missing(package: str, command: str, system: str = sys.platform, machine: str | None = None) -> str:
+    """Say why a package is not installed: that it has no wheel for this machine, or what installs it.
+
+    Args:
+        package: as the locks name it.
+        command: what installs it where there is a wheel, "make setup-cuda" say.
+        system, machine: of sys.platform and platform.machine(); default: this machine's.
+    """
+    machine = machine or platform.machine()
+    here = {**target(PYTHONS[0], machine), "sys_platform": system}
+    pins = [pin for file in (LOCK, *CUDA_LOCKS.values()) for pin in read(file) if pin.name == package]
+    if pins and not any(pin.wanted(here) for pin in pins):
+        return f"no wheel for this machine: {package} has none for {system} on {machine}"
+    return f"{package} is not installed: {command}"
 
 
 def write(path: Path, pins: list[Pin]) -> Path:

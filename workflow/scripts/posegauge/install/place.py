@@ -14,7 +14,7 @@ from posegauge.install import locks
 # Printed by the Python of a place: all that it finds, the first of a name, and what PyTorch is built for.
 _LOOK = """
 import json, sys
-from importlib import metadata
+from importlib import metadata, util
 found = {}
 for d in metadata.distributions():
     if d.metadata["Name"]:
@@ -23,7 +23,6 @@ for d in metadata.distributions():
 cuda = None
 if "torch" in found:
     try:
-        from importlib import util
         spec = util.find_spec("torch")
         scope = {}
         exec(open(spec.submodule_search_locations[0] + "/version.py").read(), scope)
@@ -31,6 +30,8 @@ if "torch" in found:
         found["torch"] = scope["__version__"]
     except Exception:
         pass
+if util.find_spec("tensorrt"):
+    found.setdefault("tensorrt", "of the system")
 print(json.dumps({"versions": found, "torch_cuda": cuda, "python": "%d.%d" % sys.version_info[:2]}))
 """
 
