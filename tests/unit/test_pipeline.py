@@ -284,3 +284,35 @@ def test_instance_score_is_that_of_mmposes_metric():
         np.zeros((2, 4), np.float32), np.array([0.8, 0.6], np.float32), np.zeros((2, 17, 2)), keypoint_scores
     )
     np.testing.assert_allclose(pipeline.instance_scores(persons, 0.2), [0.8 * 0.7, 0], rtol=1e-6)
+
+
+def test_crops_are_the_same_on_any_number_of_threads(scenes):
+    boxes = np.float32([[10 * i, 5 * i, 10 * i + 90, 5 * i + 140] for i in range(1, 12)])
+    before, found = cv2.getNumThreads(), []
+    try:
+        for threads in (1, 2, 5):
+            cv2.setNumThreads(threads)
+            found.append(steps.pose_input(scenes[0], *steps.padded_box(boxes, (192, 256)), (192, 256)))
+    finally:
+        cv2.setNumThreads(before)
+    assert len(found[0]) == 11
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_work_on_threads_is_done_once_each_and_its_error_is_raised(threads):
+    def fail(number):
+        if number == 3:
+            raise ValueError("three")
+
+    before, done = cv2.getNumThreads(), []
+    try:
+        cv2.setNumThreads(threads)
+        steps.for_each(50, done.append)
+        assert sorted(done) == list(range(50))
+        steps.for_each(0, fail)
+        with pytest.raises(ValueError, match="three"):
+            steps.for_each(50, fail)
+    finally:
+        cv2.setNumThreads(before)

@@ -1,6 +1,9 @@
 """The steps from image to poses as pure functions on the host: letterbox, NMS, crops, decoding."""
 
 import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -170,11 +173,38 @@ def pose_input(
 ):
     """Cut one crop per person out of the image. Returns float32 [N, 3, height, width], normalised."""
     batch = np.empty((len(center), 3, input_size[1], input_size[0]), np.float32)
-    for person in range(len(center)):
+
+    def cut(person: int) -> None:
         matrix = crop_matrix(center[person], size[person], input_size)
         crop = cv2.warpAffine(image, matrix, input_size, flags=cv2.INTER_LINEAR)
         normalize(crop, pixels, batch[person])
+
+    for_each(len(center), cut)
     return batch
+
+
+def for_each(count: int, work: Callable[[int], None]) -> None:
+    """Call work(0) to work(count - 1), side by side on as many threads as OpenCV may use.
+
+    OpenCV gives none of its own to so small a picture as a crop, but lets other Python threads run meanwhile.
+    """
+    threads = max(min(cv2.getNumThreads(), count), 1)
+    numbers = iter(range(count))  # whose next() no two threads enter at once
+
+    def take() -> None:
+        for number in numbers:
+            work(number)
+
+    others = [_pool(threads, os.getpid()).submit(take) for _ in range(threads - 1)]
+    take()
+    for other in others:
+        other.result()
+
+
+@functools.cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Return the threads beside the one that asks; they do not live on in a process that is forked off."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="host")
 
 
 def decode_simcc(simcc_x: np.ndarray, simcc_y: np.ndarray, input_size: tuple[int, int]):
