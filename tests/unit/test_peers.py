@@ -1,5 +1,7 @@
 """The pipeline beside other programs: same boxes and thresholds, fair turns, ratios, table and figure."""
 
+from types import SimpleNamespace
+
 import cv2
 import demo_models
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from demo_models import DETECTOR, POSE
 from fake_results import MACHINE
 
+from posegauge.backends import base
 from posegauge.data.scenes.scenes import render_scene
 from posegauge.errors import PoseGaugeError
 from posegauge.measure import peer_programs, peers
@@ -161,6 +164,111 @@ def test_ratio_is_paired_by_rounds():
     assert few == {"value": 0.5, "low": None, "high": None}
 
 
+CONFIG = {
+    "models": {
+        network.role: {
+            "name": network.name, "config": network.config, "checkpoint": network.checkpoint, "onnx": None,
+            "input_size": list(network.input_size), "pixels": pixels,
+        }
+        for network, pixels in ((DETECTOR, "rtmdet"), (POSE, "rtmpose"))
+    },
+    "pipeline": {},
+    "execution": {"allow_fallback": False},
+    "engine": {"pose_batches": [1, 8, 32]},
+}  # fmt: skip
+
+
+def test_without_cuda_no_way_is_gone_and_each_says_why(tmp_path):
+    if base.cuda_devices():
+        pytest.skip("this machine has a CUDA device")
+    ways, outcomes = peers.load_ways(CONFIG, "cuda", FILES, 1, tmp_path)
+    assert ways == {} and set(outcomes) == set(peers.WAYS)
+    assert {outcome.reason for outcome in outcomes.values()} == {"no CUDA device"}
+
+
+class Fake:
+    """A program that ran where it says; its calls raise `error`."""
+
+    pipeline = SimpleNamespace(pose=SimpleNamespace(network=POSE))
+
+    def __init__(self, provider="CUDAExecutionProvider", error=None):
+        self.provider, self.error = provider, error
+
+    def detect_and_pose(self, image, bboxes):
+        if self.error:
+            raise self.error
+
+
+def fake_programs(monkeypatch, **programs):
+    """Put programs in the place of those that load_ways makes: {class: Fake}; all others run on CUDA."""
+    monkeypatch.setattr(peers, "build_pipeline", lambda *_: SimpleNamespace(**PARTS))
+    monkeypatch.setattr(peers, "append_nms", lambda *_: "nms.onnx")
+    for name in ("Bare", "Ours", "Rtmlib", "Original", "MMPose", "Inferencer"):
+        way = programs.get(name, Fake())
+        monkeypatch.setattr(peers, name, lambda *_, way=way: way)
+
+
+PARTS = {
+    "settings": Settings(), "detector_size": (320, 320), "pose_size": (192, 256), "conventions": DEFAULT,
+}  # fmt: skip
+FILES = {"detector": "run/models/detector.onnx", "pose": "run/models/pose.onnx"}
+
+
+def test_a_way_that_ran_elsewhere_than_asked_is_none(monkeypatch, tmp_path):
+    fake_programs(monkeypatch, Rtmlib=Fake("CPUExecutionProvider"), MMPose=Fake("CUDA (NVIDIA T4)"))
+    ways, outcomes = peers.load_ways(CONFIG, "cuda", FILES, 1, tmp_path)
+    assert set(peers.WAYS) - set(ways) == {"rtmlib"}
+    assert outcomes["rtmlib"].reason == "asked for CUDA, ran on CPUExecutionProvider"
+    _, outcomes = peers.load_ways(CONFIG, "cpu", FILES, 1, tmp_path)
+    assert outcomes["mmpose"].reason == "asked for the CPU, ran on CUDA (NVIDIA T4)" and outcomes["rtmlib"].ok
+
+
+def test_a_way_that_a_gpu_cannot_run_says_why_and_a_fault_is_one(monkeypatch, tmp_path):
+    boxes = np.zeros((1, 4), np.float32)
+    full = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+    fake_programs(monkeypatch, MMPose=Fake(error=full))
+    ways, outcomes = peers.load_ways(CONFIG, "cuda", FILES, 1, tmp_path)
+    runs = peers.first_calls(ways, outcomes, None, boxes)
+    assert set(peers.WAYS) - set(runs) == {"mmpose"} and "out of GPU memory" in outcomes["mmpose"].reason
+    ways["ours"] = Fake(error=full)
+    assert peers.first_calls(ways, outcomes, None, boxes) == {}
+    assert {outcome.reason for outcome in outcomes.values()} == {outcomes["ours"].reason}
+    ways["ours"] = Fake(error=KeyError("a fault"))
+    with pytest.raises(KeyError, match="a fault"):
+        peers.first_calls(ways, outcomes, None, boxes)
+
+
+def test_rtmlib_is_given_cudas_provider_without_tf32(onnx, monkeypatch):
+    pytest.importorskip("rtmlib")
+    import onnxruntime
+
+    asked = []
+    real = onnxruntime.InferenceSession
+
+    def session(path_or_bytes, sess_options=None, providers=(), **_):
+        asked.append(providers)
+        return real(path_or_bytes, sess_options, providers=["CPUExecutionProvider"])
+
+    files = str(onnx[1] / "detector.onnx"), str(onnx[1] / "pose.onnx")
+    made = (*files, (DETECTOR.input_size, POSE.input_size), DEFAULT, Settings(), 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(onnxruntime, "InferenceSession", session)
+        way = peer_programs.Rtmlib(*made, "cuda")
+    assert asked[-2:] == [[("CUDAExecutionProvider", {"use_tf32": "0"})]] * 2
+    assert way.provider == "CPUExecutionProvider"  # what really runs, not what was asked for
+
+
+def test_mmpose_goes_to_the_device_and_says_so(monkeypatch):
+    from posegauge.models import build
+
+    places = []
+    monkeypatch.setattr(peer_programs, "_torch_on", places.append)
+    load = build.load_model
+    monkeypatch.setattr(build, "load_model", lambda network, on: places.append(on) or load(network))
+    way = peer_programs.MMPose(DETECTOR, POSE, Settings(), "cuda")
+    assert places == ["cuda"] * 3 and way.provider == "CPU"
+
+
 def fake_peers(**changes) -> dict:
     """An invented record that fits the schema; rtmlib is not installed."""
     rows = [
@@ -185,6 +293,7 @@ def fake_peers(**changes) -> dict:
                 "title": way.title,
                 "runtime": way.runtime,
                 "does": way.does,
+                "provider": None if name == "rtmlib" else "CPUExecutionProvider",
                 "status": "not run" if name == "rtmlib" else "ok",
                 "reason": "rtmlib is not installed" if name == "rtmlib" else None,
                 "rows": [] if name == "rtmlib" else rows[:2] if name == "inferencer" else rows,
@@ -197,35 +306,40 @@ def fake_peers(**changes) -> dict:
     }
 
 
+def no_cuda() -> dict:
+    """The same of a machine without a GPU."""
+    record = fake_peers(device="cuda")
+    none = {"provider": None, "status": "not run", "reason": "no CUDA device", "rows": [], "agreement": None}
+    return record | {"ways": [way | none for way in record["ways"]]}
+
+
 def test_the_table_shows_times_ratios_and_reasons(tmp_path):
-    write_json(tmp_path / "peers.json", fake_peers(), "peers.schema.yaml")
-    record = Run.of_folder(tmp_path).peers
-    table = report_peers.peers_table(record)
+    write_json(tmp_path / "peers/cpu.json", fake_peers(), "peers.schema.yaml")
+    write_json(tmp_path / "peers/cuda.json", no_cuda(), "peers.schema.yaml")
+    records = Run.of_folder(tmp_path).peers
+    table = report_peers.peers_table(records)
     assert list(table.columns) == list(report_peers.PEERS_COLUMNS)
-    assert len(table) == 5 * 4 + 2 + 1
-    text = report_peers.peers_markdown(table, record, "A + B on fakes", "Invented.")
+    assert len(table) == 5 * 4 + 2 + 1 + 7
+    text = report_peers.peers_markdown(table, records, "A + B on fakes", "Invented.")
+    assert "CPU (CPUExecutionProvider), threads: 2" in text and text.count("GPU:") == 1
+    assert "GPU: *not run: no CUDA device*" in text
     assert "| 21.0 ms, 0.50× [0.45, 0.55] |" in text and "*not run: rtmlib is not installed*" in text
     assert "0.10 / 2.25" in text and "4 persons" in text and text.endswith("*Invented.*\n")
     assert "random weights" not in text.lower()
-    told = report_peers.peers_finding(record)
+    told = report_peers.peers_finding(records)
+    assert told.startswith("Detect+pose of posegauge on ONNX Runtime on the CPU takes") and "GPU" not in told
     assert "MMPose functions 0.50× [0.45, 0.55] (1), 0.50× [0.45, 0.55] (4)" in told and "rtmlib" not in told
 
 
 def test_nothing_ran_says_nothing():
-    record = fake_peers()
-    for way in record["ways"]:
-        way |= {"status": "not run", "reason": "none", "rows": []}
-    assert report_peers.peers_finding(record) is None
+    assert report_peers.peers_finding([no_cuda()]) is None
 
 
 def test_the_figure_can_be_drawn_with_and_without_rows(tmp_path):
-    record = fake_peers()
     for name, shown in (
-        ("some", record),
-        (
-            "none",
-            record | {"ways": [w | {"status": "not run", "reason": "x", "rows": []} for w in record["ways"]]},
-        ),
+        ("some", [fake_peers(), no_cuda()]),
+        ("both", [fake_peers(), fake_peers(device="cuda")]),
+        ("none", [no_cuda()]),
     ):
         path = tmp_path / f"{name}.png"
         report_peers.plot_peers(shown, path, "A + B on fakes", "Invented.")

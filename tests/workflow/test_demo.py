@@ -142,7 +142,7 @@ def test_benchmark_table(demo):
 
 
 def test_the_pipeline_was_timed_beside_other_programs(demo):
-    record = json.loads((demo.run / "peers.json").read_text())
+    record = json.loads((demo.run / "peers/cpu.json").read_text())
     ways = {way["way"]: way for way in record["ways"]}
     assert all(way["status"] == "ok" for way in ways.values()), {
         name: way["reason"] for name, way in ways.items()
@@ -151,6 +151,11 @@ def test_the_pipeline_was_timed_beside_other_programs(demo):
     assert {row["persons"] for row in ways["mmpose"]["rows"]} == {1, 2}
     # The same networks in the same boxes; the study's way gives them another input.
     assert ways["mmpose"]["agreement"]["px_p95"] < 0.1 < ways["original"]["agreement"]["px_p95"]
+    on_gpu = json.loads((demo.run / "peers/cuda.json").read_text())
+    assert all(
+        way["provider"].startswith("CUDA") if way["status"] == "ok" else way["reason"]
+        for way in on_gpu["ways"]
+    )
 
 
 def test_nothing_runs_beside_a_measurement(demo):

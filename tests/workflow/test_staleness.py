@@ -293,9 +293,9 @@ def test_what_reads_images_has_their_list_which_tells_what_changed(plan):
         ("benchmark.boxes", "measure_*_full_* measure_*_pose_*"),
         (
             "engine.pose_batches",
-            "measure_onnx_*_gpu measure_tensorrt_* build_engine measure_batches check_parity",
+            "measure_onnx_*_gpu measure_tensorrt_* build_engine measure_batches measure_peers check_parity",
         ),
-        ("execution.allow_fallback", "measure_onnx_*_gpu measure_batches check_parity"),
+        ("execution.allow_fallback", "measure_onnx_*_gpu measure_batches measure_peers check_parity"),
         ("engine.optimization_level", "measure_tensorrt_* build_engine check_parity"),
     ],
 )

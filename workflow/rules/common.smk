@@ -97,7 +97,10 @@ DEVICES = list(dict.fromkeys(artifact.device for artifact in CHOSEN_ARTIFACTS))
 # What the jobs that measure several artifacts run: throughput, batches, peers.
 SWEPT = [Artifact(runtime, config["robustness"]["device"]) for runtime in ("onnxruntime", "pytorch")]
 BATCHED = [KNOWN_ARTIFACTS[name] for name in config["batches"]["artifacts"]]
-BESIDE = [SOURCE, Artifact("onnxruntime", "cpu")]
+BESIDE = {
+    device: [Artifact(runtime, device) for runtime in ("onnxruntime", "pytorch")]
+    for device in ("cpu", "cuda")
+}
 # The config files laid over config/config.yaml, and the command that makes this run again.
 OVERRIDES = provenance.override_files(workflow.configfiles, REPOSITORY)
 COMMAND = provenance.command(OVERRIDES, workflow.config_settings.config or {})

@@ -85,7 +85,7 @@ rule measure_roofline:
     benchmark:
         f"{RUN}/logs/measure_roofline_{{device}}.jobcost.tsv"
     conda:
-        roofline_env
+        torch_env
     # Nothing may run beside a measurement.
     threads: measuring_threads()
     resources:

@@ -53,6 +53,12 @@ def parity_config(wildcards):
     return chosen(*read, *runtime_keys(KNOWN_ARTIFACTS[wildcards.artifact]))
 
 
+def peers_config(wildcards):
+    """For params: what of the config the comparison with other programs reads."""
+    read = ("benchmark.image", "bootstrap.resamples", "peers", "seed", "threads")
+    return chosen(*read, *runtime_keys(*BESIDE[wildcards.device]))
+
+
 def prediction_params():
     """For params: what the predictions of every condition are made with."""
     return {

@@ -24,8 +24,8 @@ def conda_env(runtime, device):
     return f"../../envs/{name}.yaml"
 
 
-def roofline_env(wildcards):
-    """The conda file of PyTorch, which measures what a device can do."""
+def torch_env(wildcards):
+    """The conda file of PyTorch on the device of a rule that is named by it."""
     return conda_env("pytorch", wildcards.device)
 
 

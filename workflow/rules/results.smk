@@ -84,13 +84,18 @@ def roofline_files():
     return expand(f"{RUN}/roofline/{{device}}.json", device=DEVICES)
 
 
+def peers_files():
+    """The pipeline beside other programs, on the devices of the latency table."""
+    return expand(f"{RUN}/peers/{{device}}.json", device=DEVICES)
+
+
 def records_of(*kinds):
     """The records of these kinds by name, as posegauge.report.records.Run asks for them."""
     files = {
         "latency": benchmark_files(),
         "parity": parity_files(),
         "roofline": roofline_files(),
-        "peers": f"{RUN}/peers.json",
+        "peers": peers_files(),
         "batches": f"{RUN}/batches.json",
         "throughput": f"{RUN}/throughput.json",
         "scores": condition_files(),

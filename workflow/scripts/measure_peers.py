@@ -6,9 +6,9 @@ from posegauge.measure.peers import measure_peers
 from posegauge.store.files import write_json
 
 log = logs.start(snakemake.log[0])
-config = snakemake.params.config
+config, device = snakemake.params.config, snakemake.wildcards.device
 threads = thread_count(config["threads"], snakemake.threads)
-record = measure_peers(config, dict(snakemake.input.items()), threads)
+record = measure_peers(config, device, dict(snakemake.input.items()), threads)
 write_json(snakemake.output.peers, record, "peers.schema.yaml")
 for way in record["ways"]:
-    log.info("%s: %s", way["title"], way["reason"] or "timed")
+    log.info("%s: %s", way["title"], way["reason"] or f"timed on {way['provider']}")

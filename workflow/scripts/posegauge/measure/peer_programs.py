@@ -2,6 +2,7 @@
 
 detect_and_pose and pose_only take an image, uint8 BGR [H, W, 3], and boxes, float32 [N, 4] xyxy, and return
 the keypoints in these boxes, float32 [N, K, 2]. pose_only is None where a program has no such call.
+`provider` says what really runs the networks: "CPUExecutionProvider", "CUDA (NVIDIA H100)", ...
 """
 
 import contextlib
@@ -10,6 +11,10 @@ import io
 import cv2
 import numpy as np
 
+from posegauge.backends.base import Session
+from posegauge.backends.device import require_torch_cuda
+from posegauge.backends.onnx_checks import CPU, CUDA
+from posegauge.backends.torch import fix_numerics
 from posegauge.errors import Unavailable
 from posegauge.models.network import Network
 from posegauge.pipeline.conventions import Conventions, Pixels
@@ -17,11 +22,17 @@ from posegauge.pipeline.pipeline import Pipeline
 from posegauge.pipeline.steps import Settings, decode_simcc, padded_box, pose_input
 
 
+def provider_of(pipeline: Pipeline) -> str:
+    """Return what runs the networks of a pipeline, as its sessions say."""
+    return pipeline.pose.provenance()["provider"]
+
+
 class Ours:
     """posegauge.pipeline.pipeline with any sessions."""
 
     def __init__(self, pipeline: Pipeline):
         self.pipeline = pipeline
+        self.provider = provider_of(pipeline)
 
     def detect_and_pose(self, image, bboxes):
         """Return the keypoints, float32 [N, K, 2], of uint8 BGR [H, W, 3] in float32 [N, 4] xyxy."""
@@ -37,7 +48,8 @@ class Bare:
 
     def __init__(self, pipeline: Pipeline):
         self.pipeline = pipeline
-        self.detector, self.pose = ((s.session, s.input_name) for s in (pipeline.detector, pipeline.pose))
+        self.provider = provider_of(pipeline)
+        self.detector, self.pose = map(network_call, (pipeline.detector, pipeline.pose))
         self.prepared = {}
 
     def _inputs(self, image, bboxes):
@@ -53,13 +65,22 @@ class Bare:
     def detect_and_pose(self, image, bboxes):
         """Run both networks; return None."""
         batches = self._inputs(image, bboxes)
-        for (session, name), batch in zip((self.detector, self.pose), batches, strict=True):
-            session.run(None, {name: batch})
+        for call, batch in zip((self.detector, self.pose), batches, strict=True):
+            call(batch)
 
     def pose_only(self, image, bboxes):
         """Run the pose network; return None."""
-        session, name = self.pose
-        session.run(None, {name: self._inputs(image, bboxes)[1]})
+        self.pose(self._inputs(image, bboxes)[1])
+
+
+def network_call(session: Session):
+    """Return a call of the network on a batch with as little around it as the runtime has.
+
+    On the CPU that is ONNX Runtime's own run; on a device the session's, whose buffers are bound there.
+    """
+    if session.provenance()["device"] != "cpu":
+        return session.run
+    return lambda batch: session.session.run(None, {session.input_name: batch})
 
 
 class Original:
@@ -67,6 +88,7 @@ class Original:
 
     def __init__(self, pipeline: Pipeline):
         self.pipeline = pipeline
+        self.provider = provider_of(pipeline)
 
     def detect_and_pose(self, image, bboxes):
         """See Ours."""
@@ -109,8 +131,12 @@ class Rtmlib:
         conventions: Conventions,
         settings: Settings,
         threads: int,
+        device: str = "cpu",
     ):
-        """sizes: (width, height) of both inputs. Unavailable where rtmlib is not installed."""
+        """sizes: (width, height) of both inputs. Unavailable where rtmlib is not installed.
+
+        On CUDA its provider computes float32 without TF32, like all others here.
+        """
         try:
             import rtmlib
         except ImportError as error:
@@ -131,12 +157,15 @@ class Rtmlib:
         self.pose.postprocess = lambda outputs, center, scale: decode(
             outputs, center, scale, outputs[0].shape[-1] / sizes[1][0]
         )
-        # It has no setting for threads; all other options of the sessions stay its own.
+        # It has no setting for threads and TF32; all other options of the sessions stay its own.
+        provider = (CUDA, {"use_tf32": "0"}) if device == "cuda" else (CPU, {})
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         for tool, file in ((self.detector, detector), (self.pose, pose)):
-            tool.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            tool.session = onnxruntime.InferenceSession(file, options, providers=[provider])
+        # ONNX Runtime takes the CPU where it cannot load CUDA's provider.
+        self.provider = self.pose.session.get_providers()[0]
 
     def detect_and_pose(self, image, bboxes):
         """See Ours."""
@@ -206,14 +235,33 @@ def _same_thresholds(detector, settings: Settings) -> None:
     config.nms.iou_threshold = settings.nms_thr
 
 
+def _torch_on(device: str) -> None:
+    """Raise Unavailable unless PyTorch has the device; on CUDA turn TF32 off, as in our own rows."""
+    if device == "cuda":
+        require_torch_cuda("runs MMPose")
+        import torch
+
+        fix_numerics(torch)
+
+
+def _place(model) -> str:
+    """Say where the weights of a PyTorch model are, as the provenance of our PyTorch sessions does."""
+    import torch
+
+    where = next(model.parameters()).device
+    return f"CUDA ({torch.cuda.get_device_name(where)})" if where.type == "cuda" else "CPU"
+
+
 class MMPose:
     """inference_detector of MMDetection and inference_topdown of MMPose."""
 
-    def __init__(self, detector: Network, pose: Network, settings: Settings):
+    def __init__(self, detector: Network, pose: Network, settings: Settings, device: str = "cpu"):
         _trained(detector, pose)
+        _torch_on(device)
         from posegauge.models import build
 
-        self.detector, self.pose = build.load_model(detector), build.load_model(pose)
+        self.detector, self.pose = (build.load_model(network, device) for network in (detector, pose))
+        self.provider = _place(self.pose)
         _same_thresholds(self.detector, settings)
         self.pose.test_cfg["flip_test"] = settings.flip_test
 
@@ -239,8 +287,9 @@ class Inferencer:
 
     pose_only = None
 
-    def __init__(self, detector: Network, pose: Network, settings: Settings):
+    def __init__(self, detector: Network, pose: Network, settings: Settings, device: str = "cpu"):
         _trained(detector, pose)
+        _torch_on(device)
         from posegauge.models import build, openmmlab
 
         openmmlab.install()
@@ -250,13 +299,14 @@ class Inferencer:
             pose2d=str(build.config_path(pose.config)),
             det_model=str(build.config_path(detector.config)),
             det_cat_ids=[0],
-            device="cpu",
+            device=device,
         )
         top_down = self.inferencer.inferencer
         build.load_weights(top_down.model, pose)
         build.load_weights(top_down.detector.model, detector)
         _same_thresholds(top_down.detector.model, settings)
         top_down.model.test_cfg["flip_test"] = settings.flip_test
+        self.provider = _place(top_down.model)
         self._detect, top_down.detector = top_down.detector, self._exchanged
         self.bboxes = None
 

@@ -1,4 +1,4 @@
-"""The pipeline beside other programs that run the same networks, on the CPU.
+"""The pipeline beside other programs that run the same networks, on one device.
 
 All ways take the same image, weights, boxes and threads, one call each in turn, round after round, in one
 process: what drifts meets all alike. Poses are estimated in given boxes, so that every way has the same
@@ -14,20 +14,23 @@ from pathlib import Path
 import numpy as np
 
 from posegauge.backends.assemble import build_pipeline, network
+from posegauge.backends.base import device_reason
 from posegauge.data.annotations import read_annotations
 from posegauge.data.coco import person_boxes
 from posegauge.data.images import find_entry, read_entry
-from posegauge.errors import PoseGaugeError
+from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
 from posegauge.measure.peer_programs import Bare, Inferencer, MMPose, Original, Ours, Rtmlib, append_nms
-from posegauge.pipeline.pipeline import Pipeline
 from posegauge.score.intervals import paired_ratio
 from posegauge.store.files import read_json
 from posegauge.store.provenance import collect
-from posegauge.store.record import attempt, make_record
-from posegauge.study import ROLES, SOURCE, Artifact
+from posegauge.store.record import Outcome, attempt, make_record
+from posegauge.study import ROLES, Artifact
 
 VARIANTS = ("detect+pose", "pose only")
+
+
+DEVICE_NAMES = {"cpu": "the CPU", "cuda": "CUDA"}
 
 
 OURS = "ours"
@@ -53,7 +56,7 @@ class Way:
 
 
 WAYS = {
-    "bare": Way("Bare networks", "ONNX Runtime", "the two `session.run` calls on prepared inputs: the floor"),
+    "bare": Way("Bare networks", "ONNX Runtime", "the two networks' calls on prepared inputs: the floor"),
     OURS: Way("posegauge", "ONNX Runtime", "this pipeline"),
     "rtmlib": Way(
         "rtmlib",
@@ -96,18 +99,20 @@ def given_boxes(annotations: dict, entries: list[dict], entry: dict, count: int)
     )
 
 
-def measure_peers(config: dict, files: dict, threads: int) -> dict:
+def measure_peers(config: dict, device: str, files: dict, threads: int) -> dict:
     """Time every way, and compare its keypoints with ours.
 
     Args:
-        config: models, pipeline, peers, benchmark.image, seed, bootstrap.resamples.
+        config: models, pipeline, peers, benchmark.image, seed, bootstrap.resamples, and what the artifacts of
+            `beside` read.
+        device: "cpu" or "cuda".
         files: {"detector", "pose": the run's ONNX files, "images": folder, "person_images", "annotations":
             paths}.
         threads: CPU threads.
 
     Returns:
-        The record for results/<run>/peers.json (peers.schema.yaml). A way that this machine cannot go has its
-        reason in it.
+        The record for results/<run>/peers/<device>.json (peers.schema.yaml). A way that this machine cannot
+        go has its reason in it; without ours all have ours.
     """
     protocol = config["peers"]
     entries = read_json(files["person_images"])["images"]
@@ -115,15 +120,19 @@ def measure_peers(config: dict, files: dict, threads: int) -> dict:
     image = read_entry(files["images"], entry)
     annotations = read_annotations(files["annotations"])
     boxes = {count: given_boxes(annotations, entries, entry, count) for count in protocol["persons"]}
-    pipeline = build_pipeline(config, Artifact("onnxruntime", "cpu"), threads, files)
+    samples, agrees, sessions = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        ways, outcomes = load_ways(config, pipeline, files, threads, Path(folder))
-        samples = take_turns(ways, image, boxes, protocol["rounds"])
-        agrees = agreement(ways, image, boxes[max(boxes)])
+        ways, outcomes = load_ways(config, device, files, threads, Path(folder))
+        if device == "cuda":
+            ways = first_calls(ways, outcomes, image, boxes[max(boxes)])
+        if OURS in ways:
+            sessions = {role: getattr(ways[OURS].pipeline, role) for role in ROLES}
+            samples = take_turns(ways, image, boxes, protocol["rounds"])
+            agrees = agreement(ways, image, boxes[max(boxes)])
     return make_record(
         "peers",
-        collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads),
-        device="cpu",
+        collect(config, sessions, threads),
+        device=device,
         threads=threads,
         image={key: entry[key] for key in ("file_name", "width", "height")},
         persons=list(boxes),
@@ -134,6 +143,7 @@ def measure_peers(config: dict, files: dict, threads: int) -> dict:
                 "title": way.title,
                 "runtime": way.runtime,
                 "does": way.does,
+                "provider": ways[name].provider if name in ways else None,
                 **outcomes[name].fields(),
                 "rows": [
                     {
@@ -157,11 +167,22 @@ def measure_peers(config: dict, files: dict, threads: int) -> dict:
     )
 
 
-def load_ways(config: dict, pipeline: Pipeline, files: dict, threads: int, folder: Path) -> tuple[dict, dict]:
-    """Return the WAYS that this machine can go, loaded, and the outcome of each, both by name.
+def beside(device: str) -> tuple[Artifact, Artifact]:
+    """Return what our own ways run on a device: ONNX Runtime, and PyTorch."""
+    return Artifact("onnxruntime", device), Artifact("pytorch", device)
 
-    pipeline: ours, on ONNX Runtime. folder: for a file that must last as long as the ways.
+
+def load_ways(config: dict, device: str, files: dict, threads: int, folder: Path) -> tuple[dict, dict]:
+    """Return the WAYS that this machine can go on a device, loaded, and the outcome of each, both by name.
+
+    Where ours on ONNX Runtime cannot, none can: all are measured against it. A way that another device runs
+    than was asked for is none. folder: for a file that must last as long as the ways.
     """
+    onnx, torch = beside(device)
+    with attempt(WAYS[OURS].title) as outcome:
+        pipeline = build_pipeline(config, onnx, threads, files)
+    if not outcome.ok:
+        return {}, dict.fromkeys(WAYS, outcome)
     settings = pipeline.settings
     networks = [network(config["models"], role) for role in ROLES]
     makers = {
@@ -174,17 +195,45 @@ def load_ways(config: dict, pipeline: Pipeline, files: dict, threads: int, folde
             pipeline.conventions,
             settings,
             threads,
+            device,
         ),
         "original": lambda: Original(pipeline),
-        "pytorch": lambda: Ours(build_pipeline(config, SOURCE, threads, files)),
-        "mmpose": lambda: MMPose(*networks, settings),
-        "inferencer": lambda: Inferencer(*networks, settings),
+        "pytorch": lambda: Ours(build_pipeline(config, torch, threads, files)),
+        "mmpose": lambda: MMPose(*networks, settings, device),
+        "inferencer": lambda: Inferencer(*networks, settings, device),
     }
     ways, outcomes = {}, {}
     for name, make in makers.items():
         with attempt(WAYS[name].title) as outcomes[name]:
-            ways[name] = make()
+            way = make()
+            if way.provider.startswith("CUDA") != (device == "cuda"):
+                raise Unavailable(f"asked for {DEVICE_NAMES[device]}, ran on {way.provider}")
+            ways[name] = way
     return ways, outcomes
+
+
+def first_calls(ways: dict, outcomes: dict[str, Outcome], image: np.ndarray, bboxes: np.ndarray) -> dict:
+    """Call every way once, and return those that a GPU can run; `outcomes` says why another one cannot.
+
+    Without ours none is returned, and all have its reason.
+    """
+    runs = {}
+    for name, way in ways.items():
+        with attempt(WAYS[name].title) as outcomes[name]:
+            try:
+                way.detect_and_pose(image, bboxes)
+            except Unavailable:
+                raise
+            except Exception as error:  # every program raises classes of its own
+                reason = device_reason(ways[OURS].pipeline.pose.network, error)
+                if reason is None:
+                    raise
+                raise Unavailable(reason) from error
+            runs[name] = way
+    if OURS not in runs:
+        outcomes |= dict.fromkeys(WAYS, outcomes[OURS])
+        return {}
+    return runs
 
 
 # ---------------------------------------------------------------------------------------------- measurement

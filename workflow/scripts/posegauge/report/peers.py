@@ -5,27 +5,29 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from posegauge.report.markdown import cell, machines, markdown, page, ratio_text
+from posegauge.report.markdown import DEVICE_TITLES, cell, machines, markdown, page, ratio_text
 from posegauge.report.style import GREY, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, legend, message, save
 from posegauge.study import NOTICE
 
 PEERS_COLUMNS = (
-    "way", "title", "runtime", "pipeline", "persons", "status", "reason", "rounds", "latency_ms_p50",
-    "ratio", "ratio_low", "ratio_high", "keypoint_px_p50", "keypoint_px_p95", "keypoint_px_max",
+    "device", "way", "title", "runtime", "provider", "pipeline", "persons", "status", "reason", "rounds",
+    "latency_ms_p50", "ratio", "ratio_low", "ratio_high", "keypoint_px_p50", "keypoint_px_p95",
+    "keypoint_px_max",
 )  # fmt: skip
 
 
 OURS = "ours"
 
 
-def peers_table(record: dict) -> pd.DataFrame:
-    """Return one row per way, pipeline and number of persons (see PEERS_COLUMNS; times in milliseconds).
+def peers_table(records: list[dict]) -> pd.DataFrame:
+    """Return one row per device, way, pipeline and number of persons (see PEERS_COLUMNS; times in ms).
 
     `ratio` is the median of this pipeline / the median of the way. A way that was not run has one row.
     """
     rows = []
-    for way in record["ways"]:
-        about = {key: way[key] for key in ("way", "title", "runtime", "status", "reason")}
+    for device, way in ((record["device"], way) for record in records for way in record["ways"]):
+        about = {key: way[key] for key in ("way", "title", "runtime", "provider", "status", "reason")}
+        about |= {"device": device}
         near = way["agreement"] or {}
         about |= {f"keypoint_{name}": near.get(name) for name in ("px_p50", "px_p95", "px_max")}
         rows += [
@@ -45,8 +47,38 @@ def peers_table(record: dict) -> pd.DataFrame:
     return table.astype(dict.fromkeys(("persons", "rounds"), "Int64"))
 
 
-def peers_markdown(table: pd.DataFrame, record: dict, title: str = "", notice: str | None = None) -> str:
-    """Return the table for people: one line per way and pipeline, columns by number of persons."""
+def peers_markdown(
+    table: pd.DataFrame, records: list[dict], title: str = "", notice: str | None = None
+) -> str:
+    """Return the tables for people, one a device, and what they mean; in one line where nothing ran."""
+    parts = []
+    for record in records:
+        of_device = table[table["device"] == record["device"]]
+        if reason := _why_none(record):
+            parts.append(f"{DEVICE_TITLES[record['device']]}: *not run: {cell(reason)}*")
+        else:
+            parts += _device_markdown(of_device, record, title)
+    explained = (
+        "Median of the rounds; ×: median of posegauge on ONNX Runtime / median of this program, so below 1 "
+        "posegauge is faster; the 95 % interval is a bootstrap over the rounds. All programs of a device ran "
+        "in one process, in turn, with the same weights, boxes and number of threads, in FP32 without TF32. "
+        "In detect+pose detector and NMS run, and the given boxes take the place of what they find. "
+        "Keypoints: distance from those of posegauge in the same boxes."
+    )
+    if records[0]["provenance"].get("weights") == NOTICE:
+        explained += " With random weights it only says whether the networks got the same input."
+    told = [f"- {cell(way['title'])}: {cell(way['does'])}" for way in records[0]["ways"]]
+    return page([*parts, explained, "\n".join(told)], notice)
+
+
+def _why_none(record: dict) -> str | None:
+    """Return why nothing was run, where that has one reason; else None."""
+    reasons = {way["reason"] for way in record["ways"]}
+    return reasons.pop() if len(reasons) == 1 and record["ways"][0]["status"] != "ok" else None
+
+
+def _device_markdown(table: pd.DataFrame, record: dict, title: str) -> list[str]:
+    """Return the table of one device, one line per way and pipeline, and what it was measured with."""
     counts = {number: f"{number} person{'' if number == 1 else 's'}" for number in record["persons"]}
     columns = {"Program": "left", "Pipeline": "left", **dict.fromkeys(counts.values(), "right")}
     columns |= {"Keypoints P50 / P95 (px)": "right"}
@@ -72,31 +104,24 @@ def peers_markdown(table: pd.DataFrame, record: dict, title: str = "", notice: s
     order = {"detect+pose": 0, "pose only": 1}
     rows.sort(key=lambda row: order.get(row["Pipeline"], 2))
     image = record["image"]
+    providers = dict.fromkeys(filter(None, (way["provider"] for way in record["ways"])))
     measured = [
         title,
         f"Machine: {'; '.join(machines([record])) or 'not recorded'}",
-        f"CPU, threads: {record['threads']}",
+        f"{DEVICE_TITLES[record['device']]} ({', '.join(providers)}), threads: {record['threads']}",
         f"image: {image['file_name']} ({image['width']}×{image['height']})",
         f"{record['rounds']} rounds",
     ]
-    explained = (
-        "Median of the rounds; ×: median of posegauge on ONNX Runtime / median of this program, so below 1 "
-        "posegauge is faster; the 95 % interval is a bootstrap over the rounds. All programs ran in one "
-        "process, in turn, with the same weights, boxes and number of threads. In detect+pose detector and "
-        "NMS run, and the given boxes take the place of what they find. Keypoints: distance from those of "
-        "posegauge in the same boxes."
-    )
-    if record["provenance"].get("weights") == NOTICE:
-        explained += " With random weights it only says whether the networks got the same input."
-    told = [f"- {cell(way['title'])}: {cell(way['does'])}" for way in record["ways"]]
-    return page(
-        [markdown(rows, columns), " · ".join(filter(None, measured)), explained, "\n".join(told)], notice
-    )
+    return [markdown(rows, columns), " · ".join(filter(None, measured))]
 
 
-def peers_finding(record: dict) -> str | None:
-    """Return in one sentence how posegauge stands to the others in detect+pose; None if nothing ran."""
-    table = peers_table(record)
+def peers_finding(records: list[dict]) -> str | None:
+    """Return how posegauge stands to the others in detect+pose, a sentence a device; None if nothing ran."""
+    return " ".join(filter(None, map(_device_finding, records))) or None
+
+
+def _device_finding(record: dict) -> str | None:
+    table = peers_table([record])
     table = table[(table["status"] == "ok") & (table["pipeline"] == "detect+pose") & (table["way"] != OURS)]
     told = []
     for _, part in table.groupby("way", sort=False):
@@ -108,8 +133,9 @@ def peers_finding(record: dict) -> str | None:
     if not told:
         return None
     return (
-        "Detect+pose of posegauge on ONNX Runtime on the CPU takes, as a part of the time of other programs "
-        f"with the same weights, by number of persons (in brackets): {'; '.join(told)}."
+        f"Detect+pose of posegauge on ONNX Runtime on the {DEVICE_TITLES[record['device']]} takes, as a part "
+        "of the time of other programs with the same weights, by number of persons (in brackets): "
+        f"{'; '.join(told)}."
     )
 
 
@@ -122,19 +148,31 @@ TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 LEFT_IN, RIGHT_IN, GAP_IN, ROW_IN = 2.1, 0.3, 0.25, 0.5
 
 
-def plot_peers(record: dict, path, title: str = "", notice: str | None = None) -> None:
+def plot_peers(records: list[dict], path, title: str = "", notice: str | None = None) -> None:
     """Draw as PNG how much longer each program takes than posegauge, by number of persons, with intervals.
 
-    record: records.Run.peers. One panel per pipeline; a program that did not run is named in
-    grey with its reason.
+    records: records.Run.peers. One panel per pipeline, the devices one below the other; a program that did
+    not run is named in grey with its reason, a device on which none did not at all.
     """
     heading = "The pipeline beside other programs"
-    table = peers_table(record)
+    table = peers_table(records)
     with plt.rc_context(STYLE):
         if not (table["status"] == "ok").any():
             message(path, heading, "No program was timed.", notice)
             return
-        ways = [way for way in record["ways"] if way["way"] != OURS]
+        records = [record for record in records if not _why_none(record)]
+        several = len(records) > 1
+        ways = [
+            way
+            | {
+                "device": record["device"],
+                "label": way["title"] + (f", {DEVICE_TITLES[record['device']]}" if several else ""),
+            }
+            for record in records
+            for way in record["ways"]
+            if way["way"] != OURS
+        ]
+        record = records[0]
         figure = plt.figure(figsize=(WIDTH_IN, ROW_IN * len(ways) + 2.5))
         told = [title, *machines([record]), f"{record['threads']} threads", f"{record['rounds']} rounds"]
         bottom, top = dress(figure, heading, " · ".join(filter(None, told)), notice)
@@ -186,10 +224,10 @@ def _panel(axes, table: pd.DataFrame, ways: list[dict], persons: list[int], labe
         ran = way["status"] == "ok"
         if labelled:
             axes.text(
-                -0.03, y, way["title"], transform=margin, ha="right", va="center",
+                -0.03, y, way["label"], transform=margin, ha="right", va="center",
                 color="black" if ran else GREY,
             )  # fmt: skip
-        rows = table[table["way"] == way["way"]]
+        rows = table[(table["way"] == way["way"]) & (table["device"] == way["device"])]
         if rows.empty:
             reason = "has no such call" if ran else f"not run: {way['reason']}"
             axes.text(0.02, y, reason, transform=margin, va="center", color=GREY, fontsize=9, style="italic")

@@ -204,9 +204,9 @@ class Run:
     def of_folder(cls, folder) -> "Run":
         """Return the records of a finished run, from its folder."""
         folder = Path(folder)
-        kinds = {"latency": "latency", "parity": "parity", "roofline": "roofline", "scores": "robustness"}
+        kinds = {kind: kind for kind in ("latency", "parity", "roofline", "peers")} | {"scores": "robustness"}
         files = {kind: sorted((folder / name).glob("*.json")) for kind, name in kinds.items()}
-        single = {kind: folder / f"{kind}.json" for kind in ("peers", "batches", "throughput", "all_images")}
+        single = {kind: folder / f"{kind}.json" for kind in ("batches", "throughput", "all_images")}
         return cls(files | {kind: path for kind, path in single.items() if path.is_file()})
 
     @functools.cached_property
@@ -236,9 +236,9 @@ class Run:
         return read_record(path, "all_images.schema.yaml") if path else None
 
     @functools.cached_property
-    def peers(self) -> dict:
-        """The pipeline beside other programs."""
-        return read_record(self._files["peers"], "peers.schema.yaml")
+    def peers(self) -> list[dict]:
+        """The pipeline beside other programs, one record a device."""
+        return read_records(self._files["peers"], "peers.schema.yaml", "device", DEVICE_TITLES)
 
     @functools.cached_property
     def batches(self) -> dict:
