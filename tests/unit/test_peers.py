@@ -12,7 +12,7 @@ from fake_results import MACHINE
 from posegauge.backends import base
 from posegauge.data.scenes.scenes import render_scene
 from posegauge.errors import PoseGaugeError
-from posegauge.measure import peer_programs, peers
+from posegauge.measure import peer_limits, peer_programs, peers
 from posegauge.pipeline.conventions import DEFAULT
 from posegauge.pipeline.steps import Settings
 from posegauge.report import peers as report_peers
@@ -93,6 +93,42 @@ def test_ours_runs_the_detector_and_takes_the_boxes(onnx, scene, monkeypatch):
     assert len(runs) == 1 and not pipeline.always_detect
     (persons,) = pipeline.run([image], [boxes], always_detect=True)
     assert persons.stages_ms["detect"] > 0 and (persons.bbox_scores == 1).all() and len(persons) == 3
+
+
+@pytest.mark.parametrize("runtime", [peer_limits.OnnxThroughput, peer_limits.OpenVINOThroughput])
+def test_a_limit_runs_both_networks_on_several_images_at_once(onnx, scene, runtime):
+    if runtime is peer_limits.OpenVINOThroughput:
+        pytest.importorskip("openvino")
+    image, boxes = scene
+    way = runtime(onnx[0], 2)
+    assert way.images >= 1 and "CPU" in way.provider
+    seen = []
+    way.run = lambda role, batch, run=way.run: seen.append((role, batch.shape)) or run(role, batch)
+    assert way.detect_and_pose(image, boxes) is None and way.pose_only(image, boxes[:1]) is None
+    assert seen == [
+        ("detector", (1, 3, 320, 320)),
+        ("pose", (3, 3, 256, 192)),
+        ("pose", (1, 3, 256, 192)),
+    ]
+
+
+def test_the_time_of_a_call_on_several_images_is_shared_among_them(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(peers, "time", SimpleNamespace(perf_counter=lambda: clock[0], sleep=lambda _: None))
+
+    class Program:
+        pose_only = None
+
+        def __init__(self, images):
+            self.images = images
+
+        def detect_and_pose(self, image, bboxes):
+            clock[0] += 0.04
+
+    ways = {"ours": Program(1), "onnx_limit": Program(4)}
+    samples = peers.take_turns(ways, None, {1: np.zeros((1, 4), np.float32)}, 2)
+    assert samples["ours", "detect+pose", 1] == pytest.approx([40, 40])
+    assert samples["onnx_limit", "detect+pose", 1] == pytest.approx([10, 10])
 
 
 def test_a_stretched_input_shows_the_whole_box_in_rgb():
@@ -203,7 +239,8 @@ def fake_programs(monkeypatch, **programs):
     """Put programs in the place of those that load_ways makes: {class: Fake}; all others run on CUDA."""
     monkeypatch.setattr(peers, "build_pipeline", lambda *_: SimpleNamespace(**PARTS))
     monkeypatch.setattr(peers, "append_nms", lambda *_: "nms.onnx")
-    for name in ("Bare", "Ours", "Rtmlib", "Original", "MMPose", "Inferencer"):
+    limits = "OnnxThroughput", "OpenVINOThroughput"
+    for name in ("Bare", "Ours", "Rtmlib", "Original", "MMPose", "Inferencer", *limits):
         way = programs.get(name, Fake())
         monkeypatch.setattr(peers, name, lambda *_, way=way: way)
 
@@ -217,7 +254,8 @@ FILES = {"detector": "run/models/detector.onnx", "pose": "run/models/pose.onnx"}
 def test_a_way_that_ran_elsewhere_than_asked_is_none(monkeypatch, tmp_path):
     fake_programs(monkeypatch, Rtmlib=Fake("CPUExecutionProvider"), MMPose=Fake("CUDA (NVIDIA T4)"))
     ways, outcomes = peers.load_ways(CONFIG, "cuda", FILES, 1, tmp_path)
-    assert set(peers.WAYS) - set(ways) == {"rtmlib"}
+    assert set(peers.WAYS) - set(ways) == {"rtmlib", *peers.CPU_ALONE}
+    assert {outcomes[name].reason for name in peers.CPU_ALONE} == {"runs on the CPU alone"}
     assert outcomes["rtmlib"].reason == "asked for CUDA, ran on CPUExecutionProvider"
     _, outcomes = peers.load_ways(CONFIG, "cpu", FILES, 1, tmp_path)
     assert outcomes["mmpose"].reason == "asked for the CPU, ran on CUDA (NVIDIA T4)" and outcomes["rtmlib"].ok
@@ -229,7 +267,7 @@ def test_a_way_that_a_gpu_cannot_run_says_why_and_a_fault_is_one(monkeypatch, tm
     fake_programs(monkeypatch, MMPose=Fake(error=full))
     ways, outcomes = peers.load_ways(CONFIG, "cuda", FILES, 1, tmp_path)
     runs = peers.first_calls(ways, outcomes, None, boxes)
-    assert set(peers.WAYS) - set(runs) == {"mmpose"} and "out of GPU memory" in outcomes["mmpose"].reason
+    assert set(ways) - set(runs) == {"mmpose"} and "out of GPU memory" in outcomes["mmpose"].reason
     ways["ours"] = Fake(error=full)
     assert peers.first_calls(ways, outcomes, None, boxes) == {}
     assert {outcome.reason for outcome in outcomes.values()} == {outcomes["ours"].reason}
@@ -319,7 +357,7 @@ def test_the_table_shows_times_ratios_and_reasons(tmp_path):
     records = Run.of_folder(tmp_path).peers
     table = report_peers.peers_table(records)
     assert list(table.columns) == list(report_peers.PEERS_COLUMNS)
-    assert len(table) == 5 * 4 + 2 + 1 + 7
+    assert len(table) == 8 * 4 + 2 + 1 + 10
     text = report_peers.peers_markdown(table, records, "A + B on fakes", "Invented.")
     assert "CPU (CPUExecutionProvider), threads: 2" in text and text.count("GPU:") == 1
     assert "GPU: *not run: no CUDA device*" in text

@@ -98,8 +98,8 @@ DEVICES = list(dict.fromkeys(artifact.device for artifact in CHOSEN_ARTIFACTS))
 SWEPT = [Artifact(runtime, config["robustness"]["device"]) for runtime in ("onnxruntime", "pytorch")]
 BATCHED = [KNOWN_ARTIFACTS[name] for name in config["batches"]["artifacts"]]
 BESIDE = {
-    device: [Artifact(runtime, device) for runtime in ("onnxruntime", "pytorch")]
-    for device in ("cpu", "cuda")
+    "cpu": [Artifact(runtime, "cpu") for runtime in ("onnxruntime", "openvino", "pytorch")],
+    "cuda": [Artifact(runtime, "cuda") for runtime in ("onnxruntime", "pytorch")],
 }
 # The config files laid over config/config.yaml, and the command that makes this run again.
 OVERRIDES = provenance.override_files(workflow.configfiles, REPOSITORY)

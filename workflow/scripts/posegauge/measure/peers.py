@@ -20,6 +20,7 @@ from posegauge.data.coco import person_boxes
 from posegauge.data.images import find_entry, read_entry
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
+from posegauge.measure.peer_limits import OnnxThroughput, OpenVINOThroughput
 from posegauge.measure.peer_programs import Bare, Inferencer, MMPose, Original, Ours, Rtmlib, append_nms
 from posegauge.score.intervals import paired_ratio
 from posegauge.store.files import read_json
@@ -57,7 +58,18 @@ class Way:
 
 WAYS = {
     "bare": Way("Bare networks", "ONNX Runtime", "the two networks' calls on prepared inputs: the floor"),
+    "onnx_limit": Way(
+        "Throughput limit, ONNX Runtime",
+        "ONNX Runtime",
+        "the two networks on an image per thread, a session of one thread each: no latency",
+    ),
+    "openvino_limit": Way(
+        "Throughput limit, OpenVINO",
+        "OpenVINO",
+        "the two networks with its hint THROUGHPUT, on as many images at a time as it likes: no latency",
+    ),
     OURS: Way("posegauge", "ONNX Runtime", "this pipeline"),
+    "openvino": Way("posegauge, OpenVINO", "OpenVINO", "this pipeline on OpenVINO"),
     "rtmlib": Way(
         "rtmlib",
         "ONNX Runtime",
@@ -77,6 +89,9 @@ WAYS = {
         "no flip test; the given boxes take the place of its detections; it has no pose-only call on boxes",
     ),
 }
+
+
+CPU_ALONE = ("onnx_limit", "openvino_limit", "openvino")
 
 
 def given_boxes(annotations: dict, entries: list[dict], entry: dict, count: int) -> np.ndarray:
@@ -187,7 +202,10 @@ def load_ways(config: dict, device: str, files: dict, threads: int, folder: Path
     networks = [network(config["models"], role) for role in ROLES]
     makers = {
         "bare": lambda: Bare(pipeline),
+        "onnx_limit": lambda: OnnxThroughput(pipeline, threads),
+        "openvino_limit": lambda: OpenVINOThroughput(pipeline, threads),
         OURS: lambda: Ours(pipeline),
+        "openvino": lambda: Ours(build_pipeline(config, Artifact("openvino", "cpu"), threads, files)),
         "rtmlib": lambda: Rtmlib(
             append_nms(files["detector"], folder / "nms.onnx", settings),
             files["pose"],
@@ -205,6 +223,8 @@ def load_ways(config: dict, device: str, files: dict, threads: int, folder: Path
     ways, outcomes = {}, {}
     for name, make in makers.items():
         with attempt(WAYS[name].title) as outcomes[name]:
+            if device != "cpu" and name in CPU_ALONE:
+                raise Unavailable("runs on the CPU alone")
             way = make()
             if way.provider.startswith("CUDA") != (device == "cuda"):
                 raise Unavailable(f"asked for {DEVICE_NAMES[device]}, ran on {way.provider}")
@@ -242,8 +262,9 @@ def first_calls(ways: dict, outcomes: dict[str, Outcome], image: np.ndarray, bbo
 def take_turns(ways: dict, image: np.ndarray, boxes: dict[int, np.ndarray], rounds: int) -> dict:
     """Call every way once per round, number of persons and variant.
 
-    ways: by name; None as a method means that it has no such variant. boxes: float32 [N, 4] xyxy by N.
-    Returns {(name, variant, persons): [rounds] milliseconds}. The ways change places from round to round.
+    ways: by name; None as a method means that it has no such variant, `images` how many one call works on.
+    boxes: float32 [N, 4] xyxy by N. Returns {(name, variant, persons): [rounds] milliseconds per image}. The
+    ways change places from round to round.
     """
     names, samples = list(ways), {}
     for number in progress(range(-WARMUP, rounds), "rounds"):
@@ -257,7 +278,7 @@ def take_turns(ways: dict, image: np.ndarray, boxes: dict[int, np.ndarray], roun
                     time.sleep(PAUSE_S)
                     begin = time.perf_counter()
                     call(image, bboxes)
-                    taken = (time.perf_counter() - begin) * 1e3
+                    taken = (time.perf_counter() - begin) * 1e3 / getattr(ways[name], "images", 1)
                     if number >= 0:
                         samples.setdefault((name, variant, persons), []).append(taken)
     return samples
