@@ -19,11 +19,11 @@ rule measure_batches:
         f"{RUN}/logs/measure_batches.jobcost.tsv"
     # All runtimes run in one job; this environment has them.
     conda:
-        conda_env("pytorch", batches_device())
+        conda_env("pytorch", device_of(config["batches"]["artifacts"]))
     # Nothing may run beside a measurement.
     threads: measuring_threads()
     resources:
-        **needs(minutes=120, mem_mb=8000, device=batches_device(), alone=True),
+        **needs(minutes=120, mem_mb=8000, device=device_of(config["batches"]["artifacts"]), alone=True),
     params:
         onnx=onnx_of(config["batches"]["artifacts"]),
         config=chosen("batches", "benchmark.image", "seed", "threads", *runtime_keys(*BATCHED)),

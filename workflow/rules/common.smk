@@ -94,9 +94,10 @@ ARTIFACTS = [
 ]
 # Devices of the latency table.
 DEVICES = list(dict.fromkeys(artifact.device for artifact in CHOSEN_ARTIFACTS))
-# What the jobs that measure several artifacts run: throughput, batches, peers.
+# What the jobs that measure several artifacts run: throughput, batches, cameras, peers.
 SWEPT = [Artifact(runtime, config["robustness"]["device"]) for runtime in ("onnxruntime", "pytorch")]
 BATCHED = [KNOWN_ARTIFACTS[name] for name in config["batches"]["artifacts"]]
+SERVING = [KNOWN_ARTIFACTS[name] for name in config["cameras"]["artifacts"]]
 BESIDE = {
     "cpu": [Artifact(runtime, "cpu") for runtime in ("onnxruntime", "openvino", "pytorch")],
     "cuda": [Artifact(runtime, "cuda") for runtime in ("onnxruntime", "pytorch")],
@@ -121,6 +122,7 @@ RECORD_KINDS = [
     "roofline",
     "peers",
     "batches",
+    "cameras",
     *([] if RANDOM_ROLES else ["scores", "throughput"]),
     *(["all_images"] if ALL_IMAGES else []),
 ]

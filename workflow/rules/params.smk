@@ -38,7 +38,7 @@ def row_config(benchmark):
     """For params: what of the config a benchmark row reads."""
     # Not how many processes: asking for five instead of three keeps the three that were measured.
     protocol = [f"benchmark.{key}" for key in ("image", "boxes", "warmup", "max_warmup", "runs")]
-    return chosen("threads", *protocol, *runtime_keys(BENCHMARKS[benchmark].artifact))
+    return chosen("energy", "threads", *protocol, *runtime_keys(BENCHMARKS[benchmark].artifact))
 
 
 def parity_code(wildcards):

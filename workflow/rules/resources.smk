@@ -35,10 +35,9 @@ def parity_env(wildcards):
     return conda_env(artifact.runtime, artifact.device)
 
 
-def batches_device():
-    """cuda where a GPU is among what the batches are measured on, else cpu."""
-    on_gpu = any(KNOWN_ARTIFACTS[name].device == "cuda" for name in config["batches"]["artifacts"])
-    return "cuda" if on_gpu else "cpu"
+def device_of(names):
+    """cuda where one of the artifacts is on a GPU, else cpu."""
+    return "cuda" if any(KNOWN_ARTIFACTS[name].device == "cuda" for name in names) else "cpu"
 
 
 def device_wildcard(wildcards):

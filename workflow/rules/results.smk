@@ -97,6 +97,7 @@ def records_of(*kinds):
         "roofline": roofline_files(),
         "peers": peers_files(),
         "batches": f"{RUN}/batches.json",
+        "cameras": f"{RUN}/cameras.json",
         "throughput": f"{RUN}/throughput.json",
         "scores": condition_files(),
         "all_images": f"{RUN}/all_images.json",

@@ -15,7 +15,7 @@ from posegauge.data.coco import person_boxes
 from posegauge.data.images import find_entry, read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.logs import progress
-from posegauge.measure import gpu_monitor
+from posegauge.measure import gpu_monitor, power
 from posegauge.pipeline.pipeline import Pipeline, detector_work
 from posegauge.store import machine as store_machine
 from posegauge.store.files import read_json
@@ -38,8 +38,8 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
     """Measure one row of the latency table.
 
     Args:
-        config: what its runtime needs (study.Artifact.config_keys), and benchmark: image, boxes, warmup,
-            max_warmup, runs.
+        config: what its runtime needs (study.Artifact.config_keys), energy, and benchmark: image, boxes,
+            warmup, max_warmup, runs.
         name: of the row, a key of study.BENCHMARKS.
         files: {"detector", "pose": the run's ONNX files, or nothing where the row runs none, "images":
             folder, "person_images", "annotations": paths}.
@@ -67,14 +67,16 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
     roles = ("pose",) if pose_only else ROLES
     sessions, detector = {}, None
     measured = {"persons": None, "latency_ms": [], "stages_ms": {}, "device_ms": {}, "measured_under": []}
-    with attempt(name) as outcome:
-        # Before the networks are loaded: the memory in use then is not theirs.
+    energy = config["energy"]
+    with attempt(name) as outcome, power.meter(energy["source"], row.artifact.device) as meter:
+        # Before the networks are loaded: the memory in use and the power drawn then are not theirs.
         monitor = gpu_monitor.watch(row.artifact.device)
+        meter.idle(energy["idle_seconds"])
         pipeline = build_pipeline(config, row.artifact, threads, files, pose_only)
         sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
         detector = None if pose_only else detector_work(pipeline, image)
         pipeline.always_detect = not pose_only
-        measured = measure(pipeline, image, bboxes, protocol, monitor)
+        measured = measure(pipeline, image, bboxes, protocol, monitor, meter)
         if measured["persons"] == 0:
             outcome.status, outcome.reason = "no result", f"finds no person in {entry['file_name']}"
     boxes = "annotated" if given_boxes else "detected"
@@ -104,6 +106,7 @@ def measure(
     bboxes: np.ndarray | None,
     protocol: dict,
     monitor: gpu_monitor.Monitor | None = None,
+    meter: power.Meter | None = None,
 ) -> dict:
     """Warm the pipeline up, then time it on one image.
 
@@ -113,18 +116,21 @@ def measure(
         bboxes: None or float32 [N, 4] xyxy.
         protocol: warmup (runs at least), max_warmup (at most) and runs, as in the config's `benchmark`.
         monitor: looks at the GPU between runs.
+        meter: counts the joules of the timed runs, and of further ones where these are over too soon.
 
     Returns:
         {"persons": N of the last run, "latency_ms": [runs] wall clock around the whole call,
         "stages_ms": {stage: [runs]},
         "device_ms": {"detect", "pose": [runs]} of the networks on the GPU, {} on the CPU,
-        "measured_under": [{"warm_up", "host", "memory", "gpu"}] as in latency.schema.yaml}.
+        "measured_under": [{"warm_up", "host", "memory", "gpu", "energy"}] as in latency.schema.yaml}.
     """
-    look = monitor.sample if monitor else _nothing
+    meter = meter or power.Meter([], "no meter was given")
     before = store_machine.state()
 
     def run() -> tuple[float, dict, dict, int]:
-        look()
+        if monitor:
+            monitor.sample()
+        meter.look()
         begin = time.perf_counter()
         persons = pipeline(image, bboxes)
         latency_ms = (time.perf_counter() - begin) * 1e3
@@ -133,7 +139,9 @@ def measure(
 
     warmed = warm_up(lambda: run()[0], protocol["warmup"], protocol["max_warmup"])
     built = _builds(pipeline)
+    meter.start()
     done = [run() for _ in progress(range(protocol["runs"]), "runs")]
+    meter.stop(len(done), run)
     if _builds(pipeline) != built:
         raise PoseGaugeError(
             "a network was compiled, captured or tuned for a new batch size during the timed runs: set "
@@ -153,6 +161,7 @@ def measure(
                 "host": {"before": before, "after": store_machine.state()},
                 "memory": _memory(monitor),
                 "gpu": monitor.record() if monitor else None,
+                "energy": meter.record(),
             }
         ],
     }
@@ -198,10 +207,6 @@ def is_stable(times: list[float]) -> bool:
         return False
     last, former = np.median(times[-WINDOW:]), np.median(times[-2 * WINDOW : -WINDOW])
     return bool(abs(last - former) < STABLE_SHARE * former)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _memory(monitor: gpu_monitor.Monitor | None) -> dict:

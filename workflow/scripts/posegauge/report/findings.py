@@ -6,11 +6,13 @@ Each is computed from the results; no outcome is taken for granted.
 import pandas as pd
 
 from posegauge.report import latency
+from posegauge.report.cameras import cameras_finding
 from posegauge.report.calibration import calibration_finding, confidence_finding
 from posegauge.report.coco_c import coco_c_finding, mpc_finding
+from posegauge.report.energy import energy_finding
 from posegauge.report.loss import bottleneck_finding, loss_finding
 from posegauge.report.markdown import condition_title, listed, ratio_text
-from posegauge.report.parity import artifact_title, compared_with, parity_failure
+from posegauge.report.parity import artifact_title, compared_with, failing_artifacts, parity_failure
 from posegauge.report.peers import peers_finding
 from posegauge.report.protocols import protocols_finding
 from posegauge.report.records import by_suite, clean_record
@@ -206,8 +208,11 @@ def _against(ratio: dict) -> str:
 def all_findings(run) -> list[dict]:
     """Return [{"id", "text"}] of a run. run: records.Run."""
     found = key_findings(latency.table(run), run.scores, run.parity, run.throughput)
-    told = peers_finding(run.peers)
-    return [*found, *([{"id": "peers", "text": told}] if told else [])]
+    told = {
+        "peers": peers_finding(run.peers),
+        "cameras": cameras_finding(run.cameras, failing_artifacts(run.parity)),
+    }
+    return [*found, *({"id": name, "text": text} for name, text in told.items() if text)]
 
 
 def key_findings(
@@ -227,6 +232,7 @@ def key_findings(
         found["bottleneck"] = _bottleneck(rows)
         found["floor"] = _floor(rows)
         found["overhead"] = _overhead(rows)
+        found["energy"] = energy_finding(list(rows.values()), _ran(rows, "full"))
         found["fastest_pose"] = _fastest("pose", rows)
         found["not_run"] = _not_run(rows)
         found["no_result"] = _no_result(rows)

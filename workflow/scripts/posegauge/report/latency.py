@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from posegauge.measure import roofline
+from posegauge.report.energy import energy_columns
 from posegauge.report.markdown import DASH, DEVICE_TITLES, cell, machines, markdown, page, span
 from posegauge.report.parity import compared_with, failing_artifacts
 from posegauge.report.style import (
@@ -42,6 +43,7 @@ BENCHMARK_COLUMNS = (
     "floor_ms", "times_floor", "floor_reason", "device_ms_mean", "host_overhead",
     "parity", "parity_reason", "threads",
     *(f"stage_{stage}_ms" for stage in STAGES),
+    "joules_per_frame", "joules_per_frame_total", "idle_watts", "power_source", "energy_reason",
 )  # fmt: skip
 
 
@@ -66,6 +68,7 @@ def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.
     for record in records:
         verdict = verdicts[record["benchmark"]]
         row = {key: record[key] for key in (*BENCHMARK_COLUMNS[:8], "persons")} | verdict
+        row |= energy_columns(record)
         if record["status"] == "ok":
             samples = np.asarray(record["latency_ms"], dtype=np.float64)
             mean = float(samples.mean())
@@ -96,6 +99,7 @@ def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.
     table = pd.DataFrame(rows, columns=list(BENCHMARK_COLUMNS))
     # A column without a single number would be one of objects.
     numbers = ("latency_ms_p99", "floor_ms", "times_floor", "device_ms_mean", "host_overhead")
+    numbers += ("joules_per_frame", "joules_per_frame_total", "idle_watts")
     return table.astype(
         dict.fromkeys(("runs", "persons", "threads"), "Int64") | dict.fromkeys(numbers, "float64")
     )

@@ -54,6 +54,17 @@ PAGES = (
         folded="What the rows were measured under", reads=("latency", "parity", "roofline"),
     ),
     Page(
+        "energy", "Latency", "energy", "Joules per frame of every latency row",
+        heading="Energy", findings=("energy",), reads=("latency", "parity"),
+    ),
+    Page(
+        "cameras", "Latency", "cameras", "How many cameras each runtime serves", "cameras",
+        "How many cameras each runtime serves",
+        "P95 from a frame's arrival to its persons, by number of cameras, beside the time of one frame",
+        heading="Cameras", findings=("cameras",), reads=("cameras", "parity"),
+        drawn_from=("cameras", "parity"),
+    ),
+    Page(
         "peers", "Latency", "peers", "The pipeline beside other programs", "peers",
         "Time beside other programs",
         "Time of other programs against posegauge's, by number of persons, with 95 % intervals",

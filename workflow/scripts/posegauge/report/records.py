@@ -25,6 +25,10 @@ ROBUSTNESS_METRICS = (
 )  # fmt: skip
 
 
+# The kinds of which a run has one record, <kind>.json.
+SINGLE = ("batches", "cameras", "throughput", "all_images")
+
+
 CHANGES = ("detection_rate_change", "ap_change")
 
 
@@ -206,7 +210,7 @@ class Run:
         folder = Path(folder)
         kinds = {kind: kind for kind in ("latency", "parity", "roofline", "peers")} | {"scores": "robustness"}
         files = {kind: sorted((folder / name).glob("*.json")) for kind, name in kinds.items()}
-        single = {kind: folder / f"{kind}.json" for kind in ("batches", "throughput", "all_images")}
+        single = {kind: folder / f"{kind}.json" for kind in SINGLE}
         return cls(files | {kind: path for kind, path in single.items() if path.is_file()})
 
     @functools.cached_property
@@ -244,6 +248,11 @@ class Run:
     def batches(self) -> dict:
         """The speed by persons and batch."""
         return read_record(self._files["batches"], "batches.schema.yaml")
+
+    @functools.cached_property
+    def cameras(self) -> dict:
+        """How many cameras each artifact serves."""
+        return read_record(self._files["cameras"], "cameras.schema.yaml")
 
     @functools.cached_property
     def throughput(self) -> dict | None:

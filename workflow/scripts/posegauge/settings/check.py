@@ -68,6 +68,7 @@ def schema() -> dict:
     for entry, names in (
         (lists["benchmarks"], BENCHMARKS),
         (lists["batches"]["properties"]["artifacts"], ARTIFACTS),
+        (lists["cameras"]["properties"]["artifacts"], ARTIFACTS),
         (lists["suites"], SUITES),
         (lists["conditions"], STUDY_CONDITIONS),
         (coco_c["corruptions"], COCO_C_CORRUPTIONS),
