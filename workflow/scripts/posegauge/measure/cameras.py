@@ -1,6 +1,6 @@
 """How many cameras this machine serves: each artifact's pipeline as the one server of more and more streams.
 
-A camera delivers JPEG files of the data set's images, as USB and network cameras do; decoding is the server's work.
+A camera delivers the data set's images as JPEG, as USB and network cameras do; decoding is the server's work.
 """
 
 import gc
@@ -112,10 +112,8 @@ def most_cameras(pipeline: Pipeline, shown: list[tuple], protocol: dict, seed: i
 
     def served(number: int) -> bool:
         def one(round_number: int) -> dict:
-            return run_round(
-                lambda frame: serve(pipeline, frame), shown, number, fps, protocol["seconds"], protocol["queue"],
-                [seed, number, round_number],
-            )  # fmt: skip
+            how = (fps, protocol["seconds"], protocol["queue"], (seed, number, round_number))
+            return run_round(lambda frame: serve(pipeline, frame), shown, number, *how)
 
         tries.append({"streams": number, **attempt_number(one, protocol["rounds"], fps)})
         logging.getLogger("posegauge").info("%d cameras: served %s", number, tries[-1]["served"])

@@ -1,6 +1,7 @@
-"""What a machine draws while a row runs: RAPL, NVML or tegrastats, each as joules by domain since it was opened.
+"""What a machine draws while a row runs, by RAPL, NVML or tegrastats: joules by domain since it was opened.
 
-A source that this machine lacks, or that this user may not read, raises Unavailable: its text stands in the table.
+A source that this machine lacks, or that this user may not read, raises Unavailable, whose text stands in the
+table.
 """
 
 import os
@@ -24,7 +25,7 @@ FIRST_LINE_S = 3.0
 
 
 class Rapl:
-    """The energy counters of the processor, Intel's and AMD's: all packages, and their memory where it is counted.
+    """The energy counters of Intel's and AMD's processors: all packages, and their memory where it is counted.
 
     `core` and `uncore` are parts of a package and `psys` has it in it, so they are not added.
     """
@@ -46,8 +47,8 @@ class Rapl:
             self._zones[name] = zone
         if not self._zones:
             raise Unavailable(
-                f"RAPL: {POWERCAP} has no energy counter of a processor (a virtual machine, a container, or a "
-                "processor or kernel without it)"
+                f"RAPL: {POWERCAP} has no energy counter (a virtual machine, a container, or a processor or "
+                "kernel without it)"
             )
         self._joules = dict.fromkeys(self._zones, 0.0)
         self._last = {name: self._read(zone / "energy_uj") for name, zone in self._zones.items()}
@@ -59,14 +60,14 @@ class Rapl:
             return int(path.read_text(encoding="ascii"))
         except PermissionError:
             raise Unavailable(
-                f"RAPL: {path} may be read by root alone; until the next start of the machine this changes it: "
+                f"RAPL: {path} may be read by root alone; until the machine starts again this changes it: "
                 f"sudo chmod a+r {POWERCAP}/intel-rapl:*/energy_uj (for good: docs/energy.md)"
             ) from None
         except (OSError, ValueError) as error:
             raise Unavailable(f"RAPL: {path} cannot be read ({error})") from None
 
     def joules(self) -> dict[str, float]:
-        """Return the joules of each domain since it was opened; ask at least once while a counter goes round."""
+        """Return the joules of each domain since it was opened; ask at least once per round of a counter."""
         for name, zone in self._zones.items():
             value = self._read(zone / "energy_uj")
             step = value - self._last[name]
@@ -91,7 +92,7 @@ class _Sampled:
         self._then = time.perf_counter()
 
     def add(self, seen: list[dict[str, float]]) -> dict[str, float]:
-        """Count the time since the last call with the mean of what was seen in it, or as before without any."""
+        """Count the time since the last call with the mean of what was seen, or as before without any."""
         if seen:
             self._watts = {name: sum(watts[name] for watts in seen) / len(seen) for name in self._watts}
         now = time.perf_counter()
@@ -229,8 +230,8 @@ def refusal(source: str) -> str | None:
 def meter(source: str, device: str) -> "Meter":
     """Return what measures a row on `device` (cpu or cuda) with the config's energy.source.
 
-    auto: tegrastats on a Jetson, whose rails have all in them; else RAPL for the CPU, and for the GPU NVML, with
-    RAPL beside it where it can be read. A meter that measures nothing has its `reason`.
+    auto: tegrastats on a Jetson, whose rails have all in them; else RAPL for the CPU, and for the GPU NVML,
+    with RAPL beside it where it can be read. A meter that measures nothing has its `reason`.
     """
     try:
         if source == "none":
@@ -255,7 +256,7 @@ def meter(source: str, device: str) -> "Meter":
 
 
 class Meter:
-    """Joules of a row: first idle, then while it runs. Without sources it does nothing and `reason` says why."""
+    """Joules of a row: first idle, then while it runs. Without sources it does nothing; `reason` says why."""
 
     def __init__(self, sources: list, reason: str | None = None, without: str | None = None):
         """sources: of this module. without: what of the row they do not count, and why."""
@@ -314,7 +315,7 @@ class Meter:
         self._idle = self._since_begin()
 
     def stop(self, frames: int, run: Callable[[], object]) -> None:
-        """End the count of `frames` runs; before that go on with run() until the sources' shortest time is over."""
+        """End the count of `frames` runs, after further ones by run() until the sources' shortest time is over."""
         while self.sources and time.perf_counter() - self._begin < self.least_s:
             run()
             frames += 1

@@ -1,4 +1,4 @@
-"""Cameras that deliver frames at their own times, the short queues before one server, and how many it serves."""
+"""Cameras that deliver frames at their own times, short queues before one server, and how many it serves."""
 
 import threading
 import time
@@ -47,7 +47,7 @@ class Waiting:
             return self._delivering > 0
 
     def take(self, wait: bool = True) -> Frame | None:
-        """Return the frame that came first; None when none waits and, with `wait`, no camera delivers any more."""
+        """Return the frame that came first; None when none waits and, with `wait`, no camera delivers more."""
         with self._changed:
             while True:
                 heads = [queue for queue in self._queues if queue]
@@ -74,9 +74,9 @@ def _due(queue: deque) -> float:
 
 
 def deliver(waiting: Waiting, camera: int, dues: Sequence[float], shown: Sequence, late_s: list) -> None:
-    """Deliver a camera's frames at the times `dues` (time.perf_counter); what of late_s says how late each came.
+    """Deliver a camera's frames at the times `dues` (time.perf_counter).
 
-    shown: what all cameras show, one after the other; each begins elsewhere.
+    shown: what all cameras show, one after the other; each begins elsewhere. late_s: takes how late each came.
     """
     for number, due in enumerate(dues):
         while (left := due - time.perf_counter()) > 0:
@@ -99,7 +99,7 @@ def run_round(
     """Serve so many cameras at the same time, each a thread with a phase of its own.
 
     Args:
-        serve: works on what one frame shows, in this thread, one frame after the other, first come first served.
+        serve: works on what one frame shows, in this thread, one after the other, first come first served.
         shown: see deliver.
         cameras: their number.
         fps: frames per second of each.
@@ -108,9 +108,9 @@ def run_round(
         seed: of the phases.
 
     Returns:
-        {"frames": that were delivered and count, "dropped": of them, "latency_ms": of the others, from when the
-        camera had the frame to its result, in the order in which they were served, "waiting_most": frames of one
-        camera that waited, "late_ms_p95": how late the threads delivered, which is in the latencies}.
+        {"frames": that were delivered and count, "dropped": of them, "latency_ms": of the others, from when
+        the camera had the frame to its result, in the order in which they were served, "waiting_most": frames
+        of one camera that waited, "late_ms_p95": how late the threads delivered, which is in the latencies}.
     """
     count = LEAD_FRAMES + max(1, round(seconds * fps))
     begin = time.perf_counter() + START_S
@@ -145,7 +145,7 @@ def run_round(
 
 
 def is_served(one: dict, fps: float) -> bool:
-    """Say whether the cameras of a round (run_round) were served: P95 below a frame's time, next to none lost."""
+    """Say whether the cameras of a round were served: P95 below a frame's time, next to none lost."""
     if not one["latency_ms"] or one["dropped"] > MAX_DROPPED * one["frames"]:
         return False
     return bool(np.percentile(one["latency_ms"], 95) < 1e3 / fps)
@@ -170,8 +170,8 @@ def search(served: Callable[[int], bool], streams: Sequence[int] | None, most: i
 
     Args:
         served: tries a number.
-        streams: the numbers to try, up to the first that is not served; None: 1, 2, 4, ..., then halves of what
-            lies between the largest that is served and the smallest that is not.
+        streams: the numbers to try, up to the first that is not served; None: 1, 2, 4, ..., then halves of
+            what lies between the largest that is served and the smallest that is not.
         most: with streams None no more are tried.
     """
     best = 0

@@ -6,8 +6,8 @@ Each is computed from the results; no outcome is taken for granted.
 import pandas as pd
 
 from posegauge.report import latency
-from posegauge.report.cameras import cameras_finding
 from posegauge.report.calibration import calibration_finding, confidence_finding
+from posegauge.report.cameras import cameras_finding
 from posegauge.report.coco_c import coco_c_finding, mpc_finding
 from posegauge.report.energy import energy_finding
 from posegauge.report.loss import bottleneck_finding, loss_finding
