@@ -263,6 +263,7 @@ def row_config(**benchmark) -> dict:
         "pipeline": asdict(Settings()),
         "benchmark": protocol | benchmark,
         "execution": {"allow_fallback": False},
+        "energy": {"source": "none", "idle_seconds": 5},
         "engine": {"pose_batches": [1, 8, 32]},
     }
 

@@ -25,7 +25,7 @@ FIRST_LINE_S = 3.0
 
 
 class Rapl:
-    """The energy counters of Intel's and AMD's processors: all packages, and their memory where it is counted.
+    """The energy counters of Intel's and AMD's processors: all packages, and memory where it is counted.
 
     `core` and `uncore` are parts of a package and `psys` has it in it, so they are not added.
     """
@@ -315,7 +315,7 @@ class Meter:
         self._idle = self._since_begin()
 
     def stop(self, frames: int, run: Callable[[], object]) -> None:
-        """End the count of `frames` runs, after further ones by run() until the sources' shortest time is over."""
+        """End the count of `frames` runs, after further ones until the sources' shortest time is over."""
         while self.sources and time.perf_counter() - self._begin < self.least_s:
             run()
             frames += 1

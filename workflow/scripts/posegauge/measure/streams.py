@@ -47,7 +47,7 @@ class Waiting:
             return self._delivering > 0
 
     def take(self, wait: bool = True) -> Frame | None:
-        """Return the frame that came first; None when none waits and, with `wait`, no camera delivers more."""
+        """Return the frame that came first; None when none waits and, with `wait`, no camera is left."""
         with self._changed:
             while True:
                 heads = [queue for queue in self._queues if queue]
@@ -76,7 +76,7 @@ def _due(queue: deque) -> float:
 def deliver(waiting: Waiting, camera: int, dues: Sequence[float], shown: Sequence, late_s: list) -> None:
     """Deliver a camera's frames at the times `dues` (time.perf_counter).
 
-    shown: what all cameras show, one after the other; each begins elsewhere. late_s: takes how late each came.
+    shown: what all cameras show, one after the other; each begins elsewhere. late_s: takes how late each is.
     """
     for number, due in enumerate(dues):
         while (left := due - time.perf_counter()) > 0:

@@ -24,8 +24,8 @@ def cameras_table(record: dict, failing: tuple | set = ()) -> pd.DataFrame:
     """Return one row per number of cameras that was tried (see CAMERAS_COLUMNS), one for what was not run.
 
     record: of records.Run.cameras. failing: the artifacts that fail parity. streams_served is the artifact's
-    result; all_served: none that was tried was too many, so more may be served. Latencies are of the frames that
-    were served in all rounds; low and high are the smallest and the largest P95 of a round.
+    result; all_served: none that was tried was too many, so more may be served. Latencies are of the frames
+    that were served in all rounds; low and high are the smallest and the largest P95 of a round.
     """
     rows = []
     for entry in record["artifacts"]:
@@ -80,7 +80,7 @@ def frame_ms(record: dict) -> float:
 
 
 def answer(rows: list[dict]) -> str:
-    """Return how many cameras an artifact serves, from its rows: '4', '64 or more', '0 (one has P95 480 ms)'."""
+    """Return how many cameras an artifact serves: '4', '64 or more', '0 (one has P95 480 ms)'. rows: its."""
     count, first = rows[0]["streams_served"], rows[0]
     if count == 0:
         if first["streams"] > 1:
@@ -131,11 +131,11 @@ def cameras_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
         f"{len(record['pictures'])} images, {record['boxes']} boxes",
     ]
     explained = (
-        f"Cameras of {record['fps']:g} frames a second, run at the same time; one pipeline serves them, one frame "
-        f"after the other. Served: in every round P95 from a frame's arrival to its persons, JPEG decoding and "
-        f"waiting included, is below {frame_ms(record):.1f} ms, and at most {percent(record['max_dropped'])} of the "
-        f"frames are lost. Of a camera {record['queue']} frames may wait; a further one takes the place of the "
-        "oldest."
+        f"Cameras of {record['fps']:g} frames a second at the same time; one pipeline serves them, one frame "
+        "after the other. Served: in every round P95 from a frame's arrival to its persons, waiting and JPEG "
+        f"decoding included, is below {frame_ms(record):.1f} ms, and at most "
+        f"{percent(record['max_dropped'])} of the frames are lost. Of a camera {record['queue']} frames may "
+        "wait; a further one takes the place of the oldest."
     )
     if (table["parity"] == "fails").any():
         explained += " † fails parity: other results than its source's."
@@ -159,12 +159,9 @@ def _shown(name: str, row: dict) -> dict[str, str]:
 def cameras_finding(record: dict, failing: tuple | set = ()) -> str | None:
     """Return in one sentence how many cameras each artifact serves; None if none ran."""
     ran = [rows for rows in _by_artifact(cameras_table(record, failing)) if rows[0]["status"] == "ok"]
+    ran = [rows for rows in ran if rows[0]["parity"] != "fails"]
     ran.sort(key=lambda rows: -rows[0]["streams_served"])
-    told = [
-        f"{rows[0]['title'].replace(',', '')} {answer(rows)}"
-        for rows in ran
-        if not rows[0]["parity"] == "fails"
-    ]
+    told = [f"{rows[0]['title'].replace(',', '')} {answer(rows)}" for rows in ran]
     if not told:
         return None
     return (

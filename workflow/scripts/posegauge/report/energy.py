@@ -27,9 +27,9 @@ NOT_MEASURED = "the record is from before energy was measured"
 def energy_columns(record: dict) -> dict:
     """Return the columns of ENERGY_COLUMNS from joules_per_frame on, over all processes of a latency record.
 
-    joules_per_frame: what the row draws more than the machine does idle, by frame; joules_per_frame_total: all of
-    it. joules_per_frame_error: how far the first may be off because the sources move in steps. Without joules
-    there is energy_reason alone; a row that is no result has neither.
+    joules_per_frame: what the row draws more than the machine does idle, by frame; joules_per_frame_total:
+    all of it. joules_per_frame_error: how far the first may be off because the sources move in steps.
+    Without joules there is energy_reason alone; a row that is no result has neither.
     """
     if record["status"] != "ok":
         return {}
@@ -117,8 +117,8 @@ def energy_markdown(
     if not rows:
         return page([*(told or ["No row ran."])], notice)
     explained = (
-        "J / frame: what the machine drew during the timed runs, less what it drew idle before the networks were "
-        "loaded, by run; ±: what the steps of the source may hide. The sources count the whole machine or "
+        "J / frame: what was drawn during the timed runs, less what was drawn idle before the networks were "
+        "loaded, by run; ±: what the steps of the source may hide. The sources count the whole processor or "
         "device, other programs too."
     )
     if (measured["parity"] == "fails").any():
@@ -133,6 +133,8 @@ def energy_finding(rows: list[dict], ran: list[dict]) -> str | None:
     rows: all of the latency table; ran: those of its detect+pose rows that count.
     """
     known = [row for row in ran if not pd.isna(row["joules_per_frame"])]
+    # Those of which a part is not counted would win by it.
+    known = [row for row in known if pd.isna(row["energy_without"])] or known
     if known:
         best, most = (pick(known, key=_per_frame) for pick in (min, max))
         text = (
