@@ -43,7 +43,8 @@ BENCHMARK_COLUMNS = (
     "floor_ms", "times_floor", "floor_reason", "device_ms_mean", "host_overhead",
     "parity", "parity_reason", "threads",
     *(f"stage_{stage}_ms" for stage in STAGES),
-    "joules_per_frame", "joules_per_frame_total", "idle_watts", "power_source", "energy_without", "energy_reason",
+    "joules_per_frame", "joules_per_frame_total", "idle_watts", "power_source", "energy_without",
+    "energy_reason",
 )  # fmt: skip
 
 
