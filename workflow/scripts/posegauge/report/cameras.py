@@ -114,7 +114,7 @@ def cameras_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
         best = next((row for row in rows if row["streams"] == row["streams_served"]), None)
         over = next((row for row in rows if not row["served"]), None)
         shown |= {"P95 then": f"{best['latency_ms_p95']:.3g} ms"} if best else {}
-        shown |= {"The next tried": f"{over['streams']}: {_p95(over)}"} if over else {}
+        shown |= {"The next tried": f"{over['streams']}: {_p95(over)}"} if best and over else {}
         summary.append(shown)
         every += [_shown(name, row) for row in rows]
     columns = {"Artifact": "left", "Cameras served": "left", "P95 then": "right", "The next tried": "left"}
