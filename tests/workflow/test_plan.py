@@ -114,6 +114,10 @@ def test_a_condition_that_does_not_exist(repository):
         ({"pipelin": {}}, "pipelin: unknown key (did you mean 'pipeline'?)"),
         ({"seed": "many"}, "seed: is the text 'many', expected a whole number"),
         ({"dataset": {"kind": "folder"}}, "dataset.annotations"),
+        (
+            {"energy": {"source": "tegrastats"}},
+            "energy.source: is tegrastats, but tegrastats: no such program",
+        ),
     ],
 )
 def test_a_wrong_config_stops_before_any_job(repository, override, message):

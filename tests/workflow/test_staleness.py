@@ -49,6 +49,7 @@ PAIRS = {
     "dataset.scenes.images": ({"dataset": ANY_NUMBER}, {"dataset": {"scenes": {"images": 61}} | ANY_NUMBER}),
     "dataset.scenes.empty": ({"dataset": ANY_NUMBER}, {"dataset": {"scenes": {"empty": 9}} | ANY_NUMBER}),
     "engine.compute_capability": ({"engine": RTX}, {"engine": RTX | {"compute_capability": "8.9"}}),
+    "energy.source": ({}, {"energy": {"source": "none"}}),
     "grids.images": ({}, {"grids": {"images": ["one.jpg"]}}),
     "video.output": ({}, {"video": {"output": "one.mp4"}}),
     "baseline": (RUNS, RUNS | {"baseline": "tests/slurm"}),
@@ -108,6 +109,7 @@ OTHERWISE = {
     "precision.calibration_images": "convert_model",
     "parity.images": "convert_model",
     "batches.artifacts": "",
+    "cameras.artifacts": "",
     "grids.scene": "draw_corruptions draw_grids",
     "grids.images": "draw_grids",
     "video.*": "annotate_video",
@@ -290,12 +292,16 @@ def test_what_reads_images_has_their_list_which_tells_what_changed(plan):
 @pytest.mark.parametrize(
     ("key", "rows"),
     [
-        ("benchmark.boxes", "measure_*_full_* measure_*_pose_*"),
+        ("benchmark.boxes", "measure_*_full_* measure_*_pose_* measure_cameras"),
         (
             "engine.pose_batches",
-            "measure_onnx_*_gpu measure_tensorrt_* build_engine measure_batches measure_peers check_parity",
+            "measure_onnx_*_gpu measure_tensorrt_* build_engine measure_batches measure_cameras measure_peers "
+            "check_parity",
         ),
-        ("execution.allow_fallback", "measure_onnx_*_gpu measure_batches measure_peers check_parity"),
+        (
+            "execution.allow_fallback",
+            "measure_onnx_*_gpu measure_batches measure_cameras measure_peers check_parity",
+        ),
         ("engine.optimization_level", "measure_tensorrt_* build_engine check_parity"),
     ],
 )

@@ -38,6 +38,7 @@ def test_the_plan_has_times_and_no_scores(timing):
         "make_random_weights",
         "measure_pytorch_full_cpu",
         "measure_peers",
+        "measure_cameras",
         "write_run",
     ):
         assert f"\n{name} " in output, name

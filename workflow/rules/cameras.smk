@@ -30,6 +30,6 @@ rule measure_cameras:
         config=chosen("cameras", "benchmark.boxes", "seed", "threads", *runtime_keys(*SERVING)),
         code=code("measure_cameras", *runtimes(*SERVING), without=["study:ARTIFACTS"]),
     message:
-        "Count the cameras that are served"
+        "Measure how many cameras are served"
     script:
         "../scripts/measure_cameras.py"

@@ -33,6 +33,7 @@ from posegauge import disk
 from posegauge.data import download, given
 from posegauge.errors import PoseGaugeError
 from posegauge.install import locks
+from posegauge.measure import power
 from posegauge.report import closing, pages
 from posegauge.settings import check as settings
 from posegauge.settings import cluster, onnx_files, timing_only, training
@@ -59,6 +60,9 @@ try:
     # Without a number of cores of this machine the jobs run on others.
     if workflow.resource_settings.cores is None:
         cluster.check_config(config)
+    # A source of energy that is named must be here, where jobs run here.
+    elif workflow.is_main_process and (refused := power.refusal(config["energy"]["source"])):
+        raise PoseGaugeError(refused)
 except PoseGaugeError as error:
     # Without the traceback, which would bury the one line that matters.
     raise WorkflowError(str(error)) from None

@@ -84,7 +84,7 @@ def answer(rows: list[dict]) -> str:
     count, first = rows[0]["streams_served"], rows[0]
     if count == 0:
         if first["streams"] > 1:
-            return f"0 ({first['streams']} have {_p95(first)})"
+            return f"fewer than {first['streams']}, which have {_p95(first)}"
         return f"0 (one has {_p95(first)})"
     if first["all_served"]:
         return f"{count} or more"

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from posegauge.report.markdown import DEVICE_TITLES, cell, listed, machines, markdown, page
+from posegauge.report.markdown import DEVICE_TITLES, cell, machines, markdown, page
 from posegauge.report.verdicts import parity_columns
 
 SOURCE_TITLES = {"rapl": "RAPL", "nvml": "NVML", "tegrastats": "tegrastats"}
@@ -127,27 +127,24 @@ def energy_markdown(
     return page([markdown(rows, columns), line, explained, *told], notice)
 
 
-def energy_finding(rows: list[dict], ran: list[dict]) -> str | None:
-    """Return which detect+pose row needs the fewest joules per frame, or why none is known.
+def energy_finding(ran: list[dict]) -> str | None:
+    """Return which detect+pose row needs the fewest joules per frame; None if no row has any.
 
-    rows: all of the latency table; ran: those of its detect+pose rows that count.
+    ran: the detect+pose rows of the latency table that count.
     """
     known = [row for row in ran if not pd.isna(row["joules_per_frame"])]
     # Those of which a part is not counted would win by it.
     known = [row for row in known if pd.isna(row["energy_without"])] or known
-    if known:
-        best, most = (pick(known, key=_per_frame) for pick in (min, max))
-        text = (
-            f"{best['title']} needs the least energy of {len(known)} detect+pose rows: "
-            f"{_per_frame(best):.3g} J per frame over idle ({best['power_source']})"
-        )
-        if len(known) == 1:
-            text = (
-                f"{best['title']} needs {_per_frame(best):.3g} J per frame over idle ({best['power_source']})"
-            )
-        return text + (f"; the most, {most['title']}, {_per_frame(most):.3g} J." if len(known) > 1 else ".")
-    reasons = dict.fromkeys(row["energy_reason"] for row in rows if not pd.isna(row["energy_reason"]))
-    return f"Energy per frame is not measurable here: {listed(reasons)}." if reasons else None
+    if not known:
+        return None
+    best, most = (pick(known, key=_per_frame) for pick in (min, max))
+    joules = f"{_per_frame(best):.3g} J per frame over idle ({best['power_source']})"
+    if len(known) == 1:
+        return f"{best['title']} needs {joules}."
+    return (
+        f"{best['title']} needs the least energy of {len(known)} detect+pose rows: {joules}; the most, "
+        f"{most['title']}, {_per_frame(most):.3g} J."
+    )
 
 
 def _per_frame(row: dict) -> float:

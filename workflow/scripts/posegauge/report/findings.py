@@ -232,7 +232,7 @@ def key_findings(
         found["bottleneck"] = _bottleneck(rows)
         found["floor"] = _floor(rows)
         found["overhead"] = _overhead(rows)
-        found["energy"] = energy_finding(list(rows.values()), _ran(rows, "full"))
+        found["energy"] = energy_finding(_ran(rows, "full"))
         found["fastest_pose"] = _fastest("pose", rows)
         found["not_run"] = _not_run(rows)
         found["no_result"] = _no_result(rows)
