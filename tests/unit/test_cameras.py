@@ -1,5 +1,7 @@
 """Cameras: what the queues hold and lose, how many a server of known speed serves, and what is shown."""
 
+import contextlib
+import functools
 import threading
 import time
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as some
 
 from posegauge.data.coco import filter_person_images
 from posegauge.data.scenes.scenes import write_scenes
-from posegauge.errors import Unavailable
+from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.measure import cameras, streams
 from posegauge.measure.streams import LEAD_FRAMES, Frame, Waiting
 from posegauge.report import cameras as report_cameras
@@ -166,7 +168,8 @@ def test_real_cameras_are_served_at_their_own_times():
         seen.append(shown)
         time.sleep(0.001)
 
-    one = streams.run_round(serve, ["a", "b"], 3, 40, 0.5, 2, (1, 2))
+    with streams.Server(lambda: serve) as server:
+        one = streams.run_round([server], ["a", "b"], 3, 40, 0.5, 2, (1, 2))
     assert one["frames"] == 60 and one["dropped"] + len(one["latency_ms"]) == 60
     assert min(one["latency_ms"]) >= 1.0 and 1 <= one["waiting_most"] <= 2
     # Each camera shows both, in turn.
@@ -174,10 +177,48 @@ def test_real_cameras_are_served_at_their_own_times():
 
 
 def test_a_server_that_is_too_slow_loses_real_frames():
-    one = streams.run_round(lambda shown: time.sleep(0.04), ["a"], 2, 50, 0.4, 2, (1,))
+    slow = functools.partial(time.sleep, 0.04)
+    with streams.Server(lambda: lambda shown: slow()) as server:
+        one = streams.run_round([server], ["a"], 2, 50, 0.4, 2, (1,))
     assert one["dropped"] > 0 and one["waiting_most"] == 2
     assert one["dropped"] + len(one["latency_ms"]) == one["frames"] == 40
     assert not streams.is_served(one, 50)
+
+
+def test_two_servers_serve_what_is_too_much_for_one():
+    """A frame takes 30 ms, and 2 x 25 frames a second come: 1.5 servers' work."""
+    rounds = []
+    for count in (1, 2):
+        with contextlib.ExitStack() as stack:
+            servers = [
+                stack.enter_context(streams.Server(lambda: lambda shown: time.sleep(0.03)))
+                for _ in range(count)
+            ]
+            rounds.append(streams.run_round(servers, ["a"], 2, 25, 0.5, 2, (1,)))
+    one, two = rounds
+    assert one["dropped"] > two["dropped"]
+    assert np.median(one["latency_ms"]) > np.median(two["latency_ms"]) >= 30
+
+
+def test_a_server_loads_and_works_in_one_thread():
+    def load():
+        loaded_in = threading.get_ident()
+        return lambda shown: seen.append(threading.get_ident() == loaded_in)
+
+    seen = []
+    with streams.Server(load) as server:
+        streams.run_round([server], ["a"], 1, 50, 0.1, 1, (1,))
+        assert server.call(threading.get_ident) != threading.get_ident()
+    assert seen and all(seen)
+    with pytest.raises(Unavailable, match="no"):
+        streams.Server(lambda: (_ for _ in ()).throw(Unavailable("no")))
+
+
+def test_how_many_servers_share_the_threads():
+    assert [cameras.server_count("auto", "cpu", threads) for threads in (1, 2, 7, 8, 64)] == [1, 1, 1, 2, 16]
+    assert cameras.server_count("auto", "cuda", 64) == 1 and cameras.server_count(3, "cuda", 4) == 3
+    with pytest.raises(PoseGaugeError, match=r"cameras\.servers: 3 asked for, the job has 2 threads"):
+        cameras.server_count(3, "cpu", 2)
 
 
 def test_an_error_of_the_server_ends_the_cameras():
@@ -186,8 +227,8 @@ def test_an_error_of_the_server_ends_the_cameras():
     def broken(shown):
         raise RuntimeError("no")
 
-    with pytest.raises(RuntimeError, match="no"):
-        streams.run_round(broken, ["a"], 2, 100, 30, 1, (1,))
+    with streams.Server(lambda: broken) as server, pytest.raises(RuntimeError, match="no"):
+        streams.run_round([server], ["a"], 2, 100, 30, 1, (1,))
     end = time.perf_counter() + 5
     while threading.active_count() > before and time.perf_counter() < end:
         time.sleep(0.01)
@@ -215,6 +256,7 @@ class FakePipeline:
 CONFIG = {
     "cameras": {
         "artifacts": ["onnxruntime_cpu_fp32", "onnxruntime_cuda_fp32"],
+        "servers": "auto",
         "fps": 50,
         "streams": [1, 2],
         "max_streams": 4,
@@ -270,6 +312,7 @@ def entry(name, runtime, tries, streams_served, reason=None) -> dict:
         "images_on": "host",
         "status": "not run" if reason else "ok",
         "reason": reason,
+        "servers": 1,
         "streams": streams_served,
         "tries": tries,
         "backends": {},

@@ -1,10 +1,12 @@
-"""How many cameras this machine serves: each artifact's pipeline as the one server of more and more streams.
+"""How many cameras this machine serves: each artifact's pipelines as the servers of more and more streams.
 
 A camera delivers the data set's images as JPEG, as USB and network cameras do; decoding is the server's work.
 """
 
+import contextlib
 import gc
 import logging
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from posegauge.data.coco import person_boxes
 from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.measure.batches import WARMUP_ROUNDS
-from posegauge.measure.streams import MAX_DROPPED, attempt_number, run_round, search
+from posegauge.measure.streams import MAX_DROPPED, Server, attempt_number, run_round, search
 from posegauge.pipeline.pipeline import Pipeline
 from posegauge.store.files import read_json
 from posegauge.store.provenance import collect
@@ -23,6 +25,8 @@ from posegauge.store.record import attempt, make_record
 from posegauge.study import ARTIFACTS
 
 JPEG_QUALITY = 90
+# So many threads of a server make its frames sooner done; more of them are better in a further server.
+THREADS_PER_SERVER = 4
 
 
 def measure_cameras(config: dict, files: dict, onnx: dict, threads: int) -> dict:
@@ -51,14 +55,21 @@ def measure_cameras(config: dict, files: dict, onnx: dict, threads: int) -> dict
     ]
     artifacts = []
     for name in protocol["artifacts"]:
-        artifact, tries, sessions, streams = ARTIFACTS[name], [], {}, None
-        with attempt(name) as outcome:
-            pipeline = build_pipeline(config, artifact, threads, onnx[name])
-            pipeline.always_detect = True
-            sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
+        artifact, tries, ran, streams = ARTIFACTS[name], [], {}, None
+        count = server_count(protocol["servers"], artifact.device, threads)
+        cv2.setNumThreads(threads // count)
+
+        def load(artifact=artifact, paths=onnx[name], share=threads // count) -> Worker:
+            worker = Worker(build_pipeline(config, artifact, share, paths))
+            worker.pipeline.always_detect = True
             for frame in shown * WARMUP_ROUNDS[artifact.device]:
-                serve(pipeline, frame)
-            streams, tries = most_cameras(pipeline, shown, protocol, config["seed"])
+                worker(frame)
+            return worker
+
+        with attempt(name) as outcome, contextlib.ExitStack() as open_servers:
+            servers = [open_servers.enter_context(Server(load)) for _ in range(count)]
+            ran = servers[0].call(servers[0].work.provenance)
+            streams, tries = most_cameras(servers, shown, protocol, config["seed"])
         artifacts.append(
             {
                 "artifact": name,
@@ -68,13 +79,14 @@ def measure_cameras(config: dict, files: dict, onnx: dict, threads: int) -> dict
                 "execution": artifact.execution,
                 "images_on": artifact.images,
                 **outcome.fields(),
+                "servers": count,
                 "streams": streams,
                 "tries": tries,
-                "backends": {role: session.provenance() for role, session in sessions.items()},
+                "backends": ran,
             }
         )
-        # One pipeline at a time: what another holds, threads and memory, is not this one's.
-        pipeline = sessions = None
+        # One artifact at a time: what another holds, threads and memory, is not this one's.
+        servers = open_servers = None
         gc.collect()
     return make_record(
         "cameras",
@@ -100,20 +112,46 @@ def as_jpeg(image: np.ndarray, name: str) -> np.ndarray:
     return data
 
 
-def serve(pipeline: Pipeline, frame: tuple):
-    """Decode a frame and find its persons. frame: (uint8 [bytes] JPEG, None or float32 [N, 4] boxes)."""
-    data, bboxes = frame
-    return pipeline(cv2.imdecode(data, cv2.IMREAD_COLOR), bboxes)
+def server_count(configured, device: str, threads: int) -> int:
+    """Return how many servers share the threads: cameras.servers; auto: one on a GPU, else by threads.
+
+    PoseGaugeError when there would be more servers than threads.
+    """
+    if configured == "auto":
+        return 1 if device == "cuda" else max(1, threads // THREADS_PER_SERVER)
+    if configured > threads:
+        raise PoseGaugeError(
+            f"config key cameras.servers: {configured} asked for, the job has {threads} threads; say "
+            f"{threads} or less, or auto"
+        )
+    return configured
 
 
-def most_cameras(pipeline: Pipeline, shown: list[tuple], protocol: dict, seed: int) -> tuple[int, list[dict]]:
-    """Return the largest number of cameras that a pipeline serves, and all that were tried in their order."""
+@dataclass
+class Worker:
+    """A pipeline that takes frames as cameras deliver them."""
+
+    pipeline: Pipeline
+
+    def __call__(self, frame: tuple):
+        """Decode a frame, (uint8 [bytes] JPEG, None or float32 [N, 4] boxes), and find its persons."""
+        data, bboxes = frame
+        return self.pipeline(cv2.imdecode(data, cv2.IMREAD_COLOR), bboxes)
+
+    def provenance(self) -> dict:
+        """Return what really runs each network."""
+        sessions = {"detector": self.pipeline.detector, "pose": self.pipeline.pose}
+        return {role: session.provenance() for role, session in sessions.items()}
+
+
+def most_cameras(servers: list[Server], shown: list, protocol: dict, seed: int) -> tuple[int, list[dict]]:
+    """Return the largest number of cameras that the servers serve, and all that were tried in their order."""
     tries, fps = [], protocol["fps"]
 
     def served(number: int) -> bool:
         def one(round_number: int) -> dict:
             how = (fps, protocol["seconds"], protocol["queue"], (seed, number, round_number))
-            return run_round(lambda frame: serve(pipeline, frame), shown, number, *how)
+            return run_round(servers, shown, number, *how)
 
         tries.append({"streams": number, **attempt_number(one, protocol["rounds"], fps)})
         logging.getLogger("posegauge").info("%d cameras: served %s", number, tries[-1]["served"])

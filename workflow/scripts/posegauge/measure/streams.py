@@ -1,9 +1,10 @@
-"""Cameras that deliver frames at their own times, short queues before one server, and how many it serves."""
+"""Cameras that deliver frames at their own times, short queues, servers, and how many cameras these serve."""
 
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ class Frame(NamedTuple):
 
 
 class Waiting:
-    """The frames that wait for the server: at most `size` of each camera, the newest ones."""
+    """The frames that wait for a server: at most `size` of each camera, the newest ones."""
 
     def __init__(self, cameras: int, size: int):
         """size: frames of a camera; a further one takes the place of the oldest, which is lost."""
@@ -61,16 +62,60 @@ class Waiting:
         """One camera less delivers."""
         with self._changed:
             self._delivering -= 1
-            self._changed.notify()
+            self._changed.notify_all()
 
     def close(self) -> None:
-        """Nobody serves any more: the cameras end."""
+        """Nobody serves any more: the cameras end, and no frame is left."""
         with self._changed:
             self._delivering = 0
+            for queue in self._queues:
+                queue.clear()
+            self._changed.notify_all()
 
 
 def _due(queue: deque) -> float:
     return queue[0].due_s
+
+
+class Server:
+    """What works on the frames, in a thread of its own: runtimes tie much to the thread that loaded them."""
+
+    def __init__(self, load: Callable[[], Callable[[object], object]]):
+        """load: returns what works on one frame's data; its errors are raised here."""
+        self._thread = ThreadPoolExecutor(1)
+        try:
+            self.work = self.call(load)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def call(self, function: Callable):
+        """Return what a function returns in this server's thread."""
+        return self._thread.submit(function).result()
+
+    def start(self, waiting: Waiting, latency_ms: list) -> Future:
+        """Serve what waits until no camera is left; latency_ms takes the time of each frame that counts."""
+        return self._thread.submit(self._serve, waiting, latency_ms)
+
+    def _serve(self, waiting: Waiting, latency_ms: list) -> None:
+        try:
+            while frame := waiting.take():
+                self.work(frame.data)
+                if frame.number >= LEAD_FRAMES:
+                    latency_ms.append(round((time.perf_counter() - frame.due_s) * 1e3, 3))
+        except BaseException:
+            waiting.close()
+            raise
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
 
 
 def deliver(waiting: Waiting, camera: int, dues: Sequence[float], shown: Sequence, late_s: list) -> None:
@@ -88,7 +133,7 @@ def deliver(waiting: Waiting, camera: int, dues: Sequence[float], shown: Sequenc
 
 
 def run_round(
-    serve: Callable[[object], object],
+    servers: Sequence[Server],
     shown: Sequence,
     cameras: int,
     fps: float,
@@ -99,7 +144,7 @@ def run_round(
     """Serve so many cameras at the same time, each a thread with a phase of its own.
 
     Args:
-        serve: works on what one frame shows, in this thread, one after the other, first come first served.
+        servers: each works on one frame at a time, first come first served.
         shown: see deliver.
         cameras: their number.
         fps: frames per second of each.
@@ -126,15 +171,11 @@ def run_round(
     ]
     for thread in threads:
         thread.start()
-    try:
-        while frame := waiting.take():
-            serve(frame.data)
-            if frame.number >= LEAD_FRAMES:
-                latency_ms.append(round((time.perf_counter() - frame.due_s) * 1e3, 3))
-    finally:
-        waiting.close()
+    serving = [server.start(waiting, latency_ms) for server in servers]
     for thread in threads:
         thread.join()
+    for one in serving:
+        one.result()
     return {
         "frames": cameras * (count - LEAD_FRAMES),
         "dropped": sum(frame.number >= LEAD_FRAMES for frame in waiting.dropped),

@@ -14,8 +14,8 @@ from posegauge.report.style import GREY, QUIET, RULE, RUNTIME_COLOURS, STYLE, WI
 from posegauge.study import RUNTIME_TITLES
 
 CAMERAS_COLUMNS = (
-    "artifact", "title", "status", "reason", "streams_served", "all_served", "streams", "served", "rounds",
-    "rounds_served", "frames", "dropped", "dropped_share", "latency_ms_p50", "latency_ms_p95",
+    "artifact", "title", "status", "reason", "servers", "streams_served", "all_served", "streams", "served",
+    "rounds", "rounds_served", "frames", "dropped", "dropped_share", "latency_ms_p50", "latency_ms_p95",
     "latency_ms_p95_low", "latency_ms_p95_high", "waiting_most", "parity",
 )  # fmt: skip
 
@@ -29,7 +29,7 @@ def cameras_table(record: dict, failing: tuple | set = ()) -> pd.DataFrame:
     """
     rows = []
     for entry in record["artifacts"]:
-        same = {key: entry[key] for key in ("artifact", "status", "reason")}
+        same = {key: entry[key] for key in ("artifact", "status", "reason", "servers")}
         same |= {"title": artifact_title(entry), "streams_served": entry["streams"]}
         same["parity"] = "fails" if entry["artifact"] in failing else None
         if entry["tries"]:
@@ -37,7 +37,16 @@ def cameras_table(record: dict, failing: tuple | set = ()) -> pd.DataFrame:
         for one in sorted(entry["tries"], key=_streams) or [{}]:
             rows.append(same | (_tried(one) if one else {}))
     table = pd.DataFrame(rows, columns=list(CAMERAS_COLUMNS))
-    whole = ("streams_served", "streams", "rounds", "rounds_served", "frames", "dropped", "waiting_most")
+    whole = (
+        "servers",
+        "streams_served",
+        "streams",
+        "rounds",
+        "rounds_served",
+        "frames",
+        "dropped",
+        "waiting_most",
+    )
     numbers = ("dropped_share", *(name for name in CAMERAS_COLUMNS if name.startswith("latency_ms")))
     kinds = dict.fromkeys(whole, "Int64") | dict.fromkeys(numbers, "float64")
     return table.astype(kinds | dict.fromkeys(("served", "all_served"), "boolean"))
@@ -131,8 +140,8 @@ def cameras_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
         f"{len(record['pictures'])} images, {record['boxes']} boxes",
     ]
     explained = (
-        f"Cameras of {record['fps']:g} frames a second at the same time; one pipeline serves them, one frame "
-        "after the other. Served: in every round P95 from a frame's arrival to its persons, waiting and JPEG "
+        f"Cameras of {record['fps']:g} frames a second at the same time; {_servers(record)}, in the order in "
+        "which they came. Served: in every round P95 from a frame's arrival to its persons, waiting and JPEG "
         f"decoding included, is below {frame_ms(record):.1f} ms, and at most "
         f"{percent(record['max_dropped'])} of the frames are lost. Of a camera {record['queue']} frames may "
         "wait; a further one takes the place of the oldest."
@@ -140,6 +149,14 @@ def cameras_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
     if (table["parity"] == "fails").any():
         explained += " † fails parity: other results than its source's."
     return page([*parts, " · ".join(filter(None, measured)), explained], notice)
+
+
+def _servers(record: dict) -> str:
+    """Return 'one pipeline takes one frame after the other', or how many do."""
+    counts = sorted({entry["servers"] for entry in record["artifacts"] if entry["status"] == "ok"})
+    if counts in ([], [1]):
+        return "one pipeline takes one frame after the other"
+    return f"{' or '.join(map(str, counts))} pipelines side by side take one frame after the other"
 
 
 def _shown(name: str, row: dict) -> dict[str, str]:
