@@ -570,3 +570,22 @@ def test_any_values_pass_or_are_named(values):
         check.check(config)
     except PoseGaugeError as error:
         assert str(error).startswith("config: ")
+
+
+def test_what_this_machine_lacks_is_told_with_all_other_faults(config):
+    put(config, "seed", "many")
+    put(config, "energy.source", "rapl")
+    asked = []
+
+    def lack(source):
+        asked.append(source)
+        return f"energy.source: is {source}, but there is none"
+
+    with pytest.raises(PoseGaugeError) as raised:
+        check.check(config, lacks={"energy.source": lack})
+    assert "2 problems" in str(raised.value) and "is rapl, but there is none" in str(raised.value)
+    # Not of a value that is none.
+    put(config, "energy.source", "rappl")
+    with pytest.raises(PoseGaugeError, match="did you mean 'rapl'"):
+        check.check(config, lacks={"energy.source": lack})
+    assert asked == ["rapl"]

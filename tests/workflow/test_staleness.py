@@ -49,6 +49,7 @@ PAIRS = {
     "dataset.scenes.images": ({"dataset": ANY_NUMBER}, {"dataset": {"scenes": {"images": 61}} | ANY_NUMBER}),
     "dataset.scenes.empty": ({"dataset": ANY_NUMBER}, {"dataset": {"scenes": {"empty": 9}} | ANY_NUMBER}),
     "engine.compute_capability": ({"engine": RTX}, {"engine": RTX | {"compute_capability": "8.9"}}),
+    "cameras.servers": ({}, {"cameras": {"servers": 1}}),
     "energy.source": ({}, {"energy": {"source": "none"}}),
     "grids.images": ({}, {"grids": {"images": ["one.jpg"]}}),
     "video.output": ({}, {"video": {"output": "one.mp4"}}),

@@ -51,18 +51,17 @@ try:
     # What would change every number without a word; two packages of ONNX Runtime stop only the rows that use them.
     locks.refuse(provenance.machine.versions("numpy", *locks.OPENCV), sys.executable)
     settings.check_folder(REPOSITORY)
-    # The process of a job need not look into the models again.
+    # Without a number of cores of this machine the jobs run on others.
+    elsewhere = workflow.resource_settings.cores is None
+    # The process of a job need not look into the models, or for what the machine lacks, again.
     config = settings.check(
         config_parts.find_files(config, REPOSITORY, absolute=place("data") != "data"),
         read_models=workflow.is_main_process,
+        lacks={"energy.source": power.refusal} if workflow.is_main_process and not elsewhere else {},
     )
     DOWNLOADS = download.read_table(REPOSITORY / "config/downloads.tsv")
-    # Without a number of cores of this machine the jobs run on others.
-    if workflow.resource_settings.cores is None:
+    if elsewhere:
         cluster.check_config(config)
-    # A source of energy that is named must be here, where jobs run here.
-    elif workflow.is_main_process and (refused := power.refusal(config["energy"]["source"])):
-        raise PoseGaugeError(refused)
 except PoseGaugeError as error:
     # Without the traceback, which would bury the one line that matters.
     raise WorkflowError(str(error)) from None

@@ -78,10 +78,11 @@ def schema() -> dict:
     return rules
 
 
-def check(config: dict, read_models: bool = False) -> dict:
+def check(config: dict, read_models: bool = False, lacks: dict | None = None) -> dict:
     """Return a copy of `config` after every check; its values have the types that the schema wants.
 
     read_models: look into the model files that are there, too: whether they are what the pipeline needs.
+    lacks: {place of a key: function that says of its value why this machine cannot do it, or None}.
 
     Numbers and nulls that arrive as text, as in --config "benchmark={'runs': 20}", are read as what they are.
     Paths are relative to the working directory. A file under data/ need not exist, since the workflow may
@@ -94,7 +95,11 @@ def check(config: dict, read_models: bool = False) -> dict:
     )
     problems, faulty = _schema_problems(config)
     problems += _not_finite(config)
-    problems += _Combinations(config, faulty, read_models).problems()
+    combinations = _Combinations(config, faulty, read_models)
+    problems += combinations.problems()
+    for place, lack in (lacks or {}).items():
+        if (values := combinations.values(place)) and (told := lack(*values)):
+            problems.append(told)
     if problems:
         heading = f"config: {len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise PoseGaugeError("\n".join([heading, *(f"  - {problem}" for problem in problems)]))
