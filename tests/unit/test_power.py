@@ -1,13 +1,12 @@
 """Joules per frame: the sources' counters and rails as they are known, what is missing, and what is shown."""
 
-import os
 import sys
-import threading
 import time
 import types
 from pathlib import Path
 
 import pytest
+from fake_power import drawing, set_uj, zone
 from fake_results import fake_latency, fake_state
 
 from posegauge.errors import Unavailable
@@ -15,22 +14,6 @@ from posegauge.measure import gpu_monitor, latency, power
 from posegauge.report import energy, findings
 from posegauge.report import latency as report_latency
 from posegauge.store.files import write_json
-
-
-def zone(root: Path, name: str, title: str, uj: int, most: int = 262_143_328_850) -> Path:
-    """Make one of the kernel's folders of energy counters."""
-    folder = root / name
-    folder.mkdir(parents=True)
-    (folder / "name").write_text(f"{title}\n")
-    (folder / "max_energy_range_uj").write_text(f"{most}\n")
-    (folder / "energy_uj").write_text(f"{uj}\n")
-    return folder
-
-
-def set_uj(folder: Path, uj: float) -> None:
-    """Change a counter as the kernel does: nobody sees half of it."""
-    (folder / "new").write_text(f"{round(uj)}\n")
-    os.replace(folder / "new", folder / "energy_uj")
 
 
 @pytest.fixture
@@ -287,14 +270,7 @@ def test_what_is_counted_for_which_row(powercap, monkeypatch):
 
 def test_what_a_row_draws_over_idle(powercap, monkeypatch):
     """10 W idle, 40 W while it runs, by a counter that moves as the kernel's does."""
-    folder, watts, stop = zone(powercap, "intel-rapl:0", "package-0", 0), [10.0], threading.Event()
-
-    def counter():
-        uj, then = 0.0, time.perf_counter()
-        while not stop.wait(0.001):
-            now = time.perf_counter()
-            uj, then = uj + watts[0] * (now - then) * 1e6, now
-            set_uj(folder, uj)
+    folder, watts = zone(powercap, "intel-rapl:0", "package-0", 0), [10.0]
 
     class Persons(list):
         stages_ms = dict.fromkeys(latency.STAGES, 0.0)
@@ -306,16 +282,10 @@ def test_what_a_row_draws_over_idle(powercap, monkeypatch):
         return Persons()
 
     monkeypatch.setattr(power.Rapl, "least_s", 0.4)
-    thread = threading.Thread(target=counter)
-    thread.start()
-    try:
-        with power.meter("auto", "cpu") as meter:
-            meter.idle(0.3)
-            protocol = {"warmup": 3, "max_warmup": 3, "runs": 10}
-            measured = latency.measure(run, None, None, protocol, meter=meter)
-    finally:
-        stop.set()
-        thread.join()
+    with drawing(folder, watts), power.meter("auto", "cpu") as meter:
+        meter.idle(0.3)
+        protocol = {"warmup": 3, "max_warmup": 3, "runs": 10}
+        measured = latency.measure(run, None, None, protocol, meter=meter)
     assert len(measured["latency_ms"]) == 10, "the further runs are no samples"
     found = measured["measured_under"][0]["energy"]
     assert found["busy"]["frames"] > 20 and found["busy"]["seconds"] >= 0.4

@@ -7,14 +7,16 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from demo_models import DETECTOR, POSE
+from fake_power import drawing, zone
 
 from posegauge.backends import base
 from posegauge.data.coco import filter_person_images
 from posegauge.data.scenes.scenes import write_scenes
 from posegauge.errors import PoseGaugeError
-from posegauge.measure import gpu_monitor, latency
+from posegauge.measure import gpu_monitor, latency, power
 from posegauge.pipeline.pipeline import Persons
 from posegauge.pipeline.steps import Settings
+from posegauge.report.energy import energy_columns
 from posegauge.store import machine
 from posegauge.store.files import read_json, write_json
 from posegauge.study import STAGES
@@ -286,6 +288,26 @@ def test_a_row_is_measured_on_the_first_image(name, boxes, expected, demo_onnx, 
     # The detector's part is timed wherever there is one, with boxes that are given too.
     assert all(ms > 0 for ms in record["stages_ms"]["detect"]) == (name == "onnx_full_cpu")
     assert (record["provenance"]["detector"] is None) == (name == "onnx_pose_cpu")
+
+
+def test_a_row_is_measured_with_what_it_draws(demo_onnx, scenes, tmp_path, monkeypatch):
+    folder = zone(tmp_path / "powercap", "intel-rapl:0", "package-0", 65_532_000_000, 65_532_610_987)
+    monkeypatch.setattr(power, "POWERCAP", tmp_path / "powercap")
+    monkeypatch.setattr(power.shutil, "which", lambda name: None)
+    monkeypatch.setattr(power.Rapl, "least_s", 0.3)
+    config = row_config() | {"energy": {"source": "auto", "idle_seconds": 0.2}}
+    with drawing(folder, [25.0]):
+        record = latency.measure_row(config, "onnx_full_cpu", demo_onnx | scenes, 1)
+    write_json(tmp_path / "row.json", record, "latency.schema.yaml")
+    assert record["runs"] == len(record["latency_ms"]) == 3
+    columns = energy_columns(record)
+    assert columns["idle_watts"] == pytest.approx(25, rel=0.3)
+    assert columns["busy_watts"] == pytest.approx(25, rel=0.2)
+    assert columns["energy_frames"] >= 3 and columns["energy_seconds"] >= 0.3
+    per_frame = columns["energy_seconds"] / columns["energy_frames"]
+    assert columns["joules_per_frame_total"] == pytest.approx(25 * per_frame, rel=0.2)
+    assert abs(columns["joules_per_frame"]) < 0.4 * columns["joules_per_frame_total"]
+    assert (columns["power_source"], columns["energy_without"]) == ("RAPL", None)
 
 
 def test_a_detector_that_finds_nobody_gives_no_result(demo_onnx, scenes, tmp_path):

@@ -136,8 +136,8 @@ def cameras_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
         title,
         f"Machine: {'; '.join(machines([record])) or 'not recorded'}",
         f"CPU threads: {record['threads']}",
-        f"{record['rounds']} rounds of {record['seconds']:g} s",
-        f"{len(record['pictures'])} images, {record['boxes']} boxes",
+        _rounds(record),
+        f"images: {len(record['pictures'])}, boxes: {record['boxes']}",
     ]
     explained = (
         f"Cameras of {record['fps']:g} frames a second at the same time; {_servers(record)}, in the order in "
@@ -149,6 +149,10 @@ def cameras_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
     if (table["parity"] == "fails").any():
         explained += " † fails parity: other results than its source's."
     return page([*parts, " · ".join(filter(None, measured)), explained], notice)
+
+
+def _rounds(record: dict) -> str:
+    return f"{record['rounds']} round{'' if record['rounds'] == 1 else 's'} of {record['seconds']:g} s"
 
 
 def _servers(record: dict) -> str:
@@ -204,7 +208,7 @@ def plot_cameras(table: pd.DataFrame, record: dict, path, title: str = "", notic
             message(path, name, textwrap.fill("not run: " + "; ".join(reasons), 80), notice)
             return
         below = textwrap.wrap("not run: " + "; ".join(reasons), 125) if reasons else []
-        told = [title, f"{record['rounds']} rounds of {record['seconds']:g} s", *machines([record])]
+        told = [title, _rounds(record), *machines([record])]
         told += ["filled: served; bars: smallest to largest of the rounds"]
         if (ran["parity"] == "fails").any():
             told.append("†: fails parity: other results than its source's")
