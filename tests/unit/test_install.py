@@ -188,7 +188,7 @@ def test_a_row_says_whether_there_is_a_wheel(package, system, machine, told):
 
 @pytest.fixture
 def system_python(tmp_path, monkeypatch):
-    """A Python with packages of its own, as a Jetson's, that venvs are made of: the folder of its packages."""
+    """A Python with packages of its own, as a Jetson's, that venvs are made of: its packages' folder."""
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     library = tmp_path / "usr" / "lib" / name
     (library / "site-packages").mkdir(parents=True)
