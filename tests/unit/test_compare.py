@@ -312,11 +312,16 @@ def test_an_artifact_counts_by_parity_or_by_its_bytes(base, tmp_path):
         return compared(base, write_run(tmp_path / name, changed, [scores("clean")], [parity]))["rows"][1]
 
     name = "onnxruntime_cpu_fp32"
-    assert other("passes", fake_parity(name), "7" * 64)["status"] == "comparable"
+    same = other("passes", fake_parity(name), "7" * 64)
+    assert same["status"] == "comparable" and not any("tier" in note for note in same["notes"])
+    assert [same[side]["tier"] for side in ("baseline", "candidate")] == ["exact", "exact"]
+    lower = other("lower", fake_parity(name, ["max_keypoint_p95_px"]), "7" * 64)
+    assert lower["status"] == "comparable" and lower["candidate"]["tier"] == "99.9 %"
+    assert "another tier: exact in base, 99.9 % in lower" in lower["notes"]
     fails = other("fails", fake_parity(name, ["max_ap_diff"]), "7" * 64)
     assert (
         fails["status"] == "not comparable"
-        and "fails: onnxruntime_cpu_fp32 fails parity" in fails["reasons"][0]
+        and "fails: onnxruntime_cpu_fp32 fails (95.81 % [" in fails["reasons"][0]
     )
     unknown = other("unknown", fake_parity(name, reason="no PyTorch"), "7" * 64)
     assert "another artifact (aaaaaaaaaaaa, dddddddddddd / 777777777777" in unknown["reasons"][0]

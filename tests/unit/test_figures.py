@@ -10,6 +10,7 @@ from fake_results import fake_latency
 from posegauge.errors import PoseGaugeError
 from posegauge.predict import draw
 from posegauge.report import grids, latency, style
+from posegauge.score import tiers
 from posegauge.study import COCO_C_CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 LATENCY = {
@@ -38,17 +39,32 @@ def test_latency_figure(tmp_path, case):
     check_png(tmp_path / "a.png")
 
 
-def test_rows_that_fail_parity_are_marked(monkeypatch):
+def test_the_shape_beside_a_title_is_the_tier(monkeypatch, tmp_path):
     kept = []
+    verdicts = {
+        "pytorch_full_cpu": tiers.Verdict("source"),
+        "pytorch_pose_cpu": tiers.Verdict("not checked"),
+        "onnx_full_cpu": tiers.Verdict("99 %", 0.993, 0.991, 0.996),
+        "onnx_pose_cpu": tiers.Verdict("99.9 %", 0.9991, 0.985, 1.01),
+        "onnx_full_gpu": tiers.Verdict("fails", 0.5, 0.4, 0.6),
+    }
+    latency.plot_latency(LATENCY["cpu"], tmp_path / "a.png", verdicts=verdicts)
+    check_png(tmp_path / "a.png")
     monkeypatch.setattr(latency, "save", lambda figure, path: kept.append(figure))
-    for failing in ({"onnx_full_cpu", "onnx_full_gpu"}, {"onnx_full_gpu"}):
-        latency.plot_latency(LATENCY["cpu"], None, failing=failing)
-    marked, unmarked = (
-        [text.get_text() for text in (*figure.texts, *figure.axes[0].texts)] for figure in kept
+    for told in (verdicts, {}):
+        latency.plot_latency(LATENCY["cpu"], None, verdicts=told)
+    shown, plain = ([entry.get_text() for box in one.legends for entry in box.texts] for one in kept)
+    # What did not run has no mark, so "fails" is no entry.
+    told = ["source", "99.9 %? (too few images to tell)", "99 %", "not checked"]
+    assert shown == [*plain, "Share of AP kept:", *told]
+    marks = [line for line in kept[0].axes[0].lines if line.get_xdata()[0] < 0]
+    shapes = style.TIER_SHAPES
+    assert [line.get_marker() for line in marks] == [
+        shapes[tier] for tier in ("source", "99 %", "not checked", "99.9 %")
+    ]
+    assert [line.get_markerfacecolor() for line in marks][1::2] == ["black", "white"], (
+        "hollow: cannot be told"
     )
-    assert "ONNX Full CPU †" in marked and any("†: fails parity" in text for text in marked)
-    # What did not run has nothing to mark.
-    assert "ONNX Full GPU" in marked and not any("†" in text for text in unmarked)
     style.plt.close("all")
 
 

@@ -137,6 +137,9 @@ def test_an_export_passes(good, exported, tmp_path):
         assert 0.3 < good[name]["low"] <= good[name]["value"] <= good[name]["high"] <= 1
     difference = good["ap_artifact"]["value"] - good["ap_source"]["value"]
     assert good["ap_diff"]["value"] == pytest.approx(difference)
+    share = good["ap_artifact"]["value"] / good["ap_source"]["value"]
+    assert good["ap_share"]["value"] == pytest.approx(share)
+    assert 0.99 < good["ap_share"]["low"] <= share <= good["ap_share"]["high"] < 1.01, "paired"
     assert 0 <= good["keypoint_px_p95"] <= good["keypoint_px_max"]
     assert 0 < good["box_px_p95"] <= good["box_px_max"] < 0.5
     assert 0 < good["raw"]["max_simcc_diff"] < 1e-3
@@ -167,12 +170,13 @@ def test_a_damaged_pose_network_fails_and_its_rows_say_so(config, data, exported
     latency = [fake_latency(name) for name in ("pytorch_full_cpu", "onnx_full_cpu", "onnx_pose_cpu")]
     table = benchmark_table(latency, read_parity([path]))
     csv = table.to_csv(index=False).splitlines()
-    reason = f"(AP {record['ap_diff']['value']:+.4f}".rstrip("0")
-    told = [line for line in csv if f"fails parity {reason}" in line]
+    assert record["ap_share"]["low"] <= record["ap_share"]["value"] < 0.99
+    reason = f"{100 * record['ap_share']['value']:.1f}"
+    told = [line for line in csv if f"fails: {reason}" in line]
     assert len(told) == 2, "detect+pose and pose only run the same artifact"
     assert table.set_index("benchmark").speedup[["onnx_full_cpu", "onnx_pose_cpu"]].isna().all()
     text = benchmark_markdown(table, latency)
-    assert text.count(f"| fails parity {reason}, keypoints P95 ") == 2
+    assert text.count(f"| fails: {reason}") == 2 and text.count("AP, keypoints P95 ") == 2
     assert "fails: AP -" in parity_markdown(parity_table([record]), [record])
 
 
@@ -200,6 +204,7 @@ def test_a_detector_that_finds_nobody_fails(two, data, exported, tmp_path):
     assert json.loads((tmp_path / "blind.json").read_text())["box_px_p95"] is None
     assert record["ap_artifact"]["value"] == 0
     assert record["ap_diff"]["low"] is None, "two images are too few for an interval"
+    assert record["ap_share"] == {"value": 0.0, "low": None, "high": None}
 
 
 def test_a_pose_network_whose_outputs_are_no_numbers_fails(two, data, exported, tmp_path):
@@ -257,7 +262,7 @@ def test_a_network_given_as_onnx_is_compared_with_that_file(given, title, two, d
     text = parity_markdown(parity_table([record]), [record])
     assert f"Compared with {title}, CPU, FP32 on 2 images with persons." in text and "AP source" in text
     (found,) = key_findings(benchmark_table([]), [], [record])
-    assert found["text"] == f"Parity with {title} on the CPU: 1 of 1 compared artifacts pass."
+    assert found["text"] == f"Parity with {title} on the CPU: 1 of 1 compared artifacts are exact."
 
 
 def test_boxes_of_a_detector_with_nms_inside_are_compared_after_it():
@@ -475,7 +480,7 @@ def test_table_and_markdown(tmp_path):
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert "*not run: no CUDA device*" in lines[2]
     assert "+0.0001 (-0.0002 to +0.0003)" in lines[3] and "0.12 / 80.50" in lines[3]
-    assert "2 of 1800" in lines[3] and lines[3].rstrip("| ").endswith("passes")
+    assert "2 of 1800" in lines[3] and lines[3].rstrip("| ").endswith("exact")
     assert "fails: AP -0.031, keypoints P95 4.2 px, boxes P95 7.25 px" in lines[4]
     assert "on 200 images" in text and "Gates: AP 0.002 either way, keypoints P95 0.5 px" in text
     assert text.rstrip().endswith("*All of it is invented.*") and "Fake 3000" in text

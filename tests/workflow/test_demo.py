@@ -206,7 +206,7 @@ def test_the_artifact_is_compared_with_pytorch(demo):
     parity = json.loads((demo.run / "parity" / "onnxruntime_cpu_fp32.json").read_text())
     assert parity["status"] == "ok" and parity["passes"] and parity["persons"] > 0
     table = pd.read_csv(demo.run / "tables" / "benchmark.csv").set_index("benchmark")
-    assert table.loc["onnx_full_cpu", "parity"] == "passes"
+    assert table.loc["onnx_full_cpu", "tier"] == "exact"
 
 
 def test_pictures_can_be_opened(demo):

@@ -14,7 +14,9 @@ source = parity_source.read(files["source"], config, files, threads)
 record = check_artifact(config, artifact, files, source, threads)
 write_json(snakemake.output.parity, record, "parity.schema.yaml")
 if record["status"] == "ok":
-    verdict = f"fails {', '.join(record['failed'])}" if record["failed"] else "passes"
+    share = record["ap_share"]["value"]
+    kept = "no AP to compare" if share is None else f"{share:.2%} of its source's AP"
+    verdict = f"{kept}, {'past ' + ', '.join(record['failed']) if record['failed'] else 'exact'}"
 else:
     verdict = f"not compared: {record['reason']}"
 log.info("%s: %s", artifact, verdict)

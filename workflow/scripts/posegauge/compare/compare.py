@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from posegauge.compare import published
-from posegauge.compare.gate import condition_faults, differences, row_faults, run_faults
+from posegauge.compare.gate import condition_faults, differences, row_faults, run_faults, tier_of
 from posegauge.errors import PoseGaugeError
 from posegauge.report.latency import RUNS_FOR_P99
 from posegauge.report.records import read_latency, read_parity, read_scores
@@ -191,7 +191,9 @@ def _compare_row(baseline: Run, candidate: Run, name: str, faults: list[str]) ->
     records = baseline.latency[name], candidate.latency[name]
     row = {"benchmark": name, "title": BENCHMARKS[name].title, "pipeline": records[0]["pipeline"]}
     figures, samples, medians = zip(*map(_figures, records), strict=True)
-    row |= dict(zip(SIDES, figures, strict=True))
+    for side, run, found in zip(SIDES, (baseline, candidate), figures, strict=True):
+        tier = tier_of(run, BENCHMARKS[name].artifact.name) if found["kind"] == "measured" else None
+        row[side] = found | ({"tier": tier} if tier else {})
     row |= {"ratio_of_means": None, "stages": {}, "notes": []}
     if all("mean" in row[side] for side in SIDES):
         row["ratio_of_means"] = row["candidate"]["mean"] / row["baseline"]["mean"]
@@ -223,6 +225,9 @@ def _stage_ratios(baseline: dict, candidate: dict) -> dict[str, float]:
 def _row_notes(baseline: Run, candidate: Run, name: str, row: dict) -> list[str]:
     """Return what a reader should know of a comparable row."""
     notes = []
+    was, now = (row[side]["tier"] for side in SIDES)
+    if was != now:
+        notes.append(f"another tier: {was} in {baseline.name}, {now} in {candidate.name}")
     if not row["identical"] and min(row[side]["processes"] for side in SIDES) < 2:
         notes.append("one process: how processes differ is allowed for, not measured")
     for run in (baseline, candidate):

@@ -1,7 +1,8 @@
 """What differs between two runs, and whether their rows and conditions may be compared at all."""
 
-from posegauge.report.parity import parity_failure
+from posegauge.report.parity import tier_columns
 from posegauge.report.verdicts import NO_RESULT
+from posegauge.score import tiers
 from posegauge.study import BENCHMARKS, GIVEN, ROLES, RUNTIME_TITLES, SOURCE
 
 HASH_DIGITS = 12
@@ -177,15 +178,15 @@ def _pair(baseline, candidate) -> tuple:
 def _artifact_faults(baseline, candidate, artifact: str | None, one: dict, other: dict) -> list[str]:
     """Return why the artifacts of two records cannot be taken for the same.
 
-    One that fails parity computes something else. Other bytes are fine when both pass (an engine is built
-    anew on every machine), the same bytes when parity was not checked.
+    One that fails computes something else. Other bytes are fine when both keep 99 % of their source's AP (an
+    engine is built anew on every machine), the same bytes when they were not compared.
     """
-    passes, faults = [], []
+    vouched, faults = [], []
     for run in (baseline, candidate):
-        record = run.parity.get(artifact)
-        passes.append(_is_source(run, artifact) or bool(record and record["passes"]))
-        if record and record["passes"] is False:
-            faults.append(f"{run.name}: {artifact} fails parity ({parity_failure(record)})")
+        tier = tier_of(run, artifact)
+        vouched.append(tier not in (tiers.NOT_CHECKED, tiers.FAILS))
+        if tier == tiers.FAILS:
+            faults.append(f"{run.name}: {artifact} fails ({tier_columns(run.parity[artifact])['tier_note']})")
     hashes = [
         {role: used["sha256"] for role, used in (of["provenance"].get("artifacts") or {}).items()}
         for of in (one, other)
@@ -193,12 +194,17 @@ def _artifact_faults(baseline, candidate, artifact: str | None, one: dict, other
     same = hashes[0] == hashes[1] and bool(hashes[0])
     # Networks as they were given are the source of parity, so only their bytes can tell.
     given = any(_is_source(run, artifact) for run in (baseline, candidate))
-    if not faults and not same and (not all(passes) or given):
+    if not faults and not same and (not all(vouched) or given):
         shown = " / ".join(
             ", ".join(str(value)[:HASH_DIGITS] for value in of.values()) or "not recorded" for of in hashes
         )
         faults.append(f"another artifact ({shown}), and parity does not vouch for both")
     return list(dict.fromkeys(faults))
+
+
+def tier_of(run, artifact: str | None) -> str:
+    """Return the tier of an artifact in a run."""
+    return tiers.SOURCE if _is_source(run, artifact) else tiers.of_record(run.parity.get(artifact)).tier
 
 
 def _is_source(run, artifact: str | None) -> bool:
@@ -229,11 +235,9 @@ def condition_faults(baseline, candidate, name: str) -> list[str]:
     if artifacts[0] == artifacts[1]:
         return faults + _artifact_faults(baseline, candidate, artifacts[0], one, other)
     for run, artifact in zip((baseline, candidate), artifacts, strict=True):
-        record = run.parity.get(artifact)
-        if not _is_source(run, artifact) and not (record and record["passes"]):
-            faults.append(
-                f"{run.name}: predicted by {artifact or 'an unknown artifact'}, which has no parity"
-            )
+        if tier_of(run, artifact) in (tiers.NOT_CHECKED, tiers.FAILS):
+            name = artifact or "an unknown artifact"
+            faults.append(f"{run.name}: predicted by {name}, for which no parity vouches")
     return faults
 
 

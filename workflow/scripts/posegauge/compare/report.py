@@ -7,6 +7,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from posegauge.report import style
 from posegauge.report.latency import RUNS_FOR_P99
 from posegauge.report.markdown import DASH, cell, markdown, page, ratio_text
+from posegauge.score import tiers
 from posegauge.score.intervals import MINIMUM_EFFECT
 from posegauge.study import STAGES
 
@@ -22,7 +23,7 @@ FIGURES = ("mean", "median", "p95", "p99")
 COLUMNS = (
     "kind", "name", "title", "group", "status", "verdict", "set", "paired",
     "baseline", "candidate", "ratio", "difference", "low", "high", "p", "p_holm", "ratio_of_means",
-    *(f"{side}_{key}" for side in SIDES for key in ("samples", "processes")),
+    *(f"{side}_{key}" for side in SIDES for key in ("tier", "samples", "processes")),
     *(f"{side}_{name}{end}" for name in FIGURES for side in SIDES
       for end in (("",) if name == "mean" else ("", "_low", "_high"))),
     *(f"stage_{stage}_ratio" for stage in STAGES), "test", "notes",
@@ -100,7 +101,16 @@ def _verdict(row: dict) -> str:
     """Return the verdict of a row, in bold when it is a difference, with what belongs to it."""
     word = row["verdict"]
     shown = f"**{word}**" if word in ("faster", "slower", "higher", "lower") else word
+    shown += _tiers(row)
     return f"{shown}: {cell('; '.join(row['reasons']))}" if row["reasons"] else shown
+
+
+def _tiers(row: dict) -> str:
+    """Return ' · 99 %' of a row that is not the model itself, ' · exact / 99 %' where they differ."""
+    if row["status"] != "comparable" or "benchmark" not in row:
+        return ""
+    told = list(dict.fromkeys(row[side]["tier"] for side in SIDES))
+    return f" · {' / '.join(told)}" if len(told) > 1 or set(told) & set(tiers.LEAST) else ""
 
 
 def _side(comparison: dict, side: str) -> str:
@@ -278,7 +288,7 @@ def summary(comparison: dict) -> str:
     width = max((len(row["title"]) for row in comparison["rows"]), default=0)
     for row in comparison["rows"]:
         if row["status"] != "not measured":
-            lines.append(f"  {row['title']:{width}}  {row['verdict']:14}  {_ratio(row)}")
+            lines.append(f"  {row['title']:{width}}  {row['verdict']:14}  {_ratio(row)}{_tiers(row)}")
     counts = {}
     for row in comparison["conditions"]:
         counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1

@@ -19,6 +19,7 @@ from posegauge.logs import progress
 from posegauge.pipeline.pipeline import Persons, Pipeline
 from posegauge.predict.predictions import coco_results
 from posegauge.score import bootstrap, metrics
+from posegauge.score.estimate import Estimate
 from posegauge.score.metrics import match_boxes
 from posegauge.score.truth import read_truth
 from posegauge.store.files import read_json
@@ -39,7 +40,7 @@ GATES = {
 
 # What the record says of the images, null where nothing was compared.
 FIGURES = (
-    "images", "persons", "ap_source", "ap_artifact", "ap_diff", "keypoints", "keypoint_px_p95",
+    "images", "persons", "ap_source", "ap_artifact", "ap_diff", "ap_share", "keypoints", "keypoint_px_p95",
     "keypoint_px_max", "boxes", "box_px_p95", "box_px_max", "box_score_diff_max", "unmatched_boxes", "raw",
 )  # fmt: skip
 
@@ -150,21 +151,27 @@ def _compare_simcc(theirs: dict, runs: list[dict], raw: dict) -> None:
 
 
 def accuracy(annotations, found: Comparison, seed: int, resamples: int) -> dict:
-    """Return keypoint AP of both and its difference, each {"value", "low", "high"}: see score.bootstrap.
+    """Return keypoint AP of both, its difference and its share, each {"value", "low", "high"}.
 
-    annotations: of score.truth.read_truth.
+    annotations: of score.truth.read_truth. The last two are paired, resample by resample; the share is
+    unknown where the source has no AP, or one of 0.
     """
     weights = bootstrap.sample_and_resamples(seed, len(found.image_ids), resamples)
-    # Float64 [1 + resamples]: the images themselves, then the resamples.
     source, artifact = (
-        metrics.keypoint_scores(annotations, results, found.image_ids, weights, ("all",))["ap"]
+        _estimate(metrics.keypoint_scores(annotations, results, found.image_ids, weights, ("all",))["ap"])
         for results in (found.source_results, found.artifact_results)
     )
     return {
-        "ap_source": bootstrap.estimate(source[0], source[1:]),
-        "ap_artifact": bootstrap.estimate(artifact[0], artifact[1:]),
-        "ap_diff": bootstrap.difference(artifact[0], source[0], artifact[1:], source[1:]),
+        "ap_source": source.interval(),
+        "ap_artifact": artifact.interval(),
+        "ap_diff": (artifact - source).interval(),
+        "ap_share": (artifact / source).interval(),
     }
+
+
+def _estimate(scores: np.ndarray) -> Estimate:
+    """Return an Estimate of float64 [1 + resamples]: of the images themselves, then of the resamples."""
+    return Estimate(None if np.isnan(scores[0]) else float(scores[0]), scores[1:])
 
 
 def distances(found: Comparison) -> dict:

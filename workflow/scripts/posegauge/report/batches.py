@@ -8,14 +8,15 @@ from matplotlib import pyplot as plt
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from posegauge.report.markdown import cell, machines, markdown, page
-from posegauge.report.parity import artifact_title, failing_artifacts
+from posegauge.report.parity import artifact_title, tiers_note, titled
 from posegauge.report.style import GREY, QUIET, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
+from posegauge.score import tiers
 from posegauge.score.intervals import median_interval
 from posegauge.study import RUNTIME_TITLES
 
 BATCH_COLUMNS = (
     "artifact", "title", "status", "reason", "series", "images", "persons", "runs", "turn_ms_p50",
-    "images_per_s", "images_per_s_low", "images_per_s_high", "persons_per_s", "parity",
+    "images_per_s", "images_per_s_low", "images_per_s_high", "persons_per_s", "tier",
 )  # fmt: skip
 
 
@@ -25,18 +26,16 @@ TITLES = {
 }
 
 
-MARK = " †"
-
-
-def batches_table(record: dict, failing: tuple | set = ()) -> pd.DataFrame:
+def batches_table(record: dict, parity=()) -> pd.DataFrame:
     """Return one row per point (see BATCH_COLUMNS), one in all for an artifact that was not run.
 
-    record: of records.Run.batches. failing: the artifacts that fail parity.
+    record: of records.Run.batches. parity: of records.Run.parity; an artifact without a record has no tier.
     """
+    known = {found["artifact"]: tiers.of_record(found).tier for found in parity}
     rows = []
     for entry in record["artifacts"]:
         same = {"artifact": entry["artifact"], "title": artifact_title(entry)}
-        same["parity"] = "fails" if entry["artifact"] in failing else None
+        same["tier"] = known.get(entry["artifact"])
         for point in entry["points"] or [{"status": entry["status"], "reason": entry["reason"]}]:
             row = same | {key: point.get(key) for key in ("status", "reason", "series", "images", "persons")}
             if point["status"] == "ok":
@@ -83,7 +82,7 @@ def batches_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
         rows = []
         for _, lines in table.groupby("artifact", sort=False):
             first = lines.iloc[0]
-            row = {"Artifact": cell(first["title"]) + (MARK if first["parity"] == "fails" else "")}
+            row = {"Artifact": cell(titled(first))}
             found = lines[lines["series"] == series]
             row |= {str(line[series]): _speed(line) for line in found.to_dict("records")}
             if found.empty:
@@ -98,13 +97,12 @@ def batches_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
         f"Detector and pose network, boxes given. Medians of {record['runs']} turns, taken in turn"
         + (" (95 % intervals)" if table["images_per_s_low"].notna().any() else "")
         + f". {record['threads']} CPU threads."
-        + (" † fails parity: other results than its source's." if (table["parity"] == "fails").any() else "")
     )
     measured = " · ".join(
         filter(None, (title, f"Machine: {'; '.join(machines([record])) or 'not recorded'}"))
     )
     told = "; ".join(map(cell, reasons))
-    return page([*parts, measured, explained, f"Not run: {told}." if told else ""], notice)
+    return page([*parts, measured, explained, tiers_note(table), f"Not run: {told}." if told else ""], notice)
 
 
 AXES = {"persons": "persons in the image (logarithmic)", "images": "images in a batch (logarithmic)"}
@@ -148,8 +146,7 @@ def _panel(axes, lines: pd.DataFrame, series: str, styles: dict) -> None:
         low, high = (points[f"images_per_s_{end}"].astype(float) for end in ("low", "high"))
         axes.vlines(x, low.to_numpy(), high.to_numpy(), color=colour, linewidth=3.5, alpha=0.35)
         row = points.iloc[-1]
-        text = row["title"] + (MARK if row["parity"] == "fails" else "")
-        ends.append((x[-1], speed[-1], text, colour))
+        ends.append((x[-1], speed[-1], titled(row), colour))
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     counts = sorted({int(count) for count in lines[series]})
@@ -208,8 +205,8 @@ def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notic
         intervals = ran["images_per_s_low"].notna().any()
         told = [title, f"medians of {record['runs']} turns" + (" with 95 % intervals" if intervals else "")]
         told += machines([record])
-        if (ran["parity"] == "fails").any():
-            told.append("†: fails parity: other results than its source's")
+        if tiers_note(ran):
+            told.append("%: least share of its source's AP that it keeps")
         subtitle = " · ".join(filter(None, told))
         # The height must stand before the texts at the edges say how much of it is theirs.
         probe = plt.figure(figsize=(WIDTH_IN, 8))
@@ -243,7 +240,7 @@ def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notic
 
 def table(run) -> pd.DataFrame:
     """Return the table by persons and batch. run: records.Run."""
-    return batches_table(run.batches, failing_artifacts(run.parity))
+    return batches_table(run.batches, run.parity)
 
 
 def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:

@@ -7,31 +7,33 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from posegauge.report.batches import LABEL_IN, LINES, MARK, MARKERS, spread
+from posegauge.report.batches import LABEL_IN, LINES, MARKERS, spread
 from posegauge.report.markdown import cell, listed, machines, markdown, page, percent
-from posegauge.report.parity import artifact_title, failing_artifacts
+from posegauge.report.parity import artifact_title, tiers_note, titled
 from posegauge.report.style import GREY, QUIET, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
+from posegauge.score import tiers
 from posegauge.study import RUNTIME_TITLES
 
 CAMERAS_COLUMNS = (
     "artifact", "title", "status", "reason", "servers", "streams_served", "all_served", "streams", "served",
     "rounds", "rounds_served", "frames", "dropped", "dropped_share", "latency_ms_p50", "latency_ms_p95",
-    "latency_ms_p95_low", "latency_ms_p95_high", "waiting_most", "parity",
+    "latency_ms_p95_low", "latency_ms_p95_high", "waiting_most", "tier",
 )  # fmt: skip
 
 
-def cameras_table(record: dict, failing: tuple | set = ()) -> pd.DataFrame:
+def cameras_table(record: dict, parity=()) -> pd.DataFrame:
     """Return one row per number of cameras that was tried (see CAMERAS_COLUMNS), one for what was not run.
 
-    record: of records.Run.cameras. failing: the artifacts that fail parity. streams_served is the artifact's
+    record: of records.Run.cameras. parity: of records.Run.parity. streams_served is the artifact's
     result; all_served: none that was tried was too many, so more may be served. Latencies are of the frames
     that were served in all rounds; low and high are the smallest and the largest P95 of a round.
     """
+    known = {found["artifact"]: tiers.of_record(found).tier for found in parity}
     rows = []
     for entry in record["artifacts"]:
         same = {key: entry[key] for key in ("artifact", "status", "reason", "servers")}
         same |= {"title": artifact_title(entry), "streams_served": entry["streams"]}
-        same["parity"] = "fails" if entry["artifact"] in failing else None
+        same["tier"] = known.get(entry["artifact"])
         if entry["tries"]:
             same["all_served"] = all(one["served"] for one in entry["tries"])
         for one in sorted(entry["tries"], key=_streams) or [{}]:
@@ -115,7 +117,7 @@ def cameras_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
     summary, every = [], []
     for rows in _by_artifact(table):
         first = rows[0]
-        name = cell(first["title"]) + (MARK if first["parity"] == "fails" else "")
+        name = cell(titled(first))
         if first["status"] != "ok":
             summary.append({"Artifact": name, "Cameras served": f"*not run: {cell(first['reason'])}*"})
             continue
@@ -146,9 +148,7 @@ def cameras_markdown(table: pd.DataFrame, record: dict, title: str = "", notice:
         f"{percent(record['max_dropped'])} of the frames are lost. Of a camera {record['queue']} frames may "
         "wait; a further one takes the place of the oldest."
     )
-    if (table["parity"] == "fails").any():
-        explained += " † fails parity: other results than its source's."
-    return page([*parts, " · ".join(filter(None, measured)), explained], notice)
+    return page([*parts, " · ".join(filter(None, measured)), explained, tiers_note(table)], notice)
 
 
 def _rounds(record: dict) -> str:
@@ -177,12 +177,12 @@ def _shown(name: str, row: dict) -> dict[str, str]:
     }
 
 
-def cameras_finding(record: dict, failing: tuple | set = ()) -> str | None:
+def cameras_finding(record: dict, parity=()) -> str | None:
     """Return in one sentence how many cameras each artifact serves; None if none ran."""
-    ran = [rows for rows in _by_artifact(cameras_table(record, failing)) if rows[0]["status"] == "ok"]
-    ran = [rows for rows in ran if rows[0]["parity"] != "fails"]
+    ran = [rows for rows in _by_artifact(cameras_table(record, parity)) if rows[0]["status"] == "ok"]
+    ran = [rows for rows in ran if rows[0]["tier"] != tiers.FAILS]
     ran.sort(key=lambda rows: -rows[0]["streams_served"])
-    told = [f"{rows[0]['title'].replace(',', '')} {answer(rows)}" for rows in ran]
+    told = [f"{titled(rows[0]).replace(',', '').replace(' · ', ' at ')} {answer(rows)}" for rows in ran]
     if not told:
         return None
     return (
@@ -210,8 +210,8 @@ def plot_cameras(table: pd.DataFrame, record: dict, path, title: str = "", notic
         below = textwrap.wrap("not run: " + "; ".join(reasons), 125) if reasons else []
         told = [title, _rounds(record), *machines([record])]
         told += ["filled: served; bars: smallest to largest of the rounds"]
-        if (ran["parity"] == "fails").any():
-            told.append("†: fails parity: other results than its source's")
+        if tiers_note(ran):
+            told.append("%: least share of its source's AP that it keeps")
         subtitle = " · ".join(filter(None, told))
         # The height must stand before the texts at the edges say how much of it is theirs.
         probe = plt.figure(figsize=(WIDTH_IN, 8))
@@ -273,7 +273,7 @@ def _panel(axes, ran: pd.DataFrame, runtimes: dict[str, str], limit_ms: float) -
                 at, ms, marker, color=colour, markersize=6, markerfacecolor=colour if served else "white"
             )
         row = points.iloc[-1]
-        ends.append((x[-1], p95[-1], row["title"] + (MARK if row["parity"] == "fails" else ""), colour))
+        ends.append((x[-1], p95[-1], titled(row), colour))
     height = axes.get_window_extent().height / axes.figure.dpi
     where = [np.log(ms / low) / np.log(high / low) * height for _, ms, _, _ in ends]
     for y, (x, ms, text, colour) in zip(spread(where, LABEL_IN), ends, strict=True):
@@ -293,7 +293,7 @@ def _plain(value: float, _position=None) -> str:
 
 def table(run) -> pd.DataFrame:
     """Return the table of cameras. run: records.Run."""
-    return cameras_table(run.cameras, failing_artifacts(run.parity))
+    return cameras_table(run.cameras, run.parity)
 
 
 def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -> str:

@@ -3,12 +3,13 @@
 import pandas as pd
 
 from posegauge.report.markdown import DEVICE_TITLES, cell, machines, markdown, page
-from posegauge.report.verdicts import parity_columns
+from posegauge.report.parity import tiers_note, titled
+from posegauge.report.verdicts import row_tier
 
 SOURCE_TITLES = {"rapl": "RAPL", "nvml": "NVML", "tegrastats": "tegrastats"}
 
 ENERGY_COLUMNS = (
-    "benchmark", "title", "pipeline", "runtime", "device", "precision", "status", "reason", "parity",
+    "benchmark", "title", "pipeline", "runtime", "device", "precision", "status", "reason", "tier",
     "joules_per_frame", "joules_per_frame_total", "joules_per_frame_error", "idle_watts", "busy_watts",
     "energy_frames", "energy_seconds", "idle_seconds", "power_source", "power_domains", "energy_without",
     "energy_reason",
@@ -77,7 +78,7 @@ def energy_table(records: list[dict], parity=()) -> pd.DataFrame:
     parity = {record["artifact"]: record for record in parity}
     rows = [
         {key: record[key] for key in ENERGY_COLUMNS[:8]}
-        | {"parity": parity_columns(record, parity)["parity"]}
+        | {"tier": row_tier(record, parity)["tier"]}
         | energy_columns(record)
         for record in records
     ]
@@ -94,7 +95,7 @@ def energy_markdown(
     columns |= {"with idle": "right", "Idle (W)": "right", "Busy (W)": "right", "Counted": "left"}
     rows = [
         {
-            "Configuration": cell(row["title"]) + (" †" if row["parity"] == "fails" else ""),
+            "Configuration": cell(titled(row)),
             "Pipeline": row["pipeline"],
             "Device": DEVICE_TITLES[row["device"]],
             "J / frame": f"{row['joules_per_frame']:.3g} ± {row['joules_per_frame_error']:.2g}",
@@ -121,10 +122,8 @@ def energy_markdown(
         "loaded, by run; ±: what the steps of the source may hide. The sources count the whole processor or "
         "device, other programs too."
     )
-    if (measured["parity"] == "fails").any():
-        explained += " † fails parity: other results than its source's."
     line = " · ".join(filter(None, (title, f"Machine: {'; '.join(machines(ran)) or 'not recorded'}")))
-    return page([markdown(rows, columns), line, explained, *told], notice)
+    return page([markdown(rows, columns), line, explained, tiers_note(measured), *told], notice)
 
 
 def energy_finding(ran: list[dict]) -> str | None:

@@ -12,7 +12,7 @@ from posegauge.report.coco_c import coco_c_finding, mpc_finding
 from posegauge.report.energy import energy_finding
 from posegauge.report.loss import bottleneck_finding, loss_finding
 from posegauge.report.markdown import condition_title, listed, ratio_text
-from posegauge.report.parity import artifact_title, compared_with, failing_artifacts, parity_failure
+from posegauge.report.parity import artifact_title, compared_with, counts, row_verdict, tier_columns
 from posegauge.report.peers import peers_finding
 from posegauge.report.protocols import protocols_finding
 from posegauge.report.records import by_suite, clean_record
@@ -25,7 +25,8 @@ from posegauge.report.robustness import (
     scores_text,
     worst_finding,
 )
-from posegauge.report.verdicts import NO_RESULT, needs_parity
+from posegauge.report.verdicts import NO_RESULT
+from posegauge.score import tiers
 from posegauge.score.doubt import doubt
 from posegauge.study import BENCHMARKS, PIPELINE_TITLES
 
@@ -39,7 +40,7 @@ def _ran(rows: dict, pipeline: str) -> list[dict]:
     """Return the rows of one pipeline that ran, without those that are not the models, or may not be."""
     title = PIPELINE_TITLES[pipeline]
     ran = [row for row in rows.values() if row["pipeline"] == title and row["status"] == "ok"]
-    return [row for row in ran if row["parity"] != "fails" and not needs_parity(row)]
+    return [row for row in ran if counts(row)]
 
 
 def _speed(row: dict) -> str:
@@ -65,18 +66,35 @@ def _fastest(pipeline: str, rows: dict) -> str:
     title = PIPELINE_TITLES[pipeline]
     ran = _ran(rows, pipeline)
     if not ran:
-        return f"No {title} row ran, or none that passes parity."
+        return f"No {title} row ran, or none that keeps 99 % of its source's AP."
     best = min(ran, key=_mean)
     if len(ran) == 1:
         text = f"{best['title']} is the only {title} row that ran: {_speed(best)}"
     else:
         text = f"{best['title']} is the fastest of {len(ran)} {title} rows: {_speed(best)}"
     scope = "; its boxes are given, so it compares with pose-only rows only" if pipeline == "pose" else ""
-    return f"{text}{_compared(best, rows)}{scope}."
+    return f"{text}{_compared(best, rows)}{_tier(best)}{scope}.{_fastest_exact(best, ran)}"
 
 
-def _mean(row: dict) -> float:
-    return row["latency_ms_mean"]
+def _mean(row: dict) -> tuple[float, int]:
+    """Return what rows are sorted by: the mean, and of equal means the better tier."""
+    return row["latency_ms_mean"], tiers.rank(row["tier"])
+
+
+def _tier(row: dict) -> str:
+    """Return ', 99 % tier', and whether that can be told; nothing of what the others are compared with."""
+    told = "" if row_verdict(row).told else " (too few images to tell)"
+    words = {tiers.SOURCE: "", tiers.EXACT: ", exact", tiers.NOT_CHECKED: ", tier not checked"}
+    return words.get(row["tier"], f", {row['tier']} tier{told}")
+
+
+def _fastest_exact(best: dict, ran: list[dict]) -> str:
+    """Return which row is the fastest of those that are exact, where the fastest is not."""
+    exact = [row for row in ran if row["tier"] in (tiers.SOURCE, tiers.EXACT)]
+    if best["tier"] not in tiers.LEAST or not exact:
+        return ""
+    row = min(exact, key=_mean)
+    return f" Of those that are exact {row['title']} is: {_speed(row)}."
 
 
 def _real_time(rows: dict) -> str | None:
@@ -84,7 +102,11 @@ def _real_time(rows: dict) -> str | None:
     ran = _ran(rows, "full")
     if not ran:
         return None
-    quick = [row["title"] for row in ran if row["fps"] >= REAL_TIME_FPS]
+    quick = [
+        row["title"] + (f" (at {row['tier']})" if row["tier"] in tiers.LEAST else "")
+        for row in sorted(ran, key=_mean)
+        if row["fps"] >= REAL_TIME_FPS
+    ]
     names = f" ({listed(quick, ALL)})" if quick else ""
     return f"Detect+pose rows that reach {REAL_TIME_FPS:.0f} FPS: {len(quick)} of {len(ran)} that ran{names}."
 
@@ -165,15 +187,21 @@ def _parity(records: list[dict]) -> str | None:
     """Return which artifacts give the models' own results, which do not, and which were not compared."""
     if not records:
         return None
-    compared = [record for record in records if record["passes"] is not None]
-    failed = [record for record in compared if not record["passes"]]
-    parts = [f"{len(compared) - len(failed)} of {len(compared)} compared artifacts pass" if compared else ""]
-    parts += [f"{_artifact(record)} fails ({parity_failure(record)})" for record in failed]
+    found = [(record, tier_columns(record)) for record in records]
+    found.sort(key=lambda pair: tiers.rank(pair[1]["tier"]))
+    compared = [pair for pair in found if pair[1]["tier"] != tiers.NOT_CHECKED]
+    exact = [pair for pair in compared if pair[1]["tier"] == tiers.EXACT]
+    parts = [f"{len(exact)} of {len(compared)} compared artifacts are exact" if compared else ""]
+    for record, columns in compared[len(exact) :]:
+        fails = columns["tier"] == tiers.FAILS
+        word = "fails" if fails else f"keeps the {columns['tier']} tier"
+        parts.append(f"{_artifact(record)} {word} ({columns['tier_note']})")
     reasons = {}
-    for record in records:
-        if record["passes"] is None:
+    for record, columns in found:
+        if columns["tier"] == tiers.NOT_CHECKED:
             reasons.setdefault(record["reason"], []).append(_artifact(record))
     parts += [f"not compared: {listed(titles, ALL)} ({reason})" for reason, titles in reasons.items()]
+    failed = any(columns["tier"] == tiers.FAILS for _, columns in compared)
     uncounted = " The latency findings leave out rows that fail." if failed else ""
     return f"Parity with {compared_with(records)} on the CPU: {'; '.join(filter(None, parts))}.{uncounted}"
 
@@ -210,7 +238,7 @@ def all_findings(run) -> list[dict]:
     found = key_findings(latency.table(run), run.scores, run.parity, run.throughput)
     told = {
         "peers": peers_finding(run.peers),
-        "cameras": cameras_finding(run.cameras, failing_artifacts(run.parity)),
+        "cameras": cameras_finding(run.cameras, run.parity),
     }
     return [*found, *({"id": name, "text": text} for name, text in told.items() if text)]
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from posegauge.measure import roofline
 from posegauge.report.energy import energy_columns
 from posegauge.report.markdown import DASH, DEVICE_TITLES, cell, machines, markdown, page, span
-from posegauge.report.parity import compared_with, failing_artifacts
+from posegauge.report.parity import TIER_COLUMNS, TIERS_NOTE, counts, row_verdict
 from posegauge.report.style import (
     GREY,
     LEGEND_IN,
@@ -19,6 +19,7 @@ from posegauge.report.style import (
     RULE,
     RUNTIME_COLOURS,
     STYLE,
+    TIER_LEGEND_IN,
     WIDTH_IN,
     axis_number,
     band,
@@ -28,8 +29,11 @@ from posegauge.report.style import (
     legend,
     message,
     save,
+    tier_legend,
+    tier_mark,
 )
-from posegauge.report.verdicts import baseline, needs_parity, no_baseline, parity_columns, plain_runtime
+from posegauge.report.verdicts import baseline, no_baseline, plain_runtime, row_tier
+from posegauge.score import tiers
 from posegauge.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES, STAGES
 
 # So many runs allow one above the 99th percentile at 99 % confidence: .99^n + n .01 .99^(n-1) < .01.
@@ -41,7 +45,7 @@ BENCHMARK_COLUMNS = (
     "runs", "persons", "latency_ms_mean", "latency_ms_std", "latency_ms_p5", "latency_ms_p50",
     "latency_ms_p95", "latency_ms_p99", "fps", "speedup", "speedup_against",
     "floor_ms", "times_floor", "floor_reason", "device_ms_mean", "host_overhead",
-    "parity", "parity_reason", "threads",
+    *TIER_COLUMNS, "threads",
     *(f"stage_{stage}_ms" for stage in STAGES),
     "joules_per_frame", "joules_per_frame_total", "idle_watts", "power_source", "energy_without",
     "energy_reason",
@@ -57,30 +61,31 @@ def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.
 
     The speed-up is the mean of the PyTorch row divided by the mean of this row, always within one pipeline:
     the GPU row when it ran, else the row of the same device; `speedup_against` names it. Where a network is
-    given as ONNX, ONNX Runtime's FP32 row takes its place. An artifact that fails parity (`parity`: the
-    records of read_parity) computes something else: it has no speed-up, and is nobody's baseline. Nor has an
-    INT8 row one whose parity was not checked, and a row that is no result has no times at all.
+    given as ONNX, ONNX Runtime's FP32 row takes its place. TIER_COLUMNS say how much of its source's AP the
+    row's artifact keeps (`parity`: the records of read_parity). One that keeps too little computes something
+    else: it has no speed-up, and is nobody's baseline. Nor has an INT8 row one that was not compared, and a
+    row that is no result has no times at all.
     """
     parity = {record["artifact"]: record for record in parity}
-    verdicts = {record["benchmark"]: parity_columns(record, parity) for record in records}
+    verdicts = {record["benchmark"]: row_tier(record, parity) for record in records}
     ran = {record["benchmark"]: record for record in records if record["status"] == "ok"}
-    trusted = {name: record for name, record in ran.items() if verdicts[name]["parity"] != "fails"}
+    trusted = {name: record for name, record in ran.items() if counts(record | verdicts[name])}
     rows = []
     for record in records:
-        verdict = verdicts[record["benchmark"]]
+        name, verdict = record["benchmark"], verdicts[record["benchmark"]]
         row = {key: record[key] for key in (*BENCHMARK_COLUMNS[:8], "persons")} | verdict
         row |= energy_columns(record)
         if record["status"] == "ok":
             samples = np.asarray(record["latency_ms"], dtype=np.float64)
             mean = float(samples.mean())
             p5, p50, p95, p99 = (float(value) for value in np.percentile(samples, (5, 50, 95, 99)))
-            if verdict["parity"] == "fails":
-                against, missing = None, f"fails parity ({verdict['parity_reason']})"
-            elif needs_parity(row):
-                against, missing = None, "INT8 counts where parity was checked"
-            else:
+            if name in trusted:
                 against = baseline(record, trusted)
                 missing = None if against else no_baseline(record, ran, trusted)
+            else:
+                fails = verdict["tier"] == tiers.FAILS
+                missing = f"fails: {verdict['tier_note']}" if fails else "INT8 counts where it was compared"
+                against = None
             row |= {
                 "runs": len(samples),
                 "latency_ms_mean": mean,
@@ -101,6 +106,7 @@ def benchmark_table(records: list[dict], parity=(), measured_limits=None) -> pd.
     # A column without a single number would be one of objects.
     numbers = ("latency_ms_p99", "floor_ms", "times_floor", "device_ms_mean", "host_overhead")
     numbers += ("joules_per_frame", "joules_per_frame_total", "idle_watts")
+    numbers += ("ap_share", "ap_share_low", "ap_share_high")
     return table.astype(
         dict.fromkeys(("runs", "persons", "threads"), "Int64") | dict.fromkeys(numbers, "float64")
     )
@@ -230,33 +236,35 @@ def benchmark_markdown(
     measured = " · ".join(filter(None, (title, measured_text(records))))
     plain = " or ".join(dict.fromkeys(RUNTIME_TITLES[plain_runtime(record)] for record in records))
     speedup = f"Speed-up: mean of the named {plain} row of the same pipeline / mean of this row."
-    notes = [speedup, floor_note(table), parity_note(table, records), f"¹ {note}" if note else ""]
+    notes = [speedup, *tier_notes(table), floor_note(table), f"¹ {note}" if note else ""]
     return page([markdown(rows, columns), measured, *notes], notice)
 
 
-def parity_note(table: pd.DataFrame, records: list[dict]) -> str:
-    """Say which rows of the latency table are not the models' own answers, or may not be."""
+def tier_notes(table: pd.DataFrame) -> list[str]:
+    """Return what the tiers are, what is off in rows that are not exact, and which were not compared."""
     ran = table[table["status"] == "ok"]
-    unchecked = ran[ran["parity"] == "not checked"]
-    notes = [
-        f"Parity not checked: {cell(reason)} ({', '.join(rows['title'])})."
-        for reason, rows in unchecked.groupby("parity_reason", sort=False)
+    checked = ran[~ran["tier"].isin((tiers.SOURCE, tiers.NOT_CHECKED))].to_dict("records")
+    # What fails has its note in the place of its speed-up.
+    notes = [f"{row['title']}: {row['tier_note']}." for row in checked if row["tier"] in tiers.LEAST]
+    if any(not row_verdict(row).told for row in checked):
+        notes.append("A tier with a question mark needs more images (parity.images) to be told.")
+    unchecked = ran[ran["tier"] == tiers.NOT_CHECKED]
+    notes += [
+        f"Tier not checked: {cell(reason)} ({', '.join(rows['title'])})."
+        for reason, rows in unchecked.groupby("tier_note", sort=False)
     ]
-    if (ran["parity"] == "fails").any():
-        notes.append(
-            f"A row that fails parity gives other results than {compared_with(records)} (see the parity "
-            "table), so it has no speed-up."
-        )
-    return " ".join(notes)
+    return [TIERS_NOTE if checked else "", " ".join(notes)]
 
 
 def speedup_text(row: dict) -> str:
-    """Return '1.87× (vs PyTorch Full CPU)', or why there is no speed-up."""
-    if row["parity"] == "fails":
+    """Return '1.87× · 99 % (vs PyTorch Full CPU)', or why there is no speed-up."""
+    if row["tier"] == tiers.FAILS:
         return row["speedup_against"]
     if pd.isna(row["speedup"]):
         return f"{DASH} ({row['speedup_against']})"
     number = f"{row['speedup']:.{2 if row['speedup'] >= 0.1 else 3}f}×"
+    if row["tier"] not in (tiers.SOURCE, tiers.NOT_CHECKED):
+        number += f" · {row['tier']}{'' if row_verdict(row).told else '?'}"
     same = row["speedup_against"] == row["benchmark"]
     return f"{number} ({'baseline' if same else 'vs ' + BENCHMARKS[row['speedup_against']].title})"
 
@@ -297,13 +305,14 @@ def _latency_axis(axes, records: list[dict]) -> None:
 
 
 def plot_latency(
-    records: list[dict], path, title: str = "", notice: str | None = None, failing: tuple | set = ()
+    records: list[dict], path, title: str = "", notice: str | None = None, verdicts: dict | None = None
 ) -> None:
     """Draw the latency figure as PNG: one row per benchmark, grouped by pipeline.
 
     records: as read by records.read_latency. A row without a result is listed in grey with its reason.
-    failing: the benchmarks whose artifact fails parity; they are marked.
+    verdicts: {benchmark: tiers.Verdict}; the shape beside a row's title shows its tier.
     """
+    verdicts = verdicts or {}
     heading = "Latency per image"
     ran = [record for record in records if record["status"] == "ok"]
     with plt.rc_context(STYLE):
@@ -313,14 +322,14 @@ def plot_latency(
         groups = [(name, [r for r in records if r["pipeline"] == name]) for name in PIPELINE_TITLES.values()]
         groups = [(name, rows) for name, rows in groups if rows]
         slots = len(records) + len(groups)
-        height = 0.43 * slots + 2.1
+        marked = [verdicts[name] for record in ran if (name := record["benchmark"]) in verdicts]
+        legend_in = LEGEND_IN + (TIER_LEGEND_IN if marked else 0)
+        height = 0.43 * slots + 1.15 + legend_in
         figure = plt.figure(figsize=(WIDTH_IN, height))
         runs = sorted({len(record["latency_ms"]) for record in ran})
         told = [title, f"{' / '.join(map(str, runs))} runs each" if runs else "no row ran", *machines(ran)]
-        if any(record["benchmark"] in failing for record in ran):
-            told.append("†: fails parity: other results than its source's")
         bottom, top = dress(figure, heading, " · ".join(filter(None, told)), notice)
-        axes = frame(figure, bottom + LEGEND_IN, top + 0.15)
+        axes = frame(figure, bottom + legend_in, top + 0.15)
         axes.set_ylim(slots - 0.45, -0.55)
         if ran:
             _latency_axis(axes, ran)
@@ -333,10 +342,12 @@ def plot_latency(
             for record in rows:
                 y += 1
                 works = record["status"] == "ok"
-                mark = " †" if works and record["benchmark"] in failing else ""
-                name = textwrap.fill(record["title"] + mark, LABEL_LETTERS)
+                name = textwrap.fill(record["title"], LABEL_LETTERS)
+                if works and record["benchmark"] in verdicts:
+                    mark = tier_mark(verdicts[record["benchmark"]])
+                    axes.plot(-0.022, y, transform=margin, clip_on=False, **mark)
                 axes.text(
-                    -0.02, y, name, transform=margin, ha="right", va="center",
+                    -0.045, y, name, transform=margin, ha="right", va="center",
                     color="black" if works else GREY, fontsize=9 if "\n" in name else None, linespacing=1,
                 )  # fmt: skip
                 if works:
@@ -351,7 +362,9 @@ def plot_latency(
         if ran:
             columns(axes, 0, ["median", "P95", "FPS"], fontsize=9.5, color=QUIET)
             axes.set_xlabel("milliseconds per image (logarithmic)")
-            _latency_legend(figure, ran, bottom + 0.02)
+            _latency_legend(figure, ran, bottom + legend_in - LEGEND_IN + 0.02)
+        if marked:
+            tier_legend(figure, marked, bottom + 0.02)
         save(figure, path)
 
 
@@ -387,8 +400,6 @@ def text(table: pd.DataFrame, run, title: str = "", notice: str | None = None) -
 
 def plot(run, path, title: str = "", notice: str | None = None) -> None:
     """Draw the figure as PNG."""
-    wrong = failing_artifacts(run.parity)
-    failing = {
-        name for record in run.latency if BENCHMARKS[name := record["benchmark"]].artifact.name in wrong
-    }
-    plot_latency(run.latency, path, title, notice, failing)
+    parity = {record["artifact"]: record for record in run.parity}
+    verdicts = {record["benchmark"]: row_verdict(row_tier(record, parity)) for record in run.latency}
+    plot_latency(run.latency, path, title, notice, verdicts)

@@ -1,11 +1,25 @@
-"""The parity table: every artifact against its source."""
+"""The parity table: every artifact against its source, and its tier."""
+
+import math
 
 import pandas as pd
 
 from posegauge.report.markdown import DASH, DEVICE_TITLES, cell, machines, markdown, page, span
+from posegauge.score import tiers
+from posegauge.score.bootstrap import MIN_IMAGES
 from posegauge.study import EXECUTION_TITLES, RUNTIME_TITLES, source_title
 
 ESTIMATES = ("ap_source", "ap_artifact", "ap_diff")
+
+
+TIER_COLUMNS = ("tier", "ap_share", "ap_share_low", "ap_share_high", "tier_note")
+
+
+# What the tiers are, below every table that shows them.
+TIERS_NOTE = (
+    "Tiers: exact passes all gates of parity; 99.9 % and 99 % pass over a gate and keep at least that share "
+    "of their source's AP on the same images; what keeps less fails."
+)
 
 
 PARITY_COLUMNS = (
@@ -13,7 +27,7 @@ PARITY_COLUMNS = (
     *(f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")),
     "keypoints", "keypoint_px_p95", "keypoint_px_max", "boxes", "box_px_p95", "box_px_max",
     "box_score_diff_max", "unmatched_boxes", "max_ap_diff", "max_keypoint_p95_px", "max_box_p95_px",
-    "passes", "failed",
+    "passes", "failed", *TIER_COLUMNS,
 )  # fmt: skip
 
 
@@ -27,15 +41,80 @@ def parity_table(records: list[dict]) -> pd.DataFrame:
         for name in ESTIMATES:
             estimate = record[name] or dict.fromkeys(("value", "low", "high"))
             row |= {name: estimate["value"]} | {f"{name}_{end}": estimate[end] for end in ("low", "high")}
-        rows.append(row)
+        rows.append(row | tier_columns(record))
     table = pd.DataFrame(rows, columns=list(PARITY_COLUMNS))
-    counts = ("images", "persons", "keypoints", "boxes", "unmatched_boxes")
-    return table.astype({**dict.fromkeys(counts, "Int64"), "passes": "boolean"})
+    kinds = dict.fromkeys(("images", "persons", "keypoints", "boxes", "unmatched_boxes"), "Int64")
+    kinds |= dict.fromkeys(("ap_share", "ap_share_low", "ap_share_high"), "float64")
+    return table.astype({**kinds, "passes": "boolean"})
 
 
-def failing_artifacts(records: list[dict]) -> set[str]:
-    """Return the names of the artifacts that were compared and fail."""
-    return {record["artifact"] for record in records if record["status"] == "ok" and not record["passes"]}
+def tier_columns(record: dict) -> dict:
+    """Return TIER_COLUMNS of a parity record; tier_note is None where it is exact."""
+    verdict = tiers.of_record(record)
+    shares = (verdict.tier, verdict.share, verdict.low, verdict.high)
+    return dict(zip(TIER_COLUMNS, (*shares, _tier_note(record, verdict)), strict=True))
+
+
+def titled(row) -> str:
+    """Return the title of a row, with its tier where that says that it is not the model itself."""
+    return row["title"] + (f" · {row['tier']}" if row["tier"] in (*tiers.LEAST, tiers.FAILS) else "")
+
+
+def tiers_note(table: pd.DataFrame) -> str:
+    """Return what the tiers are where a row is not the model itself."""
+    return TIERS_NOTE if table["tier"].isin((*tiers.LEAST, tiers.FAILS)).any() else ""
+
+
+def row_verdict(row: dict) -> tiers.Verdict:
+    """Return the Verdict that a row of a table with TIER_COLUMNS was made from."""
+    shares = (None if pd.isna(row[name]) else row[name] for name in TIER_COLUMNS[1:4])
+    return tiers.Verdict(row["tier"], *shares)
+
+
+def _tier_note(record: dict, verdict: tiers.Verdict) -> str | None:
+    """Return '99.46 % [98.91, 100.12] of its source's AP, keypoints P95 2.48 px', and what cannot be told."""
+    if verdict.tier == tiers.NOT_CHECKED:
+        return record["reason"]
+    if verdict.tier == tiers.EXACT:
+        return None
+    if verdict.share is None:
+        value = record["ap_source"]["value"]
+        lacks = "no AP" if value is None else f"an AP of {value:g}"
+        return f"its source has {lacks} on these images, so no tier can be told; {gates_passed(record)}"
+    beyond = gates_passed(record, ap=False)
+    note = f"{share_text(verdict)} of its source's AP" + (f", {beyond}" if beyond else "")
+    return note if verdict.told else f"{note}; {_doubt(record['images'], verdict)}"
+
+
+def _doubt(images: int, verdict: tiers.Verdict) -> str:
+    """Say why the tier cannot be told."""
+    if verdict.others:
+        return f"{images} images are too few to tell it from {' and '.join(verdict.others)}"
+    if images < MIN_IMAGES:
+        return f"with fewer than {MIN_IMAGES} images no tier can be told for sure"
+    return "without an interval no tier can be told for sure"
+
+
+def share_text(verdict: tiers.Verdict) -> str:
+    """Return '99.46 % [98.91, 100.12]', rounded down, so that it never reads like a better tier."""
+    if verdict.low is None:
+        return f"{_percent_down(verdict.share)} %"
+    return f"{_percent_down(verdict.share)} % [{_percent_down(verdict.low)}, {_percent_down(verdict.high)}]"
+
+
+def _percent_down(share: float) -> str:
+    return f"{math.floor(1e4 * share + 1e-5) / 100:.2f}"
+
+
+def counts(row: dict) -> bool:
+    """Say whether the speed of a row counts: it may be compared, be a baseline, and be named the fastest.
+
+    row: with the keys precision and tier. A row that keeps less than 99 % of its source's AP does not, nor
+    does INT8 that was not compared, since it seldom gives the model's results.
+    """
+    return row["tier"] != tiers.FAILS and not (
+        row["precision"] == "int8" and row["tier"] == tiers.NOT_CHECKED
+    )
 
 
 def compared_with(records: list[dict]) -> str:
@@ -58,8 +137,8 @@ def parity_markdown(
     source = compared_with(records)
     ap_source = f"AP {source if source == 'PyTorch' else 'source'}"
     columns = {"Artifact": "left", ap_source: "right", "AP artifact": "right"}
-    columns |= {"Difference of AP": "right", "Keypoints P95 / max (px)": "right"}
-    columns |= {"Boxes P95 / max (px)": "right", "Unmatched boxes": "right", "Parity": "left"}
+    columns |= {"Difference of AP": "right", "Share of AP": "right", "Keypoints P95 / max (px)": "right"}
+    columns |= {"Boxes P95 / max (px)": "right", "Unmatched boxes": "right", "Tier": "left"}
     rows = []
     for row, record in zip(table.to_dict("records"), records, strict=True):
         shown = {"Artifact": cell(row["title"])}
@@ -68,14 +147,15 @@ def parity_markdown(
                 ap_source: cell(row["ap_source"], 4),
                 "AP artifact": cell(row["ap_artifact"], 4),
                 "Difference of AP": _difference(row),
+                "Share of AP": DASH if pd.isna(row["ap_share"]) else share_text(tiers.of_record(record)),
                 "Keypoints P95 / max (px)": _distances(row, "keypoint"),
                 "Boxes P95 / max (px)": _distances(row, "box"),
                 "Unmatched boxes": f"{row['unmatched_boxes']} of {row['unmatched_boxes'] + 2 * row['boxes']}",
-                "Parity": "passes" if row["passes"] else f"fails: {parity_failure(record)}",
+                "Tier": _tier_text(row, record),
             }
         else:
             status = "not run: " if row["status"] == "not run" else ""
-            shown["Parity"] = f"*{status}{cell(row['reason'])}{_raw(record)}*"
+            shown["Tier"] = f"*{status}{cell(row['reason'])}{_raw(record)}*"
         rows.append(shown)
     if not rows:
         return page(["No artifact besides the source on the CPU is configured."], notice)
@@ -83,14 +163,24 @@ def parity_markdown(
     ran = [record for record in records if record["status"] == "ok"]
     images = f" on {span(sorted({record['images'] for record in ran}))} images with persons" if ran else ""
     explained = (
-        f"Compared with {source}, CPU, FP32{images}. Difference of AP: with its 95 % interval, paired. "
+        f"Compared with {source}, CPU, FP32{images}. Difference and share of AP: paired 95 % intervals. "
         "Keypoints: distances in the same boxes, in pixels of the image; the largest may be a tie on one "
         "that nobody sees. Boxes: distance of the side that is farthest off. Unmatched boxes (IoU below .5) "
         f"have no gate of their own: they show in AP. Gates: AP {gates['max_ap_diff']:g} either way, "
         f"keypoints P95 {gates['max_keypoint_p95_px']:g} px, boxes P95 {gates['max_box_p95_px']:g} px."
     )
     measured = " · ".join(filter(None, (title, f"Machine: {'; '.join(machines(records)) or 'not recorded'}")))
-    return page([markdown(rows, columns), measured, explained, _calibrated_note(ran)], notice)
+    notes = [explained, TIERS_NOTE if ran else "", _calibrated_note(ran)]
+    return page([markdown(rows, columns), measured, *notes], notice)
+
+
+def _tier_text(row: dict, record: dict) -> str:
+    """Return '99 %: past its gates: keypoints P95 2.48 px; 38 images are too few to tell it from fails'."""
+    if row["tier"] == tiers.EXACT:
+        return row["tier"]
+    verdict = tiers.of_record(record)
+    doubt = [] if verdict.told else [_doubt(record["images"], verdict)]
+    return f"{row['tier']}: {'; '.join([gates_passed(record), *doubt])}"
 
 
 def _calibrated_note(ran: list[dict]) -> str:
@@ -128,12 +218,15 @@ def _raw(record: dict) -> str:
     return f"; largest differences: {', '.join(told)}" if told else ""
 
 
-def parity_failure(record: dict) -> str:
-    """Say by how much an artifact passed over its gates, like 'AP -0.031, keypoints P95 4.2 px'."""
+def gates_passed(record: dict, ap: bool = True) -> str:
+    """Say by how much an artifact passed over its gates, like 'AP -0.031, keypoints P95 4.2 px'.
+
+    ap: false leaves out that of AP, where its share is told.
+    """
     told = []
     for gate in record["failed"]:
         if gate == "max_ap_diff":
-            told.append(f"AP {round(record['ap_diff']['value'], 4):+g}")
+            told += [f"AP {round(record['ap_diff']['value'], 4):+g}"] if ap else []
             continue
         name, key = {
             "max_keypoint_p95_px": ("keypoints", "keypoint_px_p95"),

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.patheffects import withStroke
 
+from posegauge.score import tiers
 from posegauge.store import files
 
 matplotlib.use("Agg")
@@ -116,6 +117,35 @@ def legend(figure, handles: list, y_in: float, **style) -> None:
         handles=handles, loc="lower center", bbox_to_anchor=(0.5, y_in / figure.get_figheight()),
         ncols=len(handles), frameon=False, fontsize=9.5, **style,
     )  # fmt: skip
+
+
+# Of each tier its shape; what others are compared with has that of what is the same.
+TIER_SHAPES = {"source": "o", "exact": "o", "99.9 %": "s", "99 %": "^", "not checked": "_", "fails": "X"}
+
+
+TIER_LEGEND_IN = 0.25  # height of its line
+
+
+def tier_mark(verdict: tiers.Verdict) -> dict:
+    """Return the style of the mark of a tier: filled, or hollow where there are too few images to tell it."""
+    colour = GREY if verdict.tier in (tiers.NOT_CHECKED, tiers.FAILS) else "black"
+    return {
+        "marker": TIER_SHAPES[verdict.tier], "color": colour, "linestyle": "none", "markersize": 6,
+        "markerfacecolor": colour if verdict.told else "white",
+    }  # fmt: skip
+
+
+def tier_legend(figure, verdicts: list[tiers.Verdict], y_in: float) -> None:
+    """Draw a legend of one line of the tiers that are shown, best first."""
+    shown = {}
+    for verdict in sorted(verdicts, key=lambda one: (tiers.rank(one.tier), not one.told)):
+        name = verdict.tier if verdict.told else f"{verdict.tier}? (too few images to tell)"
+        shown[name] = plt.Line2D([], [], label=name, **tier_mark(verdict))
+    if shown.get("source") and shown.get("exact"):
+        shown["exact"].set_label("source, exact")
+        del shown["source"]
+    head = plt.Line2D([], [], linestyle="none", label="Share of AP kept:")
+    legend(figure, [head, *shown.values()], y_in, columnspacing=1.4, handlelength=1.2, handletextpad=0.5)
 
 
 def axis_number(value: float) -> str:

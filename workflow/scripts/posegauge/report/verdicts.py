@@ -1,7 +1,8 @@
 """Which latency rows are results, and which row each has its speed-up against."""
 
 from posegauge.report.markdown import DEVICE_TITLES
-from posegauge.report.parity import parity_failure
+from posegauge.report.parity import TIER_COLUMNS, tier_columns
+from posegauge.score import tiers
 from posegauge.study import BENCHMARKS, GIVEN, PIPELINE_TITLES, RUNTIME_TITLES, SOURCE, Artifact, source_title
 
 NO_RESULT = "no result"
@@ -18,13 +19,15 @@ def with_verdicts(records: list[dict]) -> list[dict]:
     for record in records:
         name = _row_of_source(record, counted, ("cpu", "cuda"))
         reference = counted[name] if name else record
-        if record["status"] == "ok" and record["persons"] != reference["persons"]:
+        if record["status"] != "not run" and record["persons"] != reference["persons"]:
             count = record["persons"]
             reason = (
                 f"finds {count or 'no'} person{'' if count == 1 else 's'} in the image, where "
                 f"{reference['title']} finds {reference['persons'] or 'none'}"
             )
-            record = record | {"status": NO_RESULT, "reason": reason}
+            # The reason of one that found nobody is its own.
+            told = {"status": NO_RESULT, "reason": reason} if record["status"] == "ok" else {}
+            record = record | told | {"other_persons": True}
         judged.append(record)
     return judged
 
@@ -49,24 +52,24 @@ def _row_of_source(record: dict, known: dict, devices) -> str | None:
     return None
 
 
-def parity_columns(record: dict, parity: dict[str, dict]) -> dict:
-    """Return the columns parity and parity_reason of a row; `parity` maps artifacts to their records."""
+def row_tier(record: dict, parity: dict[str, dict]) -> dict:
+    """Return the columns TIER_COLUMNS of a row; `parity` maps artifacts to their records.
+
+    A row that finds other persons than its reference fails, whatever its artifact's AP on other images.
+    """
     artifact = BENCHMARKS[record["benchmark"]].artifact
     found = parity.get(artifact.name)
+    columns = dict.fromkeys(TIER_COLUMNS)
     if artifact in (SOURCE, GIVEN) and _sources(record) == {artifact.runtime}:
-        word, reason = "source", None
-    elif found is None:
-        word, reason = "not checked", f"not compared with {source_title(record.get('source'))}"
-    elif found["status"] != "ok":
-        word, reason = "not checked", found["reason"]
+        return columns | {"tier": tiers.SOURCE}
+    if found is None:
+        note = f"not compared with {source_title(record.get('source'))}"
+        columns |= {"tier": tiers.NOT_CHECKED, "tier_note": note}
     else:
-        word, reason = ("passes", None) if found["passes"] else ("fails", parity_failure(found))
-    return {"parity": word, "parity_reason": reason}
-
-
-def needs_parity(row: dict) -> bool:
-    """Say whether a row counts only with a parity that it lacks: INT8 seldom gives the model's results."""
-    return row["precision"] == "int8" and row["parity"] == "not checked"
+        columns |= tier_columns(found)
+    if record.get("other_persons"):
+        columns |= {"tier": tiers.FAILS, "tier_note": record["reason"]}
+    return columns
 
 
 def baseline(record: dict, trusted: dict) -> str | None:
@@ -86,6 +89,6 @@ def no_baseline(record: dict, ran: dict, trusted: dict) -> str:
     names = [name for name, row in BENCHMARKS.items() if name in ran and row.artifact in plain]
     same = [name for name in names if ran[name]["pipeline"] == record["pipeline"]]
     if wrong := [name for name in same if name not in trusted]:
-        return f"{BENCHMARKS[wrong[0]].title} fails parity"
+        return f"{BENCHMARKS[wrong[0]].title} fails"
     row = f"no {RUNTIME_TITLES[plain_runtime(record)]} row"
     return f"{row} ran on the {DEVICE_TITLES[record['device']]}" if same else f"{row} ran"

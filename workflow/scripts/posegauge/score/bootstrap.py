@@ -8,8 +8,6 @@ is paired by subtracting replicates.
 
 import numpy as np
 
-from posegauge.errors import PoseGaugeError
-
 LEVEL = 0.95
 
 
@@ -62,21 +60,3 @@ def estimate(value: float | None, replicates) -> dict:
         return {"value": None, "low": None, "high": None}
     low, high = interval(replicates)
     return {"value": float(value), "low": low, "high": high}
-
-
-def difference(a_value: float | None, b_value: float | None, a_replicates, b_replicates) -> dict:
-    """Return {"value", "low", "high"} of a - b, paired: replicate by replicate on the same images.
-
-    The bounds are None where one of the two has no replicates. Raises PoseGaugeError when they cannot be
-    paired.
-    """
-    if a_value is None or b_value is None:
-        return estimate(None, None)
-    if a_replicates is None or b_replicates is None:
-        return estimate(a_value - b_value, None)
-    if len(a_replicates) != len(b_replicates):
-        raise PoseGaugeError(
-            f"{len(a_replicates)} and {len(b_replicates)} bootstrap replicates cannot be paired: score both "
-            "with the same bootstrap.resamples"
-        )
-    return estimate(a_value - b_value, np.asarray(a_replicates) - np.asarray(b_replicates))
