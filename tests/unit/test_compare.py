@@ -538,6 +538,19 @@ def test_the_table_has_every_number_and_the_mean_last(base, tmp_path):
     assert first["stage_pose_ratio"] == row["stages"]["pose"]
 
 
+def test_a_change_of_tier_is_said_in_every_form(base, tmp_path):
+    lower = fake_parity("onnxruntime_cpu_fp32", ["max_keypoint_p95_px"])
+    found = compared(base, write_run(tmp_path / "lower", rows(), parity=[lower]))
+    assert found["verdict"] == "no regression"
+    text = report.report(found)
+    assert "same · exact / 99.9 % |" in text and "another tier: exact in base, 99.9 % in lower." in text
+    assert text.count("same · ") == 2, "PyTorch's row is the source in both"
+    assert report.summary(found).count("· exact / 99.9 %") == 2
+    table = report.table(found).set_index("name")
+    assert table.loc[NAMES, "candidate_tier"].tolist() == ["source", "99.9 %", "99.9 %"]
+    report.plot(found, tmp_path / "a.png")
+
+
 def test_the_figure_is_drawn_also_when_nothing_is_comparable(base, told, tmp_path):
     paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
     report.plot(compared(base, base), paths[0])

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from conftest import DEMO_CONFIGS, ROOT
+from posegauge.score import tiers
 from posegauge.study import BENCHMARKS, PREDICTION_SETS, STUDY_CONDITIONS
 
 SMALL = DEMO_CONFIGS[:2]
@@ -207,6 +208,20 @@ def test_the_artifact_is_compared_with_pytorch(demo):
     assert parity["status"] == "ok" and parity["passes"] and parity["persons"] > 0
     table = pd.read_csv(demo.run / "tables" / "benchmark.csv").set_index("benchmark")
     assert table.loc["onnx_full_cpu", "tier"] == "exact"
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_int8_has_the_tier_that_its_ap_gives(runtime, demo):
+    """Too few images to tell which, and a row that finds other persons fails whatever its AP."""
+    record = json.loads((demo.run / "parity" / f"{runtime}_cpu_int8.json").read_text())
+    share = record["ap_artifact"]["value"] / record["ap_source"]["value"]
+    assert record["ap_share"]["value"] == pytest.approx(share) and not record["passes"]
+    name = {"onnxruntime": "onnx", "openvino": "openvino"}[runtime]
+    row = (
+        pd.read_csv(demo.run / "tables" / "benchmark.csv").set_index("benchmark").loc[f"{name}_int8_full_cpu"]
+    )
+    assert row.tier == ("fails" if row.status == "no result" else tiers.of_share(share))
+    assert pd.isna(row.speedup) == (row.tier == "fails")
 
 
 def test_pictures_can_be_opened(demo):

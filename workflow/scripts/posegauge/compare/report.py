@@ -350,7 +350,7 @@ def _draw_ratios(axes, rows: list[dict]) -> None:
         axes.plot(row["ratio"], y, "o", color=colour, markersize=6)
         texts = [f"{row['ratio']:.3f}", "", row["verdict"]]
         style.columns(axes, y, texts, color=colour if row["verdict"] in COLOURS else style.QUIET)
-    _rows(axes, [row["title"] for row in rows])
+    _rows(axes, ["\n".join(filter(None, (row["title"], _tiers(row)[3:]))) for row in rows])
     ends = [value for row in rows for value in (row["low"], row["high"])]
     axes.set_xscale("log")
     axes.set_xlim(min(0.9, *ends) / 1.02, max(1.1, *ends) * 1.02)

@@ -269,7 +269,7 @@ def speedup_text(row: dict) -> str:
     return f"{number} ({'baseline' if same else 'vs ' + BENCHMARKS[row['speedup_against']].title})"
 
 
-LABEL_LETTERS = 22  # of a row's title in one line at the left
+LABEL_LETTERS = 21  # of a row's title in one line at the left
 
 
 def _latency_row(axes, y: float, record: dict) -> None:

@@ -139,13 +139,18 @@ def tier_legend(figure, verdicts: list[tiers.Verdict], y_in: float) -> None:
     """Draw a legend of one line of the tiers that are shown, best first."""
     shown = {}
     for verdict in sorted(verdicts, key=lambda one: (tiers.rank(one.tier), not one.told)):
-        name = verdict.tier if verdict.told else f"{verdict.tier}? (too few images to tell)"
+        name = verdict.tier + ("" if verdict.told else "?")
         shown[name] = plt.Line2D([], [], label=name, **tier_mark(verdict))
     if shown.get("source") and shown.get("exact"):
         shown["exact"].set_label("source, exact")
         del shown["source"]
-    head = plt.Line2D([], [], linestyle="none", label="Share of AP kept:")
-    legend(figure, [head, *shown.values()], y_in, columnspacing=1.4, handlelength=1.2, handletextpad=0.5)
+    words = ["Share of AP kept:"] + ["(?: too few images to tell)"] * any(
+        name.endswith("?") for name in shown
+    )
+    head, *tail = (plt.Line2D([], [], linestyle="none", label=text) for text in words)
+    legend(
+        figure, [head, *shown.values(), *tail], y_in, columnspacing=1.4, handlelength=1.2, handletextpad=0.5
+    )
 
 
 def axis_number(value: float) -> str:
