@@ -547,7 +547,7 @@ def test_a_change_of_tier_is_said_in_every_form(base, tmp_path):
     assert text.count("same · ") == 2, "PyTorch's row is the source in both"
     assert report.summary(found).count("· exact / 99.9 %") == 2
     table = report.table(found).set_index("name")
-    assert table.loc[NAMES, "candidate_tier"].tolist() == ["source", "99.9 %", "99.9 %"]
+    assert table.loc[list(NAMES), "candidate_tier"].tolist() == ["source", "99.9 %", "99.9 %"]
     report.plot(found, tmp_path / "a.png")
 
 
