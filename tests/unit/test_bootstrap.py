@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from posegauge.errors import PoseGaugeError
 from posegauge.score import bootstrap
+from posegauge.score.estimate import Estimate
 
 
 @settings(deadline=None, max_examples=30)
@@ -73,23 +74,24 @@ def test_an_undefined_score_has_no_interval():
     nothing = {"value": None, "low": None, "high": None}
     assert bootstrap.estimate(None, [1.0, 2.0]) == nothing
     assert bootstrap.estimate(np.nan, [np.nan]) == nothing
-    assert bootstrap.difference(None, 1.0, None, [1.0]) == nothing
-    assert bootstrap.difference(1.0, None, [1.0], None) == nothing
+    one, known = np.ones(1), Estimate(1.0, np.ones(1))
+    assert (Estimate(None) - known).interval() == (known - Estimate(None, one)).interval() == nothing
 
 
 def test_a_difference_is_paired():
     a = np.random.default_rng(0).normal(0.7, 0.2, 1000)
-    found = bootstrap.difference(0.7, 0.6, a, a - 0.1)
+    found = (Estimate(0.7, a) - Estimate(0.6, a - 0.1)).interval()
     # Each replicate moves both by the same amount, so their difference does not move at all.
     assert [found[key] for key in ("value", "low", "high")] == pytest.approx([0.1] * 3)
     assert bootstrap.interval(a)[1] - bootstrap.interval(a)[0] > 0.5
 
 
 def test_a_difference_without_replicates_is_a_value_alone():
-    assert bootstrap.difference(0.75, 0.5, None, None) == {"value": 0.25, "low": None, "high": None}
-    assert bootstrap.difference(0.75, 0.5, [1.0], None)["low"] is None
+    alone = {"value": 0.25, "low": None, "high": None}
+    assert (Estimate(0.75) - Estimate(0.5)).interval() == alone
+    assert (Estimate(0.75, np.ones(1)) - Estimate(0.5)).interval() == alone
 
 
 def test_replicates_of_other_resamples_cannot_be_paired():
     with pytest.raises(PoseGaugeError, match=r"3 and 2 bootstrap replicates .* bootstrap\.resamples"):
-        bootstrap.difference(1.0, 0.5, [1.0] * 3, [0.5] * 2)
+        Estimate(1.0, np.ones(3)) - Estimate(0.5, np.ones(2))

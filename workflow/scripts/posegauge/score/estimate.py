@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from posegauge.errors import PoseGaugeError
 from posegauge.score import bootstrap
 
 
@@ -22,6 +23,11 @@ class Estimate:
             return Estimate(None)
         if self.replicates is None or other.replicates is None:
             return Estimate(float(operation(self.value, other.value)))
+        if len(self.replicates) != len(other.replicates):
+            raise PoseGaugeError(
+                f"{len(self.replicates)} and {len(other.replicates)} bootstrap replicates cannot be paired: "
+                "score both with the same bootstrap.resamples"
+            )
         return Estimate(
             float(operation(self.value, other.value)), operation(self.replicates, other.replicates)
         )
