@@ -149,7 +149,9 @@ def test_a_list_that_is_none_is_refused(text, tmp_path):
         wheelhouse.read(tmp_path)
 
 
-def test_without_pytorch_in_it_one_must_be_there(tmp_path):
+def test_without_pytorch_in_it_one_must_be_there(tmp_path, monkeypatch):
+    look = {"versions": {"torch": "2.13.0+cpu"}, "torch_cuda": None, "python": HERE}
+    monkeypatch.setattr(place.Place, "look", lambda self: look)
     found = made(tmp_path / "wheels", torch="none", cuda=13)
     into = place.Place(tmp_path / "into", sys.executable, target=True)
     with pytest.raises(PoseGaugeError, match=r"has no PyTorch \(TORCH=none\).*2.10 or newer, for CUDA 13"):
