@@ -86,6 +86,9 @@ endif
 ifeq ($(CUDA),none)
 	@test ! -f $(VENV)/.cuda || { $(INSTALL); }
 endif
+ifeq ($(TARGET)$(filter setup-cuda,$(MAKECMDGOALS)),)
+	@$(INSTALL) --amend
+endif
 
 demo: $(STAMP) ## the whole study in small: rendered scenes, small models, CPU, no network
 	@$(WORKFLOW) $(ARGS) --configfile config/demo.yaml

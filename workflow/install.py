@@ -23,6 +23,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--stamp", help="a file to write when all is done; %% becomes the Python's version")
     parser.add_argument("--torch", choices=["default", "cpu", "none"], default="default")
     parser.add_argument("--cuda", default="", help="12, 13, or auto: by the driver; none: the CPU's packages")
+    parser.add_argument("--amend", action="store_true", help="only where the venv is not as the locks say")
     parser.add_argument("--system-site-packages", action="store_true", help="use what the Python below has")
     parser.add_argument("--uv", help="uv's path, or nothing for pip alone; default: the one that is found")
     parser.add_argument("--gather", type=Path, help="install nothing: make a wheelhouse in this folder")
@@ -54,6 +55,12 @@ def setup(given: argparse.Namespace) -> None:
     from posegauge.errors import PoseGaugeError
     from posegauge.install import locks, packages, place, wheelhouse
 
+    if given.amend:
+        there = place.Place(given.venv, str(given.venv / "bin" / "python"))
+        changed = packages.differences(there, generation("", given.venv))
+        if not changed:
+            return
+        print("\n  ".join([f"{given.venv} was changed, and is installed again:", *changed]), flush=True)
     if given.wheelhouse is None:
         if given.target:
             raise PoseGaugeError("TARGET=folder is for WHEELHOUSE=folder; without one, make a venv")

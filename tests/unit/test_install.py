@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.util
+import platform
 import re
 import shutil
 import subprocess
@@ -157,6 +158,24 @@ def test_what_was_installed_for_another_gpu_goes_first(versions, torch_cuda, cud
     there = Removing()
     packages.remove_other_generations(there, {"versions": versions, "torch_cuda": torch_cuda}, cuda, False)
     assert there.removed == removed
+
+
+def test_make_setup_sees_what_was_changed_by_hand(monkeypatch):
+    python = locks.PYTHONS[0]
+    here = locks.target(python, platform.machine()) | {"sys_platform": sys.platform}
+    pins = [*locks.read(locks.LOCK), *locks.read(locks.OPENMMLAB)]
+    versions = {pin.name: pin.version for pin in pins if pin.wanted(here)}
+    venv = place.Place("venv", sys.executable)
+    monkeypatch.setattr(venv, "look", lambda: {"versions": versions, "torch_cuda": None, "python": python})
+    assert packages.differences(venv, None) == []
+    versions |= {"numpy": "1.26.4", "opencv-python-headless": "5.0.0.93"}
+    del versions["mmpose"]
+    told = packages.differences(venv, None)
+    assert told[:2] == ["numpy is 1.26.4, locked 2.4.6", "mmpose is missing, locked 1.3.2"]
+    assert [text.split(":")[0] for text in told[2:]] == ["opencv-python-headless 5.0.0.93", "numpy 1.26.4"]
+    there = Removing()
+    packages.remove_other_generations(there, {"versions": versions, "torch_cuda": None}, None, False)
+    assert there.removed == {"opencv-python", "opencv-python-headless"}
 
 
 @pytest.mark.parametrize("system, machine, cuda", [("linux", "aarch64", 12), ("darwin", "arm64", 13)])

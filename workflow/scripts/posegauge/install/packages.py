@@ -1,6 +1,8 @@
 """Install the locked packages from a package index."""
 
+import platform
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -64,6 +66,23 @@ def install(place: Place, torch: str, cuda: int | None) -> list[str]:
     return left_out
 
 
+def differences(place: Place, cuda: int | None) -> list[str]:
+    """Say what of a place is not as the locks have it, or does not go together; nothing where all is well."""
+    there = place.look()
+    versions = there["versions"]
+    here = locks.target(there["python"], platform.machine()) | {"sys_platform": sys.platform}
+    pins = [pin for pin in locks.read(locks.LOCK) if not (cuda and pin.name == CPU_RUNTIME)]
+    pins += locks.read(locks.OPENMMLAB)
+    if cuda:
+        pins += [pin for pin in locks.read(locks.CUDA_LOCKS[cuda]) if not of_torch(pin.name)]
+    found = [
+        f"{pin.name} is {versions.get(pin.name, 'missing')}, locked {pin.version}"
+        for pin in pins
+        if pin.wanted(here) and versions.get(pin.name) != pin.version
+    ]
+    return found + locks.faults(versions)
+
+
 def _install(place: Place, pins: list[locks.Pin]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = locks.write(Path(folder) / "requirements.txt", pins)
@@ -102,4 +121,6 @@ def remove_other_generations(place: Place, before: dict, cuda: int | None, fits:
         unwanted |= {CPU_RUNTIME, GPU_RUNTIME}  # what is left of the other is laid down whole
     if fits:
         unwanted = {name for name in unwanted if not of_torch(name)}
+    if others := set(locks.OPENCV[1:]) & set(before["versions"]):
+        unwanted |= {*others, locks.OPENCV[0]}  # all of them own the folder cv2
     place.remove(unwanted)
