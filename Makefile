@@ -53,7 +53,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda wheelhouse demo sample study timing photographs video report compare publish verify train-demo test test-slurm lint rulegraph clean
+.PHONY: help setup setup-cuda wheelhouse demo sample study timing photographs video report compare publish verify train-demo test test-slurm test-emulated lint rulegraph clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -142,6 +142,9 @@ test: $(STAMP) ## run the tests
 
 test-slurm: $(STAMP) ## run the demo through a Slurm of one node, installed (by root, with apt-get) and started here
 	@SLURM_TESTS=install $(PY) -m pytest tests/slurm -m slurm $(ARGS)
+
+test-emulated: $(STAMP) ## run the tests of INT8 on an emulated processor without AVX-512 and VNNI (needs qemu-user)
+	@$(PY) tests/without_vnni.py $(ARGS)
 
 lint: $(STAMP) ## check style: ruff, snakefmt, snakemake --lint
 	@$(PY) -m ruff check .

@@ -1,8 +1,14 @@
 """FP16 and INT8: what is converted and what is kept, what overflows and what does not."""
 
+import json
+import platform
+import shutil
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import replace
 
+import int8_sums
 import numpy as np
 import onnx
 import onnxruntime
@@ -224,6 +230,22 @@ def test_weights_have_seven_bits_where_sums_would_saturate(
         if tensor.data_type == TensorProto.INT8 and len(tensor.dims) == 4
     ]
     assert len(weights) > 10 and largest - 1 <= max(weights) <= largest
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+def test_seven_bits_are_summed_exactly_on_any_processor(emulated):
+    """What weight_bits is for: a product with signed weights of eight bits saturates without VNNI."""
+    qemu = shutil.which("qemu-x86_64")
+    if emulated and (not qemu or platform.machine() != "x86_64"):
+        pytest.skip("no qemu-x86_64 to emulate a processor without VNNI (Debian: qemu-user)")
+    sums = int8_sums.sums()
+    if emulated:
+        words = [qemu, "-cpu", "Haswell", sys.executable, int8_sums.__file__]
+        sums = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    for form in ("7 bits", "8 bits, unsigned"):
+        assert sums[form][0] == sums[form][1]
+    exact = precision.machine.exact_int8() and not emulated
+    assert (sums["8 bits"][0] == sums["8 bits"][1]) == exact
 
 
 def test_int8_is_the_same_every_time(int8, demo_onnx, scenes, tmp_path):

@@ -1,0 +1,38 @@
+"""Run tests on an emulated processor: AVX2, and none of AVX-512, VNNI or AMX.
+
+python tests/without_vnni.py [pytest's arguments]; needs qemu-x86_64 7.2 or newer (Debian: qemu-user).
+Processes that a test starts run on the real processor.
+"""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+CPU = "Haswell"
+# Where the sums of eight bits matter, and the comparison with MMPose's own inferencer.
+FILES = ["tests/unit/test_openvino_backend.py", "tests/unit/test_precision.py", "tests/unit/test_protocol.py"]
+NEWER = r" (avx512\w*|avx_vnni\w*|amx_\w+|gfni|vaes|vpclmulqdq)\b"
+
+
+def cpuinfo(text: str) -> str:
+    """Take the instructions that the emulated processor has not out of the text of /proc/cpuinfo."""
+    return re.sub(r"^flags\s*:.*$", lambda line: re.sub(NEWER, "", line[0]), text, flags=re.MULTILINE)
+
+
+def main() -> None:
+    """Become pytest under the emulator, which shows the real /proc/cpuinfo unless it is given another."""
+    qemu = shutil.which("qemu-x86_64")
+    if not qemu:
+        sys.exit("qemu-x86_64 is not installed (on Debian and Ubuntu: apt-get install qemu-user)")
+    folder = Path(tempfile.mkdtemp(prefix="without-vnni-"))
+    (folder / "proc").mkdir()
+    (folder / "proc" / "cpuinfo").write_text(cpuinfo(Path("/proc/cpuinfo").read_text()))
+    words = [qemu, "-L", str(folder), "-cpu", CPU, sys.executable, "-m", "pytest", "-q", "-p", "no:xdist"]
+    os.execv(qemu, [*words, *(sys.argv[1:] or FILES)])
+
+
+if __name__ == "__main__":
+    main()
