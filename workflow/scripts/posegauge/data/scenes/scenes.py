@@ -82,9 +82,7 @@ class Scene:
             layer = Layer(person, scale, (x, self.foot(scale)), (self.width, self.height), self.light)
             if layer.window is None:
                 continue
-            x0, y0, x1, y1 = layer.window
-            full = np.zeros((self.height, self.width), bool)
-            full[y0:y1, x0:x1] = _sharp(layer.alpha)
+            full = self.pixels(layer)
             inside = self._inside(layer.points).sum()
             if inside < LEAST_KEYPOINTS or full.sum() < 900:
                 continue
@@ -94,17 +92,25 @@ class Scene:
             self.shadow(person, x, scale)
             self.image[stool] = rng.uniform(40, 190, 3)
             self._hide(stool)
-            self.paint(layer)
-            self._hide(full)
-            area = int(full.sum())
-            self.persons.append({"layer": layer, "mask": full, "full": area, "x": x, "scale": scale})
+            self.show(layer, x, scale)
             return
 
-    def paint(self, layer):
-        """Lay a drawn person over the picture."""
+    def pixels(self, layer):
+        """Return the pixels that a drawn person covers, bool [h, w]."""
+        x0, y0, x1, y1 = layer.window
+        full = np.zeros((self.height, self.width), bool)
+        full[y0:y1, x0:x1] = _sharp(layer.alpha)
+        return full
+
+    def show(self, layer, x, scale):
+        """Lay a drawn person over the picture, and remember who and where it is."""
         x0, y0, x1, y1 = layer.window
         window = self.image[y0:y1, x0:x1]
         window += (layer.colour - window) * layer.alpha[..., None]
+        full = self.pixels(layer)
+        self._hide(full)
+        person = {"layer": layer, "mask": full, "full": int(full.sum()), "x": x, "scale": scale}
+        self.persons.append(person)
 
     def add_object(self, scale):
         """Paint one object in front of the people behind `scale`, when it leaves enough of them in view."""
@@ -166,9 +172,10 @@ class Scene:
 
     def annotations(self):
         """Return COCO annotations without ids, one dict per person with visible pixels."""
-        return [self._annotation(person) for person in self.persons]
+        return [self.annotation(person) for person in self.persons]
 
-    def _annotation(self, person):
+    def annotation(self, person):
+        """Return the annotation of one of `persons` with visible pixels."""
         mask, layer = person["mask"], person["layer"]
         ys, xs = np.nonzero(mask)
         x0, y0, x1, y1 = (int(v) for v in (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
