@@ -40,7 +40,16 @@ from posegauge.settings import cluster, onnx_files, timing_only, training
 from posegauge.settings import parts as config_parts
 from posegauge.store import provenance, runs, used_code
 from posegauge.store.runs import PUBLISHED
-from posegauge.study import BENCHMARKS, CONDITIONS, FP16_FILE, PREDICTION_SETS, SOURCE, Artifact, sources
+from posegauge.study import (
+    BENCHMARKS,
+    CONDITIONS,
+    FP16_FILE,
+    PIPELINE_KEYS,
+    PREDICTION_SETS,
+    SOURCE,
+    Artifact,
+    sources,
+)
 from posegauge.study import ARTIFACTS as KNOWN_ARTIFACTS
 
 # A module's config stands for this workflow's own: what it does not say is as in config/config.yaml.
@@ -116,7 +125,7 @@ COMPARED = [
 COMPARISON = f"results/compare/{'-vs-'.join(map(runs.label, COMPARED))}"
 
 # Of the report: its subjects, those of them with a table, and the kinds of records that tables and sentences are of.
-PAGES = pages.shown(scored=not RANDOM_ROLES, all_images=ALL_IMAGES)
+PAGES = pages.shown(scored=not RANDOM_ROLES, all_images=ALL_IMAGES, film=bool(config["detect_every"]["clip"]))
 TABLE_PAGES = [page for page in PAGES if page.table]
 TABLE_KINDS = list(dict.fromkeys(kind for page in TABLE_PAGES for kind in page.reads))
 RECORD_KINDS = [
@@ -128,6 +137,7 @@ RECORD_KINDS = [
     "cameras",
     *([] if RANDOM_ROLES else ["scores", "throughput"]),
     *(["all_images"] if ALL_IMAGES else []),
+    *(["detect_every"] if config["detect_every"]["clip"] else []),
 ]
 # What stands in every table, figure and grid.
 SHOWN = {
@@ -145,6 +155,7 @@ wildcard_constraints:
     precision="fp16|int8",
     shard=r"\d+",
     artifact="|".join(ARTIFACTS) or "none",
+    tracked="|".join(config["detect_every"]["artifacts"]),
     device="cpu|cuda",
     figure="|".join(pages.FIGURES),
 

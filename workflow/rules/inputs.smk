@@ -134,17 +134,38 @@ def no_reference(wildcards):
 
 def given_video(wildcards):
     """Nothing, when a video is to be annotated: refuse what is no film before any job runs."""
+    return refused_film(VIDEO)
+
+
+def given_film(wildcards):
+    """Nothing, when the detector on every n-th frame is measured: refuse a film or annotations that will not do."""
+    return refused_film(config["detect_every"]["clip"], config["detect_every"]["annotations"])
+
+
+def refused_film(*paths):
+    """Nothing; a WorkflowError where a film, or its annotations if they are named, will not do."""
     # What lies under data/ the workflow may have made; and a job's own process need not look again.
-    made = Path(VIDEO).parts[:1] == ("data",)
+    made = any(path and Path(path).parts[:1] == ("data",) for path in paths)
     if not made and not workflow.subprocess_exec and not workflow.remote_exec:
         # Here and not above: it loads FFmpeg.
-        from posegauge.data import video_files
+        from posegauge.data import films
 
         try:
-            video_files.read_clip(place(VIDEO))
+            films.check_film(*(path and place(path) for path in paths))
         except PoseGaugeError as error:
             raise WorkflowError(str(error)) from None
     return []
+
+
+def tracked_networks(wildcards):
+    """What the artifact of the measurement on a film runs."""
+    return networks_of([wildcards.tracked])
+
+
+def tracked_annotations():
+    """The annotations of the film, as a list: empty where it is timed alone."""
+    path = config["detect_every"]["annotations"]
+    return [path] if path else []
 
 
 def trained_weights(wildcards):

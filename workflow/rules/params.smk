@@ -41,6 +41,24 @@ def row_config(benchmark):
     return chosen("energy", "threads", *protocol, *runtime_keys(BENCHMARKS[benchmark].artifact))
 
 
+def tracked_code(wildcards):
+    """For params: the code that the measurement of an artifact on a film uses."""
+    used = runtimes(KNOWN_ARTIFACTS[wildcards.tracked])
+    return code("measure_detect_every", *used, without=["study:ARTIFACTS"])(wildcards)
+
+
+def tracked_config(wildcards):
+    """For params: what of the config the measurement of an artifact on a film reads."""
+    protocol = [f"detect_every.{key}" for key in ("frames", "intervals", "rounds")]
+    read = ("bootstrap.resamples", "seed", "threads", *protocol)
+    return chosen(*read, *runtime_keys(KNOWN_ARTIFACTS[wildcards.tracked]))
+
+
+def tracked_onnx(wildcards):
+    """For params: the ONNX files of the artifact that is measured on a film, by role."""
+    return onnx_of([wildcards.tracked])[wildcards.tracked]
+
+
 def parity_code(wildcards):
     """For params: the code that the comparison of an artifact uses."""
     used = runtimes(KNOWN_ARTIFACTS[wildcards.artifact])

@@ -27,7 +27,7 @@ rule predict_source:
         **needs(minutes=240, mem_mb=6000),
     params:
         config=chosen(
-            "dataset.unreadable", "models", "parity.images", "pipeline", "robustness.threads", "threads"
+            "dataset.unreadable", "models", "parity.images", *PIPELINE_KEYS, "robustness.threads", "threads"
         ),
         code=code("predict_source", *runtimes(*SOURCES.values())),
     message:

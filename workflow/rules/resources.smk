@@ -45,6 +45,17 @@ def device_wildcard(wildcards):
     return wildcards.device
 
 
+def tracked_device(wildcards):
+    """The device of the artifact that is measured on a film."""
+    return KNOWN_ARTIFACTS[wildcards.tracked].device
+
+
+def tracked_env(wildcards):
+    """The conda file of that artifact's runtime; rtmlib, which runs beside ONNX Runtime on the CPU, is in PyTorch's."""
+    artifact = KNOWN_ARTIFACTS[wildcards.tracked]
+    return conda_env("pytorch" if artifact in BESIDE else artifact.runtime, artifact.device)
+
+
 def artifact_device(wildcards):
     """The device of an artifact."""
     return KNOWN_ARTIFACTS[wildcards.artifact].device

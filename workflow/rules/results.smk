@@ -89,6 +89,11 @@ def peers_files():
     return expand(f"{RUN}/peers/{{device}}.json", device=DEVICES)
 
 
+def detect_every_files():
+    """The detector on every n-th frame of the film, by artifact."""
+    return expand(f"{RUN}/detect_every/{{artifact}}.json", artifact=config["detect_every"]["artifacts"])
+
+
 def records_of(*kinds):
     """The records of these kinds by name, as posegauge.report.records.Run asks for them."""
     files = {
@@ -99,6 +104,7 @@ def records_of(*kinds):
         "batches": f"{RUN}/batches.json",
         "cameras": f"{RUN}/cameras.json",
         "throughput": f"{RUN}/throughput.json",
+        "detect_every": detect_every_files(),
         "scores": condition_files(),
         "all_images": f"{RUN}/all_images.json",
     }

@@ -25,7 +25,7 @@ rule collect_values:
     threads: 1
     params:
         code=code("collect_values"),
-        config=chosen("pipeline", "seed"),
+        config=chosen(*PIPELINE_KEYS, "seed"),
         command=COMMAND,
     message:
         "Collect the values that are checked against a reference"

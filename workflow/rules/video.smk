@@ -2,7 +2,7 @@
 
 Needs   the video, the ONNX files or checkpoints; no data set
 Makes   results/<run>/video/<name>.mp4 with the persons drawn, and <name>.json with the results of every frame;
-        for dataset kind scenes also data/<name>/synthetic_walk.mp4, a video to begin with
+        for dataset kind scenes also data/<name>/synthetic_walk.{mp4,json}, an annotated film to begin with
 """
 
 VIDEO = config["video"]["input"]
@@ -16,6 +16,7 @@ if DATASET["kind"] == "scenes":
     rule render_clip:
         output:
             clip=f"data/{DATASET['name']}/synthetic_walk.mp4",
+            annotations=f"data/{DATASET['name']}/synthetic_walk.json",
         log:
             f"data/{DATASET['name']}/logs/render_clip.log",
         localrule: True
@@ -24,7 +25,7 @@ if DATASET["kind"] == "scenes":
         threads: 1
         params:
             code=code("render_clip"),
-            clip={"seed": DATASET["scenes"]["seed"], "frames": 45, "rate": 15, "size": [640, 360]},
+            clip={"seed": DATASET["scenes"]["seed"], "frames": 60, "rate": 15, "size": [640, 360]},
         message:
             "Draw a synthetic video"
         script:
@@ -62,7 +63,7 @@ if VIDEO:
         params:
             # The script tells by it whether the chunks of a killed job are its own.
             code=code("annotate_video", *runtimes(VIDEO_ARTIFACT), in_job=True),
-            config=chosen("notice", "threads", *VIDEO_ARTIFACT.config_keys),
+            config=chosen("notice", "pipeline.detect_every", "threads", *VIDEO_ARTIFACT.config_keys),
             runtime=VIDEO_BACKEND[0],
             device=VIDEO_BACKEND[1],
             title=f"{SHOWN['title']}: {Path(VIDEO).name}",

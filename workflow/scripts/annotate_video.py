@@ -46,7 +46,8 @@ key = sha256_json(
         snakemake.params.code,
     ]
 )
-records = annotate_video(pipeline, clip, output, folder, key, snakemake.params.title)
+every = config["pipeline"]["detect_every"]
+records = annotate_video(pipeline, clip, output, folder, key, snakemake.params.title, detect_every=every)
 latency_ms = [record["latency_ms"] for record in records]
 write_json(
     snakemake.output.frames,

@@ -6,6 +6,12 @@ the original lacks. Nothing heavy is imported here: the workflow reads this file
 
 from dataclasses import dataclass, replace
 
+# The keys of the group `pipeline` that bear on one image; detect_every is for films alone.
+PIPELINE_KEYS = (
+    "pipeline.score_thr", "pipeline.bbox_thr", "pipeline.nms_thr", "pipeline.max_persons",
+    "pipeline.person_thr", "pipeline.keypoint_thr", "pipeline.flip_test",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -34,7 +40,7 @@ class Artifact:
     @property
     def config_keys(self) -> tuple[str, ...]:
         """The keys of the config that a pipeline of it reads."""
-        keys = ("models", "pipeline")
+        keys = ("models", *PIPELINE_KEYS)
         if self.runtime == "tensorrt":
             return (*keys, "engine")
         if self.runtime == "onnxruntime" and self.device != "cpu":

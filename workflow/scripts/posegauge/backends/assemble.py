@@ -104,7 +104,7 @@ def build_pipeline(
         sessions["pose"],
         config["models"]["detector"]["input_size"],
         config["models"]["pose"]["input_size"],
-        Settings(**config["pipeline"]),
+        Settings.of(config["pipeline"]),
     )
     conventions = Conventions.of(config["models"])
     if artifact.images == "device":

@@ -125,7 +125,11 @@ def run_faults(baseline, candidate) -> list[str]:
         return []
     one, other = baseline.record, candidate.record
     faults = []
-    settings = [of["config"].get("pipeline") or {} for of in (one, other)]
+    # detect_every is for films, which are not compared.
+    settings = [
+        {key: value for key, value in (of["config"].get("pipeline") or {}).items() if key != "detect_every"}
+        for of in (one, other)
+    ]
     for line in differing("pipeline", *settings):
         faults.append(f"pipeline.{line['key']} is {line['baseline']} / {line['candidate']}")
     for role in ("detector", "pose"):

@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -33,6 +33,11 @@ class Settings:
     person_thr: float = 0.5  # box score from which a person counts as detected
     keypoint_thr: float = 0.2  # keypoint score above which it counts in the instance score
     flip_test: bool = False  # average the poses of the crop and of the mirrored crop
+
+    @classmethod
+    def of(cls, group: dict) -> "Settings":
+        """Return what the config's `pipeline` says of one image; detect_every, for films, is left out."""
+        return cls(**{entry.name: group[entry.name] for entry in fields(cls)})
 
 
 @functools.cache

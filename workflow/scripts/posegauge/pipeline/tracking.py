@@ -10,8 +10,8 @@ import numpy as np
 from posegauge.pipeline.keypoint_sets import SCORED
 from posegauge.pipeline.pipeline import Persons, Pipeline
 
-# The box of the next frame, in sizes of the rectangle around the keypoints: what lies beyond them (crown, hands,
-# feet) and the way to the next frame. MMPose's and rtmlib's value.
+# The box of the next frame, in sizes of the rectangle around the keypoints: what lies beyond them (crown,
+# hands, feet) and the way to the next frame. MMPose's and rtmlib's value.
 KEYPOINT_PADDING = 1.25
 
 # With fewer keypoints above keypoint_thr a person is lost: two of them may be one eye and one ear.
@@ -34,7 +34,7 @@ def boxes_from_keypoints(
 
     Returns:
         (float32 [N, 4] xyxy; bool [N], whether the person is held). One is lost with fewer than MIN_KEYPOINTS
-        such keypoints, with a mean score of all 17 up to keypoint_thr, or where no box is left inside the image.
+        such keypoints, with a mean score of all 17 up to keypoint_thr, or where no box is left in the image.
     """
     points, scores = keypoints[:, :SCORED], scores[:, :SCORED]
     seen = (scores > keypoint_thr)[..., None] & np.isfinite(points)
@@ -71,8 +71,8 @@ class DetectEvery:
     """A pipeline on the frames of one film, its detector on every n-th: call it with one after the other.
 
     With an interval of 1 it is the pipeline, whatever was before. A person whom the detector found and whose
-    keypoints do not hold in that very frame is shown there and not followed, so that a doubtful box does not call
-    the detector at every frame.
+    keypoints do not hold in that very frame is shown there and not followed, so that a doubtful box does not
+    call the detector at every frame.
     """
 
     def __init__(self, pipeline: Pipeline, interval: int):

@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from posegauge.data.video_files import Clip, Writer, join_videos, read_frames
 from posegauge.logs import progress
+from posegauge.pipeline.tracking import DetectEvery
 from posegauge.predict.draw import OUTLINE, draw_persons, label
 from posegauge.predict.predictions import coco_results
 from posegauge.store import files
@@ -67,12 +68,15 @@ class Tracks:
         self.seen.update({n: (frame, bbox) for n, bbox in zip(numbers, bboxes, strict=True)})
 
 
-def annotate_frame(pipeline, image: np.ndarray, index: int, stamp: int, clip: Clip, tracks: Tracks) -> dict:
-    """Run the pipeline on one frame; return its record (see video.schema.yaml)."""
+def annotate_frame(
+    tracker: DetectEvery, image: np.ndarray, index: int, stamp: int, clip: Clip, tracks: Tracks
+) -> dict:
+    """Run the pipeline on the next frame; return its record (see video.schema.yaml)."""
     begin = time.perf_counter()
-    persons = pipeline(image)
+    persons = tracker(image)
     latency_ms = (time.perf_counter() - begin) * 1e3
-    found = coco_results(persons, index, pipeline.settings.keypoint_thr, "detected")
+    source = "detected" if tracker.detected else "tracked"
+    found = coco_results(persons, index, tracker.settings.keypoint_thr, source)
     numbers = tracks.number(index, [person["bbox"] for person in found])
     return {
         "index": index,
@@ -111,7 +115,14 @@ def _whole_chunks(folder: Path, key: str) -> list[Path]:
 
 
 def annotate_video(
-    pipeline, clip: Clip, output, folder, key: str, title: str | None = None, chunk_frames=CHUNK_FRAMES
+    pipeline,
+    clip: Clip,
+    output,
+    folder,
+    key: str,
+    title: str | None = None,
+    chunk_frames=CHUNK_FRAMES,
+    detect_every: int = 1,
 ) -> list[dict]:
     """Annotate a clip; return the records of all its frames (`frames` of video.schema.yaml).
 
@@ -124,6 +135,8 @@ def annotate_video(
         key: a hash of all that the results depend on: input, models, settings, code.
         title: for the metadata of the output.
         chunk_frames: frames of a chunk.
+        detect_every: see DetectEvery. Each chunk begins with the detector, so that a job that goes on after a
+            killed one finds the same.
 
     Raises:
         PoseGaugeError: see video_files.read_frames.
@@ -140,6 +153,7 @@ def annotate_video(
         log.info("%s: %d frames are done, going on after them", clip.path, begin)
 
     frames = read_frames(clip, begin)
+    tracker = DetectEvery(pipeline, detect_every)
     first = list(itertools.islice(frames, 1))
     for _, image in first:
         pipeline(image)  # the first run of a network is slower, and not what is to be shown
@@ -149,12 +163,13 @@ def annotate_video(
     for _, chunk in itertools.groupby(enumerate(frames), lambda pair: pair[0] // chunk_frames):
         start = len(records)
         part = folder / f"{start:09d}.mp4"
+        tracker.reset()
         with (
             files.atomic_path(part) as temporary,
             Writer(temporary, clip.frame_rate, (clip.width, clip.height)) as writer,
         ):
             for _, (stamp, image) in chunk:
-                records.append(annotate_frame(pipeline, image, len(records), stamp, clip, tracks))
+                records.append(annotate_frame(tracker, image, len(records), stamp, clip, tracks))
                 writer.write(draw_frame(image, records[-1], _fps(records), pipeline.settings))
         files.write_json(part.with_suffix(".json"), records[start:])
         parts.append(part)

@@ -9,6 +9,7 @@ from posegauge.report import latency
 from posegauge.report.calibration import calibration_finding, confidence_finding
 from posegauge.report.cameras import cameras_finding
 from posegauge.report.coco_c import coco_c_finding, mpc_finding
+from posegauge.report.detect_every import detect_every_finding
 from posegauge.report.energy import energy_finding
 from posegauge.report.loss import bottleneck_finding, loss_finding
 from posegauge.report.markdown import condition_title, listed, ratio_text
@@ -238,6 +239,7 @@ def all_findings(run) -> list[dict]:
     found = key_findings(latency.table(run), run.scores, run.parity, run.throughput)
     told = {
         "peers": peers_finding(run.peers),
+        "detect_every": detect_every_finding(run.detect_every),
         "cameras": cameras_finding(run.cameras, run.parity),
     }
     return [*found, *({"id": name, "text": text} for name, text in told.items() if text)]

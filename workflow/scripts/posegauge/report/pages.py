@@ -78,6 +78,12 @@ PAGES = (
         drawn_from=("batches", "parity"),
     ),
     Page(
+        "detect_every", "Latency", "detect_every", "The detector on every n-th frame", "detect_every",
+        "The detector on every n-th frame",
+        "Milliseconds per frame and keypoint AP by how often the detector runs, with 95 % intervals",
+        heading="The detector on every n-th frame", reads=("detect_every",), drawn_from=("detect_every",),
+    ),
+    Page(
         "protocols", "Robustness", "protocols", "The study's protocol and the corrected one",
         heading="Two protocols", findings=("protocols",),
     ),
@@ -139,13 +145,15 @@ TABLES = {page.table: page for page in PAGES if page.table}
 FIGURES = {page.figure: page for page in PAGES if page.figure}
 
 
-def shown(scored: bool, all_images: bool = False) -> list[Page]:
+def shown(scored: bool, all_images: bool = False, film: bool = False) -> list[Page]:
     """Return the pages of a run.
 
     scored: false for networks with random weights. all_images: whether those without persons are scored.
+    film: whether the detector on every n-th frame of a film is measured.
     """
     pages = [page for page in PAGES if scored or not page.scored]
-    return [page for page in pages if all_images or "all_images" not in page.reads]
+    pages = [page for page in pages if all_images or "all_images" not in page.reads]
+    return [page for page in pages if film or "detect_every" not in page.reads]
 
 
 def load(page: Page, function: str):

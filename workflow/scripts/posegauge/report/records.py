@@ -208,7 +208,8 @@ class Run:
     def of_folder(cls, folder) -> "Run":
         """Return the records of a finished run, from its folder."""
         folder = Path(folder)
-        kinds = {kind: kind for kind in ("latency", "parity", "roofline", "peers")} | {"scores": "robustness"}
+        kinds = ("latency", "parity", "roofline", "peers", "detect_every")
+        kinds = {kind: kind for kind in kinds} | {"scores": "robustness"}
         files = {kind: sorted((folder / name).glob("*.json")) for kind, name in kinds.items()}
         single = {kind: folder / f"{kind}.json" for kind in SINGLE}
         return cls(files | {kind: path for kind, path in single.items() if path.is_file()})
@@ -253,6 +254,12 @@ class Run:
     def cameras(self) -> dict:
         """How many cameras each artifact serves."""
         return read_record(self._files["cameras"], "cameras.schema.yaml")
+
+    @functools.cached_property
+    def detect_every(self) -> list[dict]:
+        """The detector on every n-th frame, by artifact; empty where no film is measured."""
+        paths = self._files.get("detect_every") or []
+        return read_records(paths, "detect_every.schema.yaml", "artifact", ARTIFACTS)
 
     @functools.cached_property
     def throughput(self) -> dict | None:

@@ -30,6 +30,20 @@ def weights(seed: int, images: int, resamples: int) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
 
 
+def block_weights(seed: int, images: int, resamples: int, length: int) -> np.ndarray:
+    """Return how often each frame of a film occurs in each resample: int64 [resamples, images].
+
+    Neighbours in a film are alike, so circular blocks of `length` frames are drawn instead of single ones
+    (Politis and Romano, 1992). Each row sums to `images`.
+    """
+    blocks = -(-images // length)
+    starts = np.random.default_rng(seed).integers(images, size=(resamples, blocks, 1))
+    drawn = ((starts + np.arange(length)) % images).reshape(resamples, -1)[:, :images]
+    counts = np.zeros((resamples, images), np.int64)
+    np.add.at(counts, (np.arange(resamples)[:, None], drawn), 1)
+    return counts
+
+
 def sample_and_resamples(seed: int, images: int, resamples: int) -> np.ndarray:
     """Return the weights of the images themselves (ones), then of the resamples: int64 [1 + rows, images].
 

@@ -256,6 +256,14 @@ def paired_ratio(ours, theirs, resamples: int, seed: int) -> dict:
     return {"value": float(np.median(ours) / np.median(theirs)), "low": low, "high": high}
 
 
+def frame_times(latency_ms) -> np.ndarray:
+    """Return the milliseconds of each frame of a film, float64 [frames]: the median over the rounds.
+
+    latency_ms: [rounds][frames].
+    """
+    return np.median(np.asarray(latency_ms, np.float64), axis=0)
+
+
 ORIGINAL = "original"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 
 from posegauge.errors import PoseGaugeError, nearest
-from posegauge.settings import model_keys
+from posegauge.settings import film_keys, model_keys
 from posegauge.settings.parts import PATHS
 from posegauge.store import files, machine, runs
 from posegauge.study import (
@@ -69,6 +69,7 @@ def schema() -> dict:
         (lists["benchmarks"], BENCHMARKS),
         (lists["batches"]["properties"]["artifacts"], ARTIFACTS),
         (lists["cameras"]["properties"]["artifacts"], ARTIFACTS),
+        (lists["detect_every"]["properties"]["artifacts"], ARTIFACTS),
         (lists["suites"], SUITES),
         (lists["conditions"], STUDY_CONDITIONS),
         (coco_c["corruptions"], COCO_C_CORRUPTIONS),
@@ -311,6 +312,7 @@ class _Combinations:
             self.robustness,
             self.thresholds,
             self.video,
+            self.detect_every,
             self.compared,
         )
         return [problem for check in checks for problem in check()]
@@ -392,9 +394,7 @@ class _Combinations:
         if not values:
             return
         source, target = values
-        models = [f"models.{role}" for role in ("detector", "pose")]
-        known = self.values(*(f"{model}.{key}" for model in models for key in ("checkpoint", "onnx")))
-        if source and known and None in (known[0] or known[1], known[2] or known[3]):
+        if source and film_keys.random_weights(self.values):
             yield "video.input: is set, but a model has random weights (checkpoint: null), which find nobody"
         if source is None:
             if target is not None:
@@ -412,6 +412,9 @@ class _Combinations:
             yield f"video.input: no file '{source}' (seen from {Path.cwd()})"
         if target is not None and Path(source).resolve() == Path(target).resolve():
             yield f"video.output: is the input '{source}' itself; expected another file"
+
+    def detect_every(self):
+        return film_keys.problems(self.values)
 
     def thresholds(self):
         for name in ("bbox_thr", "person_thr"):

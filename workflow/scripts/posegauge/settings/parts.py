@@ -17,6 +17,8 @@ PATHS = (
     "models.pose.checkpoint",
     "models.pose.onnx",
     "video.input",
+    "detect_every.clip",
+    "detect_every.annotations",
     "reference",
 )
 

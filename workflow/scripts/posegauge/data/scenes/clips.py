@@ -1,8 +1,8 @@
-"""A short synthetic film with exact annotations: people of the scenes who walk through one of their backdrops.
+"""A short synthetic film with exact annotations: people of the scenes walk through one of their backdrops.
 
-They come from both sides, meet and hide each other, and leave. Like a scene it is a pure function of its seed; no
-model has learnt from it. It is for the demo of the video rule, for measuring what detection on every n-th frame
-costs, and for tests.
+They come from both sides, meet and hide each other, and leave. Like a scene it is a pure function of its
+seed; no model has learnt from it. It is for the demo of the video rule, for measuring what the detector on every
+n-th frame costs and gives, and for tests.
 """
 
 import json
@@ -47,12 +47,12 @@ class Walker(Person):
 
 
 def clip_frames(seed: int, frames: int, rate: int, size: tuple[int, int], walkers: int = 5):
-    """Yield (image, annotations) of the frames of a film: uint8 BGR [height, width, 3], and dicts without ids.
+    """Yield (image, annotations) of every frame of a film: uint8 BGR [height, width, 3]; dicts without ids.
 
-    rate: frames per second. size: (width, height). walkers: people, who walk through the picture from left and
-    right in turn, and pass its middle one after the other, the first and the last at its ends. The annotations
-    are those of Scene.annotations; of a person who is mostly hidden or outside they hold no keypoints, as COCO
-    has it, so that neither finding nor missing the person counts.
+    rate: frames per second. size: (width, height). walkers: people, who walk through the picture from left
+    and right in turn, and pass its middle one after the other. The annotations are those of
+    Scene.annotations; of a person who is mostly hidden or outside they hold no keypoints, as in COCO, so that
+    neither finding nor missing the person counts.
     """
     width, height = size
     scene = Scene(np.random.default_rng([seed, 0]), width, height)

@@ -1,0 +1,238 @@
+"""What the detector on every n-th frame of a film costs and gives: milliseconds per frame, and AP.
+
+All intervals and programs work off the same decoded frames, from the first to the last, one pass after the
+other, round after round, in one process; the order changes from round to round. What is scored is what the
+first round found. Frames of a film resemble their neighbours, so the intervals draw blocks of them.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from posegauge.backends.assemble import build_pipeline
+from posegauge.data.films import Film, read_film
+from posegauge.logs import progress
+from posegauge.measure import peer_tracker
+from posegauge.measure.peer_programs import Rtmlib, append_nms
+from posegauge.pipeline.pipeline import Persons, Pipeline
+from posegauge.pipeline.tracking import KEYPOINT_PADDING, MIN_KEYPOINTS, DetectEvery
+from posegauge.predict.predictions import coco_results
+from posegauge.score import bootstrap
+from posegauge.score.intervals import frame_times
+from posegauge.score.metrics import keypoint_scores
+from posegauge.score.truth import Truth
+from posegauge.store.files import sha256_file
+from posegauge.store.provenance import collect
+from posegauge.store.record import attempt, make_record
+from posegauge.study import ARTIFACTS, GIVEN
+
+OURS, PEER = "ours", "rtmlib"
+
+
+METRICS = ("ap", "ap50", "ar")
+
+
+# Frames of each pass that come before those that count: the first run after another program is slower.
+WARMUP_FRAMES = 2
+
+
+# The threads of ONNX Runtime and PyTorch go on spinning for some milliseconds after a call.
+PAUSE_S = 0.03
+
+
+def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threads: int) -> dict:
+    """Time and score one artifact with every interval, and beside ONNX Runtime on the CPU rtmlib's tracker.
+
+    Args:
+        config: artifact.config_keys, detect_every, seed, bootstrap.resamples.
+        name: of the artifact.
+        files: {"clip": path, "annotations": path or nothing}.
+        onnx: {"detector", "pose": the run's ONNX files, or nothing}.
+        threads: CPU threads.
+
+    Returns:
+        The record for results/<run>/detect_every/<artifact>.json (detect_every.schema.yaml).
+    """
+    artifact, protocol = ARTIFACTS[name], config["detect_every"]
+    film = read_film(files["clip"], files["annotations"] or None, protocol["frames"])
+    intervals = protocol["intervals"]
+    ways, outcomes, sessions = {}, {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        with attempt(name) as outcomes[OURS]:
+            pipeline = build_pipeline(config, artifact, threads, onnx)
+            sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
+            ways[OURS] = {n: DetectEvery(pipeline, n) for n in intervals}
+        if artifact == GIVEN and OURS in ways:
+            with attempt(peer_tracker.TITLE) as outcomes[PEER]:
+                programs = _rtmlib(pipeline, onnx, Path(folder), threads)
+                ways[PEER] = {n: peer_tracker.RtmlibTracker(programs, n) for n in intervals}
+        passes = take_turns(ways, film.frames, protocol["rounds"])
+    judge = Judge(film, intervals, config["seed"], config["bootstrap"]["resamples"], config["pipeline"])
+    rows = judge.rows(passes)
+    return make_record(
+        "detect_every",
+        collect(config, sessions, threads),
+        outcomes[OURS],
+        artifact=name,
+        runtime=artifact.runtime,
+        device=artifact.device,
+        precision=artifact.precision,
+        execution=artifact.execution,
+        images_on=artifact.images,
+        threads=threads,
+        film={
+            "file_name": Path(files["clip"]).name,
+            "sha256": sha256_file(files["clip"]),
+            "width": film.clip.width,
+            "height": film.clip.height,
+            "frame_rate": float(film.clip.frame_rate),
+            "frames": len(film.frames),
+            **judge.annotated(),
+        },
+        tracking={"keypoint_padding": KEYPOINT_PADDING, "min_keypoints": MIN_KEYPOINTS},
+        rounds=protocol["rounds"],
+        interval=judge.about(),
+        ways=[
+            {"way": way, **outcome.fields(), "rows": [row for of, row in rows if of == way]}
+            for way, outcome in outcomes.items()
+        ],
+    )
+
+
+def _rtmlib(pipeline: Pipeline, onnx: dict, folder: Path, threads: int) -> Rtmlib:
+    settings = pipeline.settings
+    sizes = (pipeline.detector_size, pipeline.pose_size)
+    detector = append_nms(onnx["detector"], folder / "nms.onnx", settings)
+    return Rtmlib(detector, onnx["pose"], sizes, pipeline.conventions, settings, threads)
+
+
+# ---------------------------------------------------------------------------------------------- measurement
+
+
+def take_turns(ways: dict, frames: list[np.ndarray], rounds: int) -> dict:
+    """Work off the film once per round, way and interval.
+
+    ways: {way: {interval: tracker}}, see DetectEvery.
+
+    Returns {(way, interval): {"latency_ms": [rounds][frames]; of the first round "found": [frames] what the
+    tracker returned, "detected": [frames], "lost": [frames]}}.
+    """
+    turns = [(way, n) for way, trackers in ways.items() for n in trackers]
+    passes = {turn: {"latency_ms": [], "found": [], "detected": [], "lost": []} for turn in turns}
+    for number in progress(range(rounds), "rounds"):
+        for way, n in turns[number % len(turns) :] + turns[: number % len(turns)]:
+            tracker, one, taken = ways[way][n], passes[way, n], []
+            tracker.reset()
+            time.sleep(PAUSE_S)
+            for image in frames[:1] * WARMUP_FRAMES:
+                tracker(image)
+            tracker.reset()
+            for image in frames:
+                begin = time.perf_counter()
+                found = tracker(image)
+                taken.append((time.perf_counter() - begin) * 1e3)
+                if number == 0:
+                    one["found"].append(found)
+                    one["detected"].append(tracker.detected)
+                    one["lost"].append(tracker.lost)
+            one["latency_ms"].append(taken)
+    return passes
+
+
+class Judge:
+    """What the passes over a film are worth: times against each other, and scores with paired intervals."""
+
+    def __init__(self, film: Film, intervals: list[int], seed: int, resamples: int, settings: dict):
+        """intervals: those measured, 1 among them. settings: the group `pipeline` of the config."""
+        self.film, self.seed, self.settings = film, seed, settings
+        self.resamples, self.longest = resamples, max(intervals)
+        self.weights = self._weights(len(film.frames))
+        self.scored = list(film.image_ids)
+        if self.scored:
+            self.ids = [film.image_ids[number] for number in self.scored]
+            self.score_weights = self._weights(len(self.scored))
+            self.truth = Truth(film.annotations)
+
+    def _block(self, frames: int) -> int:
+        # Not shorter than the longest interval, whose frames depend on one run of the detector.
+        return min(frames, max(self.longest, -(-frames // 10)))
+
+    def _weights(self, frames: int) -> np.ndarray:
+        """Return the weights of the frames themselves, ones, then of the resamples: int64 [rows, frames]."""
+        resamples = 0 if bootstrap.note(frames) else self.resamples
+        drawn = bootstrap.block_weights(self.seed, frames, resamples, self._block(frames))
+        return np.vstack([np.ones((1, frames), drawn.dtype), drawn])
+
+    def annotated(self) -> dict:
+        """Return how much of the film is annotated: frames, and persons with keypoints in them."""
+        if not self.scored:
+            return {"annotated_frames": 0, "annotated_persons": 0}
+        ids = set(self.ids)
+        persons = [person for person in self.film.annotations["annotations"] if person["image_id"] in ids]
+        with_keypoints = sum(1 for person in persons if person["num_keypoints"] and not person["iscrowd"])
+        return {"annotated_frames": len(self.scored), "annotated_persons": with_keypoints}
+
+    def about(self) -> dict:
+        """Return what the intervals are."""
+        frames = len(self.film.frames)
+        return {
+            "level": bootstrap.LEVEL,
+            "resamples": len(self.weights) - 1,
+            "seed": self.seed,
+            "block_frames": self._block(frames),
+            "note": bootstrap.note(frames),
+        }
+
+    def rows(self, passes: dict) -> list[tuple[str, dict]]:
+        """Return (way, row of the record) of every pass."""
+        times = {turn: frame_times(one["latency_ms"]) for turn, one in passes.items()}
+        scores = {turn: self._scores(turn[0], one["found"]) for turn, one in passes.items()}
+        found = []
+        for (way, n), one in passes.items():
+            ours = None
+            if way != OURS:
+                ours = {
+                    "time_ratio": self._ratio(times[OURS, n], times[way, n]),
+                    "ap_difference": self._difference(scores[OURS, n], scores[way, n]),
+                }
+            row = {
+                "detect_every": n,
+                "latency_ms": one["latency_ms"],
+                "detected": one["detected"],
+                "lost": None if None in one["lost"] else one["lost"],
+                "persons": [len(_persons(way, persons)) for persons in one["found"]],
+                "speedup": self._ratio(times[way, 1], times[way, n]),
+                "scores": self._estimates(scores[way, n]),
+                "ap_change": self._difference(scores[way, n], scores[way, 1]),
+                "ours": ours,
+            }
+            found.append((way, row))
+        return found
+
+    def _ratio(self, one: np.ndarray, other: np.ndarray) -> dict:
+        """Return mean of one / mean of the other, with the interval of the same frames of both."""
+        ratios = (self.weights @ one) / (self.weights @ other)
+        return bootstrap.estimate(float(ratios[0]), ratios[1:])
+
+    def _scores(self, way: str, found: list) -> dict[str, np.ndarray] | None:
+        if not self.scored:
+            return None
+        thr = self.settings["keypoint_thr"]
+        results = [
+            result
+            for number, image_id in zip(self.scored, self.ids, strict=True)
+            for result in coco_results(_persons(way, found[number]), image_id, thr, "detected")
+        ]
+        return keypoint_scores(self.truth, results, self.ids, self.score_weights, ("all",))
+
+    def _estimates(self, scores) -> dict | None:
+        return scores and {name: bootstrap.estimate(scores[name][0], scores[name][1:]) for name in METRICS}
+
+    def _difference(self, one, other) -> dict | None:
+        return one and bootstrap.difference(one["ap"][0], other["ap"][0], one["ap"][1:], other["ap"][1:])
+
+
+def _persons(way: str, found) -> Persons:
+    return found if way == OURS else peer_tracker.persons_of(found)
