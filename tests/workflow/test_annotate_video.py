@@ -15,7 +15,7 @@ DEMO = ("config/demo.yaml",)
 @pytest.fixture(scope="module")
 def repository(session_workspace):
     workspace = session_workspace("video")
-    clips.write_clip(workspace.path / "it's a clip.mp4", 7, 12, 10, (320, 200))
+    clips.write_clip(workspace.path / "it's a clip.mp4", workspace.path / "clip.json", 7, 12, 10, (320, 200))
     workspace.write("broken.mp4", "no video")
     return workspace
 

@@ -51,6 +51,7 @@ PAIRS = {
     "engine.compute_capability": ({"engine": RTX}, {"engine": RTX | {"compute_capability": "8.9"}}),
     "cameras.servers": ({}, {"cameras": {"servers": 1}}),
     "energy.source": ({}, {"energy": {"source": "none"}}),
+    "detect_every.artifacts": ({}, {"detect_every": {"artifacts": ["pytorch_cpu_fp32"]}}),
     "grids.images": ({}, {"grids": {"images": ["one.jpg"]}}),
     "video.output": ({}, {"video": {"output": "one.mp4"}}),
     "baseline": (RUNS, RUNS | {"baseline": "tests/slurm"}),
@@ -97,6 +98,7 @@ OTHERWISE = {
     "models.*": "build_engine export_model make_random_weights",
     "pipeline.person_thr": "draw_grids write_readme",
     "pipeline.keypoint_thr": "draw_grids write_readme",
+    "pipeline.detect_every": "",
     "pipeline.*": "write_readme",
     "robustness.threads": "",
     "robustness.*": "annotate_video",
@@ -111,6 +113,9 @@ OTHERWISE = {
     "parity.images": "convert_model",
     "batches.artifacts": "",
     "cameras.artifacts": "",
+    "detect_every.clip": "measure_detect_every",
+    "detect_every.annotations": "measure_detect_every",
+    "detect_every.artifacts": "make_tables write_findings write_readme",
     "grids.scene": "draw_corruptions draw_grids",
     "grids.images": "draw_grids",
     "video.*": "annotate_video",
@@ -174,6 +179,7 @@ WILDCARDS = {
     "shard": ["0"],
     "file": ["val2017.zip"],
     "figure": ["latency", "loss"],
+    "tracked": ["onnxruntime_cpu_fp32", "onnxruntime_cuda_fp32"],
 }
 
 

@@ -78,7 +78,7 @@ rule write_readme:
         scored=not RANDOM_ROLES,
         dataset=DATASET["title"],
         seed=config["seed"],
-        pipeline=config["pipeline"],
+        pipeline=chosen(*PIPELINE_KEYS)["pipeline"],
         # The published numbers are of COCO val2017: beside those of other data they would mislead.
         beside_published=DATASET["kind"] == "coco",
         pose_checkpoint=config["models"]["pose"]["checkpoint"],

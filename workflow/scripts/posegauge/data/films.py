@@ -25,7 +25,7 @@ class Film:
 
 
 def frame_number(file_name: str) -> int | None:
-    """Return the frame that an image of the annotations is: the last number in its name (12: frame_000012.jpg).
+    """Return the frame that an image of the annotations is, the last number in its name: 12 of frame_12.jpg.
 
     None where there is no number.
     """

@@ -17,7 +17,7 @@ from posegauge.logs import progress
 from posegauge.measure import peer_tracker
 from posegauge.measure.peer_programs import Rtmlib, append_nms
 from posegauge.pipeline.pipeline import Persons, Pipeline
-from posegauge.pipeline.tracking import KEYPOINT_PADDING, MIN_KEYPOINTS, DetectEvery
+from posegauge.pipeline.tracking import MAX_MARGIN, MIN_KEYPOINTS, SAME_PERSON, DetectEvery
 from posegauge.predict.predictions import coco_results
 from posegauge.score import bootstrap
 from posegauge.score.intervals import frame_times
@@ -91,7 +91,7 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
             "frames": len(film.frames),
             **judge.annotated(),
         },
-        tracking={"keypoint_padding": KEYPOINT_PADDING, "min_keypoints": MIN_KEYPOINTS},
+        tracking={"max_margin": MAX_MARGIN, "min_keypoints": MIN_KEYPOINTS, "same_person": SAME_PERSON},
         rounds=protocol["rounds"],
         interval=judge.about(),
         ways=[

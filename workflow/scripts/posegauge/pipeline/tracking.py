@@ -3,6 +3,11 @@
 So real-time systems run: RTMPose's own pipelines with n = 5 by default (MMPose, projects/rtmpose), rtmlib's
 PoseTracker as its det_frequency says. A person is lost when the keypoints no longer hold, and the detector
 then runs on the next frame; one who comes into view is found when the detector runs next.
+
+A box for the next frame is the rectangle around the sure keypoints, padded on each side as the detector's
+box of this person was when it last ran, and moved on by the way that the person went since the frame before.
+A fixed padding (MMPose's and rtmlib's 1.25) fits no two data sets alike, and a box that lags behind by one
+frame costs more than all else: docs/tracking.md has what was tried.
 """
 
 import numpy as np
@@ -10,42 +15,86 @@ import numpy as np
 from posegauge.pipeline.keypoint_sets import SCORED
 from posegauge.pipeline.pipeline import Persons, Pipeline
 
-# The box of the next frame, in sizes of the rectangle around the keypoints: what lies beyond them (crown,
-# hands, feet) and the way to the next frame. MMPose's and rtmlib's value.
-KEYPOINT_PADDING = 1.25
-
 # With fewer keypoints above keypoint_thr a person is lost: two of them may be one eye and one ear.
 MIN_KEYPOINTS = 4
 
+# A side of the detector's box may lie so far from the keypoints, in widths or heights of their rectangle:
+# more comes from a person of whom only a part was sure.
+MAX_MARGIN = 0.4
 
-def boxes_from_keypoints(
-    keypoints: np.ndarray, scores: np.ndarray, size: tuple[int, int], keypoint_thr: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the boxes in which the persons of one frame are looked for in the next.
+# A person whom the detector finds is one of the frame before if the keypoints lie so near, by their median,
+# in longer sides of their rectangle.
+SAME_PERSON = 0.15
 
-    A person's box is the rectangle around those of COCO's 17 keypoints with a score above keypoint_thr, made
-    KEYPOINT_PADDING times as wide and high around its middle, and clipped to the image.
+
+def rectangles(keypoints: np.ndarray, scores: np.ndarray, keypoint_thr: float):
+    """Return the rectangles around the keypoints with a score above keypoint_thr, and who is held by them.
 
     Args:
-        keypoints: float32 [N, K, 2], pixels; COCO's 17 first.
-        scores: float32 [N, K].
-        size: (width, height) of the image.
+        keypoints: float32 [N, 17, 2], pixels.
+        scores: float32 [N, 17].
         keypoint_thr: see Settings.
 
     Returns:
-        (float32 [N, 4] xyxy; bool [N], whether the person is held). One is lost with fewer than MIN_KEYPOINTS
-        such keypoints, with a mean score of all 17 up to keypoint_thr, or where no box is left in the image.
+        (float32 [N, 4] xyxy, zeros where the person is lost; bool [N], held). A person is lost with fewer
+        than MIN_KEYPOINTS such keypoints, and with a mean score of all 17 up to keypoint_thr.
     """
-    points, scores = keypoints[:, :SCORED], scores[:, :SCORED]
-    seen = (scores > keypoint_thr)[..., None] & np.isfinite(points)
-    low = np.where(seen, points, np.inf).min(1)
-    high = np.where(seen, points, -np.inf).max(1)
-    held = (np.count_nonzero(seen.all(-1), axis=1) >= MIN_KEYPOINTS) & (scores.mean(1) > keypoint_thr)
-    low[~held] = high[~held] = 0
-    more = (high - low) * np.float32((KEYPOINT_PADDING - 1) / 2)
-    boxes = np.clip(np.hstack([low - more, high + more]), 0, [*size, *size]).astype(np.float32)
-    held &= (boxes[:, 2:] > boxes[:, :2]).all(1)
-    return boxes, held
+    seen = (scores > keypoint_thr) & np.isfinite(keypoints).all(-1)
+    held = (np.count_nonzero(seen, axis=1) >= MIN_KEYPOINTS) & (scores.mean(1) > keypoint_thr)
+    low = np.where(seen[..., None], keypoints, np.inf).min(1)
+    high = np.where(seen[..., None], keypoints, -np.inf).max(1)
+    found = np.hstack([low, high])
+    found[~held] = 0
+    return found.astype(np.float32), held
+
+
+def margins(boxes: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Return what boxes have around the rectangles of the same persons: float32 [N, 4], 0 to MAX_MARGIN.
+
+    boxes, around: float32 [N, 4] xyxy. In the order of the sides, in widths or heights of the rectangles.
+    """
+    return np.clip((boxes - around) * (-1, -1, 1, 1) / _sizes(around), 0, MAX_MARGIN).astype(np.float32)
+
+
+def _sizes(boxes: np.ndarray) -> np.ndarray:
+    """Return width, height, width, height, one pixel at least: float32 [N, 4]."""
+    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
+    return np.hstack([sizes, sizes])
+
+
+def ways(keypoints, scores, before, scores_before, keypoint_thr: float) -> np.ndarray:
+    """Return how far each person went: float32 [N, 2], the median over the keypoints sure in both frames.
+
+    keypoints, before: float32 [N, 17, 2] of the same persons; scores and scores_before: float32 [N, 17]. Zero
+    where no keypoint is.
+    """
+    both = (scores > keypoint_thr) & (scores_before > keypoint_thr)
+    found = np.zeros((len(keypoints), 2), np.float32)
+    for person in np.flatnonzero(both.any(1)):
+        found[person] = np.median((keypoints[person] - before[person])[both[person]], axis=0)
+    return np.where(np.isfinite(found), found, 0)
+
+
+def same_persons(keypoints: np.ndarray, before: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Return for each person the nearest one of the frame before, -1 where none is near: int [N].
+
+    keypoints: float32 [N, 17, 2]. before: float32 [M, 17, 2]. around: float32 [N, 4], see rectangles.
+    """
+    if not len(keypoints) or not len(before):
+        return np.full(len(keypoints), -1)
+    distances = np.median(np.linalg.norm(keypoints[:, None] - before[None], axis=-1), axis=-1)
+    nearest = distances.argmin(1)
+    near = distances[np.arange(len(keypoints)), nearest] < SAME_PERSON * _sizes(around).max(1)
+    return np.where(near, nearest, -1)
+
+
+def next_boxes(around: np.ndarray, margin: np.ndarray, way: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return where to look for persons in the next frame: float32 [N, 4] xyxy, clipped to the image.
+
+    around: see rectangles. margin: see margins. way: see ways. size: (width, height) of the image.
+    """
+    boxes = around + margin * _sizes(around) * (-1, -1, 1, 1) + np.hstack([way, way])
+    return np.clip(boxes, 0, (*size, *size)).astype(np.float32)
 
 
 def twice(boxes: np.ndarray, scores: np.ndarray, nms_thr: float) -> np.ndarray:
@@ -88,7 +137,10 @@ class DetectEvery:
 
     def reset(self) -> None:
         """Forget the film: the next frame is the first of another."""
-        self.boxes = self.box_scores = None
+        self.keypoints = np.empty((0, SCORED, 2), np.float32)  # of those who are held, and so on below
+        self.keypoint_scores = np.empty((0, SCORED), np.float32)
+        self.box_scores = np.empty(0, np.float32)
+        self.boxes = self.margins = np.empty((0, 4), np.float32)
         self.wait = 0  # frames until the detector's turn
         self.detected = False  # whether the detector ran on the last frame
         self.lost = 0  # persons lost in it
@@ -109,18 +161,30 @@ class DetectEvery:
         self.wait -= 1
         self.lost = 0
         if self.interval > 1:
-            persons = self._hold(persons, image.shape[1::-1])
+            persons = self._follow(persons, image.shape[1::-1])
         return persons
 
-    def _hold(self, persons: Persons, size: tuple[int, int]) -> Persons:
+    def _follow(self, persons: Persons, size: tuple[int, int]) -> Persons:
         """Set the boxes of the next frame; return the persons without those who are lost."""
         settings = self.settings
-        boxes, held = boxes_from_keypoints(
-            persons.keypoints, persons.keypoint_scores, size, settings.keypoint_thr
-        )
-        sure = persons.bbox_scores * persons.keypoint_scores[:, :SCORED].mean(1)
+        points, scores = persons.keypoints[:, :SCORED], persons.keypoint_scores[:, :SCORED]
+        around, held = rectangles(points, scores, settings.keypoint_thr)
+        if self.detected:
+            known = same_persons(points, self.keypoints, around)
+            way = np.zeros((len(points), 2), np.float32)
+            again, old = known >= 0, known[known >= 0]
+            before = self.keypoints[old], self.keypoint_scores[old]
+            way[again] = ways(points[again], scores[again], *before, settings.keypoint_thr)
+            margin = margins(persons.bboxes, around)
+        else:
+            way = ways(points, scores, self.keypoints, self.keypoint_scores, settings.keypoint_thr)
+            margin = self.margins
+        boxes = next_boxes(around, margin, way, size)
+        held &= (boxes[:, 2:] > boxes[:, :2]).all(1)
+        sure = persons.bbox_scores * scores.mean(1)
         held[held] = ~twice(boxes[held], sure[held], settings.nms_thr)
-        self.boxes, self.box_scores = boxes[held], persons.bbox_scores[held]
+        self.boxes, self.margins, self.box_scores = boxes[held], margin[held], persons.bbox_scores[held]
+        self.keypoints, self.keypoint_scores = points[held], scores[held]
         if self.detected or held.all():
             return persons
         self.lost, self.wait = int(np.count_nonzero(~held)), 0

@@ -178,16 +178,16 @@ def _explained(record: dict, beside: bool) -> str:
     about = record["interval"]
     text = (
         "The detector runs on every n-th frame, and on the frame after one in which a person is lost; "
-        f"between, a person's box is the rectangle around the keypoints of the frame before, times "
-        f"{record['tracking']['keypoint_padding']:g}. ms per frame: the mean over the frames, since a median "
-        "would leave the detector out. Speed-up and AP change: against n = 1 of the same program."
+        "between, a person's box is made of the keypoints of the frames before. ms per frame: the mean over "
+        "the frames, since a median would leave the detector out. Speed-up and AP change: against n = 1 "
+        "of the same program."
     )
     if about["note"]:
         text += f" {about['note'][0].upper()}{about['note'][1:]}."
     else:
         text += (
             f" In brackets: {100 * about['level']:.0f} % intervals of {about['resamples']} resamples in "
-            f"blocks of {about['block_frames']} frames, paired; they hold the chance of this film's frames alone."
+            f"blocks of {about['block_frames']} frames, paired; they hold the chance of these frames alone."
         )
     if beside:
         text += (

@@ -38,7 +38,7 @@ def block_weights(seed: int, images: int, resamples: int, length: int) -> np.nda
     """
     blocks = -(-images // length)
     starts = np.random.default_rng(seed).integers(images, size=(resamples, blocks, 1))
-    drawn = ((starts + np.arange(length)) % images).reshape(resamples, -1)[:, :images]
+    drawn = ((starts + np.arange(length)) % images).reshape(resamples, blocks * length)[:, :images]
     counts = np.zeros((resamples, images), np.int64)
     np.add.at(counts, (np.arange(resamples)[:, None], drawn), 1)
     return counts

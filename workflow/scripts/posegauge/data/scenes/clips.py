@@ -1,8 +1,8 @@
 """A short synthetic film with exact annotations: people of the scenes walk through one of their backdrops.
 
 They come from both sides, meet and hide each other, and leave. Like a scene it is a pure function of its
-seed; no model has learnt from it. It is for the demo of the video rule, for measuring what the detector on every
-n-th frame costs and gives, and for tests.
+seed; no model has learnt from it. It is for the demo of the video rule, for measuring what the detector on
+every n-th frame costs and gives, and for tests.
 """
 
 import json
