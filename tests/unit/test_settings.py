@@ -2,6 +2,7 @@
 
 import copy
 import zipfile
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 import helpers_onnx
 from posegauge.data.download import read_table
 from posegauge.errors import PoseGaugeError, nearest
+from posegauge.pipeline.steps import Settings
 from posegauge.settings import check, parts
 from posegauge.study import (
     BENCHMARKS,
     COCO_C_CORRUPTIONS,
     CONDITIONS,
+    PIPELINE_KEYS,
     SEVERITIES,
     STUDY_BENCHMARKS,
     STUDY_CONDITIONS,
@@ -240,6 +243,11 @@ FAULTS = [
     ("video.output", "out.avi", "video.output: is the text 'out.avi', expected a file without braces"),
     ("video.output", "out.mp4", "video.output: is set, but video.input is null; say which video"),
     ("video.runtime", "onnx", "one of pytorch, onnxruntime, tensorrt, null (did you mean 'onnxruntime'?)"),
+    ("pipeline.detect_every", 0, "pipeline.detect_every: is the number 0, expected a whole number from 1"),
+    ("detect_every.clip", "no.mp4", "detect_every.clip: no file 'no.mp4'"),
+    ("detect_every.annotations", "a.json", "detect_every.annotations: is set, but detect_every.clip is null"),
+    ("detect_every.intervals", [2, 5], "detect_every.intervals: is [2, 5], expected 1 among them"),
+    ("detect_every.artifacts", ["onnx_cpu"], "detect_every.artifacts[0]: is the text 'onnx_cpu', expected"),
     (
         "readme",
         "README.md",
@@ -428,6 +436,21 @@ def test_video_is_not_written_over_itself(config, tmp_path):
     assert "video.output: is the input" in only_problem(config)
     config["video"]["output"] = "null"  # what make writes where no OUT is given
     assert check.check(config)["video"]["output"] is None
+
+
+def test_a_film_is_not_measured_with_random_weights(config, tmp_path):
+    (tmp_path / "clip.mp4").touch()
+    config["detect_every"]["clip"] = str(tmp_path / "clip.mp4")
+    check.check(config)
+    config["models"]["pose"]["checkpoint"] = None
+    assert "detect_every.clip: is set, but a model has random weights" in only_problem(config)
+
+
+def test_the_keys_of_one_image_are_those_of_the_thresholds(config):
+    """All of `pipeline` but detect_every, so that no row runs again for what is for films."""
+    keys = {f"pipeline.{key}" for key in config["pipeline"]} - {"pipeline.detect_every"}
+    assert set(PIPELINE_KEYS) == keys == {f"pipeline.{entry.name}" for entry in fields(Settings)}
+    assert Settings.of(config["pipeline"]) == Settings()
 
 
 @pytest.mark.parametrize(

@@ -334,6 +334,44 @@ def test_a_killed_job_goes_on_after_its_last_whole_chunk(clip_file, tmp_path):
     assert [round(25 * stamp * out.time_base) for stamp in stamps] == list(range(10))
 
 
+class Follower(SquareFinder):
+    """Finds the square in boxes that are given, too; its keypoints are the square's corners and middle."""
+
+    def __call__(self, image) -> Persons:
+        return self._square(super().__call__(image))
+
+    def run(self, images, bboxes) -> list[Persons]:
+        found = self._square(super().__call__(images[0]))
+        self.seen.pop()
+        self.given.append(bboxes[0][0].tolist())
+        return [found]
+
+    def _square(self, persons: Persons) -> Persons:
+        x1, y1, x2, y2 = persons.bboxes[0]
+        persons.keypoints[0, :4] = [[x1, y1], [x2, y1], [x1, y2], [x2, y2]]
+        return persons
+
+    def __init__(self, stop_at: int | None = None):
+        super().__init__(stop_at)
+        self.given = []
+
+
+def test_the_detector_on_every_nth_frame_of_a_chunk_whatever_was_killed(clip_file, tmp_path):
+    (tmp_path / "whole").mkdir()
+    pipeline = Follower()
+    options = {"chunk_frames": 5, "detect_every": 3}
+    whole = annotate(clip_file, tmp_path / "whole", pipeline, **options)
+    sources = [record["persons"][0]["box_source"] for record in whole]
+    assert sources == ["detected", "tracked", "tracked", "detected", "tracked"] * 2
+    # The square goes 4 pixels a frame: from the third frame of a chunk on its box does not lag behind.
+    x2 = pipeline.given[1][0]
+    assert whole[2]["persons"][0]["keypoints"][0] == pytest.approx(x2, abs=1.5)
+    killed = Follower(stop_at=1 + 3)
+    with pytest.raises(KeyboardInterrupt):
+        annotate(clip_file, tmp_path, killed, **options)
+    assert without_times(annotate(clip_file, tmp_path, Follower(), **options)) == without_times(whole)
+
+
 class Slow(SquareFinder):
     """Takes its time with every frame, so that a kill comes in the middle."""
 

@@ -66,13 +66,19 @@ def test_a_file_that_is_no_video_ends_in_one_clear_line(repository):
     assert not (repository.path / "results/demo/video/broken.mp4").exists()
 
 
-def test_a_video_is_annotated(repository):
+def test_a_video_is_annotated_with_the_detector_on_every_5th_frame(repository):
     source = repository.path / "it's a clip.mp4"
-    repository.snakemake("annotate_video", configs=DEMO, options=with_video("it''s a clip.mp4"))
+    options = (*with_video("it''s a clip.mp4"), "pipeline={detect_every: 5}")
+    repository.snakemake("annotate_video", configs=DEMO, options=options)
     folder = repository.path / "results/demo/video"
     record = json.loads((folder / "it's a clip.json").read_text())
     assert len(record["frames"]) == 12 and record["input"]["frame_rate"] == 10
-    assert any(frame["persons"] for frame in record["frames"]), "the demo's models know such people"
+    sources = [{person["box_source"] for person in frame["persons"]} for frame in record["frames"]]
+    assert {"detected"} in sources and {"tracked"} in sources, "the demo's models know such people"
+    assert record["settings"]["detect_every"] == 5
+    for frame, source_of in zip(record["frames"], sources, strict=True):
+        assert source_of <= {"detected" if frame["stages_ms"]["detect"] else "tracked"}
+    assert 3 <= sum(frame["stages_ms"]["detect"] > 0 for frame in record["frames"]) < 9
     assert record["provenance"]["artifacts"]["detector"]["sha256"]
     annotated, original = video_files.read_clip(folder / "it's a clip.mp4"), video_files.read_clip(source)
     assert (annotated.width, annotated.height) == (original.width, original.height)

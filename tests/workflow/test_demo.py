@@ -31,8 +31,19 @@ TABLES = [
     "batches",
     "energy",
     "cameras",
+    "detect_every",
 ]
-FIGURES = ("latency", "peers", "robustness", "loss", "calibration", "coco_c", "batches", "cameras")
+FIGURES = (
+    "latency",
+    "peers",
+    "robustness",
+    "loss",
+    "calibration",
+    "coco_c",
+    "batches",
+    "cameras",
+    "detect_every",
+)
 GRIDS = ("conditions", "images", "coco_c")
 ROBUSTNESS_COLUMNS = (
     "condition suite images images_detected detection_rate detection_rate_low detection_rate_high "
@@ -137,6 +148,19 @@ def test_cameras_were_served(demo):
     assert on_gpu["status"] == "ok" or on_gpu["reason"]
 
 
+def test_the_detector_on_every_nth_frame_was_timed_and_scored(demo):
+    record = json.loads((demo.run / "detect_every" / "onnxruntime_cpu_fp32.json").read_text())
+    assert record["film"]["frames"] == record["film"]["annotated_frames"] == 12
+    table = pd.read_csv(demo.run / "tables" / "detect_every.csv")
+    assert table.detect_every.tolist() == [1, 5, 1, 5] and (table.latency_ms_mean > 0).all()
+    ours, theirs = table[table.way == "ours"], table[table.way == "rtmlib"]
+    assert ours.detector_frames.tolist()[0] == 12 and 3 <= ours.detector_frames.tolist()[1] < 8
+    assert theirs.detector_frames.tolist() == [12, 3]
+    assert (ours.ap > 0.15).all() and (theirs.ap_difference > 0).all()
+    told = json.loads((demo.run / "findings.json").read_text())
+    assert any("every 5th frame" in finding["text"] for finding in told)
+
+
 def test_benchmark_table(demo):
     table = pd.read_csv(demo.run / "tables" / "benchmark.csv").set_index("benchmark", drop=False)
     assert set(BENCHMARK_COLUMNS.split()) <= set(table.columns)
@@ -183,7 +207,7 @@ def test_nothing_runs_beside_a_measurement(demo):
             seen += len(measuring)
         elif finished := re.match(r"Finished jobid: (\d+)", line):
             running.pop(finished[1], None)
-    assert seen >= len(ROWS) + len(("throughput", "batches", "cameras", "peers", "video"))
+    assert seen >= len(ROWS) + len(("throughput", "batches", "cameras", "peers", "detect_every", "video"))
 
 
 def test_raw_samples_and_provenance_are_kept(demo):
