@@ -2,7 +2,7 @@
 
 Needs   `detect_every.clip`, a film; its annotations, if it is to be scored; the ONNX files or checkpoints
 Makes   results/<run>/detect_every/<artifact>.json: the time of every frame, and the scores, by interval; beside
-        ONNX Runtime on the CPU those of rtmlib's tracker, too
+        ONNX Runtime in FP32 those of rtmlib's tracker, too
 """
 
 if config["detect_every"]["clip"]:

@@ -51,9 +51,10 @@ def tracked_device(wildcards):
 
 
 def tracked_env(wildcards):
-    """The conda file of that artifact's runtime; rtmlib, which runs beside ONNX Runtime on the CPU, is in PyTorch's."""
+    """The conda file of that artifact's runtime; rtmlib, which runs beside ONNX Runtime, is in PyTorch's."""
     artifact = KNOWN_ARTIFACTS[wildcards.tracked]
-    return conda_env("pytorch" if artifact in BESIDE else artifact.runtime, artifact.device)
+    runtime = "pytorch" if artifact.runtime == "onnxruntime" else artifact.runtime
+    return conda_env(runtime, artifact.device)
 
 
 def artifact_device(wildcards):

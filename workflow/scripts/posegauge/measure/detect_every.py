@@ -26,9 +26,13 @@ from posegauge.score.truth import Truth
 from posegauge.store.files import sha256_file
 from posegauge.store.provenance import collect
 from posegauge.store.record import attempt, make_record
-from posegauge.study import ARTIFACTS, GIVEN
+from posegauge.study import ARTIFACTS, Artifact
 
 OURS, PEER = "ours", "rtmlib"
+
+
+# What rtmlib's tracker runs beside: the same runtime, device and precision.
+BESIDE = (Artifact("onnxruntime", "cpu"), Artifact("onnxruntime", "cuda"))
 
 
 METRICS = ("ap", "ap50", "ar")
@@ -43,7 +47,7 @@ PAUSE_S = 0.03
 
 
 def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threads: int) -> dict:
-    """Time and score one artifact with every interval, and beside ONNX Runtime on the CPU rtmlib's tracker.
+    """Time and score one artifact with every interval, and beside ONNX Runtime in FP32 rtmlib's tracker.
 
     Args:
         config: artifact.config_keys, detect_every, seed, bootstrap.resamples.
@@ -64,9 +68,9 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
             pipeline = build_pipeline(config, artifact, threads, onnx)
             sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
             ways[OURS] = {n: DetectEvery(pipeline, n) for n in intervals}
-        if artifact == GIVEN and OURS in ways:
+        if artifact in BESIDE and OURS in ways:
             with attempt(peer_tracker.TITLE) as outcomes[PEER]:
-                programs = _rtmlib(pipeline, onnx, Path(folder), threads)
+                programs = _rtmlib(pipeline, onnx, Path(folder), threads, artifact.device)
                 ways[PEER] = {n: peer_tracker.RtmlibTracker(programs, n) for n in intervals}
         passes = take_turns(ways, film.frames, protocol["rounds"])
     judge = Judge(film, intervals, config["seed"], config["bootstrap"]["resamples"], config["pipeline"])
@@ -101,11 +105,11 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
     )
 
 
-def _rtmlib(pipeline: Pipeline, onnx: dict, folder: Path, threads: int) -> Rtmlib:
+def _rtmlib(pipeline: Pipeline, onnx: dict, folder: Path, threads: int, device: str) -> Rtmlib:
     settings = pipeline.settings
     sizes = (pipeline.detector_size, pipeline.pose_size)
     detector = append_nms(onnx["detector"], folder / "nms.onnx", settings)
-    return Rtmlib(detector, onnx["pose"], sizes, pipeline.conventions, settings, threads)
+    return Rtmlib(detector, onnx["pose"], sizes, pipeline.conventions, settings, threads, device)
 
 
 # ---------------------------------------------------------------------------------------------- measurement

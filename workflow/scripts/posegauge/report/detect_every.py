@@ -255,11 +255,11 @@ def plot_detect_every(
         scored = ran["ap"].notna().any()
         names = list(dict.fromkeys(zip(ran["artifact"], ran["way"], strict=True)))
         figure = plt.figure(figsize=(WIDTH_IN, PANEL_IN + 2.6))
-        told = [title, film_text(records[0]), *machines(records), f"{records[0]['rounds']} rounds"]
+        told = [title, film_text(records[0]), *machines(records), f"rounds: {records[0]['rounds']}"]
         bottom, top = dress(figure, HEADING, " · ".join(filter(None, told)), notice)
         height = figure.get_figheight()
         width = (WIDTH_IN - LEFT_IN - RIGHT_IN - GAP_IN) / 2
-        low, foot = bottom + 1.1, height - top - 0.4
+        low, foot = bottom + 1.25, height - top - 0.4
         intervals = sorted(set(map(int, ran["detect_every"])))
         panels = [_times] + ([_scores] if scored else [])
         handles = []
@@ -278,15 +278,18 @@ def plot_detect_every(
                 if place == 0:
                     label = rows["title"].iloc[0]
                     handles.append(plt.Line2D([], [], color=colour, marker=marker, label=label))
+            if draw is _times:
+                axes.set_ylim(bottom=0)
             axes.set_xticks(range(len(intervals)), [str(n) for n in intervals])
             axes.set_xlim(-0.5, len(intervals) - 0.5)
             axes.set_xlabel("n: the detector runs on every n-th frame")
         marks = {"_": "P95", "2": "P50 with the detector", "1": "P50 without"}
-        handles += [
+        explained = [
             plt.Line2D([], [], color=QUIET, marker=mark, linestyle="none", label=label)
             for mark, label in marks.items()
         ]
-        legend(figure, handles, bottom + 0.02)
+        legend(figure, handles, bottom + 0.24)
+        legend(figure, explained, bottom + 0.02)
         save(figure, path)
 
 
@@ -302,7 +305,6 @@ def _times(axes, x, rows, colour, marker) -> None:
     axes.plot(x, values["latency_ms_p95"], color=colour, marker="_", linestyle="none", markersize=9)
     for name, sign in (("detector_ms_p50", "2"), ("other_ms_p50", "1")):
         axes.plot(x, rows[name].to_numpy(float), sign, color=colour, markersize=8, alpha=0.8)
-    axes.set_ylim(bottom=0)
     axes.set_title("Milliseconds per frame (mean)", fontsize=11, fontweight="bold")
 
 
