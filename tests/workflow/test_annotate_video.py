@@ -66,6 +66,19 @@ def test_a_file_that_is_no_video_ends_in_one_clear_line(repository):
     assert not (repository.path / "results/demo/video/broken.mp4").exists()
 
 
+def test_a_film_and_annotations_that_do_not_fit_are_refused_before_any_job(repository):
+    """The film of the measurement: its annotations count from 1 where 0 is the first frame."""
+    data = json.loads((repository.path / "clip.json").read_text())
+    for image in data["images"]:
+        image["file_name"] = f"frame_{image['id'] + 1:06d}"
+    repository.write("late.json", json.dumps(data))
+    film = "detect_every={clip: 'it''s a clip.mp4', annotations: late.json}"
+    target, options = "results/demo/detect_every/onnxruntime_cpu_fp32.json", ("--config", film)
+    done = repository.snakemake(target, configs=DEMO, options=options, check=False)
+    assert done.returncode and "late.json: annotates frame 12" in done.stdout
+    assert "Select jobs to execute" not in done.stdout, "before the first job"
+
+
 def test_a_video_is_annotated_with_the_detector_on_every_5th_frame(repository):
     source = repository.path / "it's a clip.mp4"
     options = (*with_video("it''s a clip.mp4"), "pipeline={detect_every: 5}")
