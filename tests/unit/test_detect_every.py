@@ -234,7 +234,13 @@ def record(judged, tmp_path_factory):
     """A record of the passes, as the workflow writes and reads it."""
     film, _, judge, rows = judged
     clip = film.clip
-    about = {"file_name": "walk.mp4", "sha256": "a" * 64, "width": clip.width, "height": clip.height}
+    about = {
+        "file_name": "walk.mp4",
+        "sha256": "a" * 64,
+        "title": clip.title,
+        "width": clip.width,
+        "height": clip.height,
+    }
     about |= {"frame_rate": 15.0, "frames": FRAMES, **judge.annotated()}
     written = {
         "schema_version": 1, "kind": "detect_every", "status": "ok", "reason": None,
@@ -273,7 +279,8 @@ def test_the_table_has_a_row_for_every_program_and_interval(record, judged):
 def test_the_page_the_sentence_and_the_figure_tell_both(record, tmp_path):
     table = report.detect_every_table([record])
     text = report.detect_every_markdown(table, [record], "A + B on C", "A notice.")
-    assert text.count("\n| ") == 5 and "A notice." in text and "walk.mp4 (256×144, 60 frames" in text
+    assert text.count("\n| ") == 5 and "A notice." in text and "(256×144, 60 frames" in text
+    assert "film: walk.mp4, SYNTHETIC: people drawn" in text, "a drawn film says so"
     assert "n = 5:" in text and "blocks of 6 frames" in text
     told = report.detect_every_finding([record])
     assert told.startswith("With the detector on every 5th frame of walk.mp4: ONNX Runtime")

@@ -2,7 +2,7 @@
 
 Needs   the video, the ONNX files or checkpoints; no data set
 Makes   results/<run>/video/<name>.mp4 with the persons drawn, and <name>.json with the results of every frame;
-        for dataset kind scenes also data/<name>/synthetic_walk.{mp4,json}, an annotated film to begin with
+        data/<name>/synthetic_walk.{mp4,json}, a drawn film with annotations, where it is asked for
 """
 
 VIDEO = config["video"]["input"]
@@ -11,25 +11,23 @@ VIDEO_ARTIFACT = Artifact(*VIDEO_BACKEND, "fp16" if VIDEO_BACKEND[0] == "tensorr
 ANNOTATED = video_output()
 
 
-if DATASET["kind"] == "scenes":
-
-    rule render_clip:
-        output:
-            clip=f"data/{DATASET['name']}/synthetic_walk.mp4",
-            annotations=f"data/{DATASET['name']}/synthetic_walk.json",
-        log:
-            f"data/{DATASET['name']}/logs/render_clip.log",
-        localrule: True
-        conda:
-            "../../envs/analysis.yaml"
-        threads: 1
-        params:
-            code=code("render_clip"),
-            clip={"seed": DATASET["scenes"]["seed"], "frames": 60, "rate": 15, "size": [640, 360]},
-        message:
-            "Draw a synthetic video"
-        script:
-            "../scripts/render_clip.py"
+rule render_clip:
+    output:
+        clip=f"data/{DATASET['name']}/synthetic_walk.mp4",
+        annotations=f"data/{DATASET['name']}/synthetic_walk.json",
+    log:
+        f"data/{DATASET['name']}/logs/render_clip.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    params:
+        code=code("render_clip"),
+        clip={"seed": DATASET["scenes"]["seed"], "frames": 60, "rate": 15, "size": [640, 360]},
+    message:
+        "Draw a synthetic video"
+    script:
+        "../scripts/render_clip.py"
 
 
 if VIDEO:

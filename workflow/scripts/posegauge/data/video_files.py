@@ -70,6 +70,7 @@ class Clip:
     time_base: Fraction  # seconds per tick of the time stamps
     frames: int | None  # as the file says, or as its length suggests; None: unknown until all are read
     counted: bool  # whether the file says it
+    title: str | None = None  # of its metadata
 
 
 @contextlib.contextmanager
@@ -182,6 +183,7 @@ def read_clip(path) -> Clip:
             time_base=Fraction(stream.time_base),
             frames=stream.frames or round(seconds * rate) or None,
             counted=bool(stream.frames),
+            title=container.metadata.get("title"),
         )
     height, width = _shown(np.empty((clip.height, clip.width, 3), np.uint8), clip).shape[:2]
     return Clip(**{**vars(clip), "width": width, "height": height})

@@ -89,6 +89,7 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
         film={
             "file_name": Path(files["clip"]).name,
             "sha256": sha256_file(files["clip"]),
+            "title": film.clip.title,
             "width": film.clip.width,
             "height": film.clip.height,
             "frame_rate": float(film.clip.frame_rate),

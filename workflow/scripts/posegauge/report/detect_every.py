@@ -163,8 +163,9 @@ def film_text(record: dict) -> str:
         if film["annotated_frames"]
         else "not annotated, so timed and not scored"
     )
+    titled = f", {film['title']}" if film["title"] else ""
     return (
-        f"film: {film['file_name']} ({film['width']}×{film['height']}, {film['frames']} frames at "
+        f"film: {film['file_name']}{titled} ({film['width']}×{film['height']}, {film['frames']} frames at "
         f"{film['frame_rate']:.3g} a second; {scored})"
     )
 
