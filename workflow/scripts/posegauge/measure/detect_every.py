@@ -20,6 +20,7 @@ from posegauge.pipeline.pipeline import Persons, Pipeline
 from posegauge.pipeline.tracking import MAX_MARGIN, MIN_KEYPOINTS, SAME_PERSON, DetectEvery
 from posegauge.predict.predictions import coco_results
 from posegauge.score import bootstrap
+from posegauge.score.estimate import Estimate
 from posegauge.score.intervals import frame_times
 from posegauge.score.metrics import keypoint_scores
 from posegauge.score.truth import Truth
@@ -192,36 +193,34 @@ class Judge:
 
     def rows(self, passes: dict) -> list[tuple[str, dict]]:
         """Return (way, row of the record) of every pass."""
-        times = {turn: frame_times(one["latency_ms"]) for turn, one in passes.items()}
+        times = {turn: self._time(one["latency_ms"]) for turn, one in passes.items()}
         scores = {turn: self._scores(turn[0], one["found"]) for turn, one in passes.items()}
-        found = []
+        rows = []
         for (way, n), one in passes.items():
-            ours = None
-            if way != OURS:
-                ours = {
-                    "time_ratio": self._ratio(times[OURS, n], times[way, n]),
-                    "ap_difference": self._difference(scores[OURS, n], scores[way, n]),
-                }
+            ours = {
+                "time_ratio": (times[OURS, n] / times[way, n]).interval(),
+                "ap_difference": _ap_difference(scores[OURS, n], scores[way, n]),
+            }
             row = {
                 "detect_every": n,
                 "latency_ms": one["latency_ms"],
                 "detected": one["detected"],
                 "lost": None if None in one["lost"] else one["lost"],
-                "persons": [len(_persons(way, persons)) for persons in one["found"]],
-                "speedup": self._ratio(times[way, 1], times[way, n]),
-                "scores": self._estimates(scores[way, n]),
-                "ap_change": self._difference(scores[way, n], scores[way, 1]),
-                "ours": ours,
+                "persons": [len(_persons(way, found)) for found in one["found"]],
+                "speedup": (times[way, 1] / times[way, n]).interval(),
+                "scores": scores[way, n] and {name: scores[way, n][name].interval() for name in METRICS},
+                "ap_change": _ap_difference(scores[way, n], scores[way, 1]),
+                "ours": None if way == OURS else ours,
             }
-            found.append((way, row))
-        return found
+            rows.append((way, row))
+        return rows
 
-    def _ratio(self, one: np.ndarray, other: np.ndarray) -> dict:
-        """Return mean of one / mean of the other, with the interval of the same frames of both."""
-        ratios = (self.weights @ one) / (self.weights @ other)
-        return bootstrap.estimate(float(ratios[0]), ratios[1:])
+    def _time(self, latency_ms: list) -> Estimate:
+        """Return the mean over the frames of frame_times, in milliseconds."""
+        means = self.weights @ frame_times(latency_ms) / len(self.film.frames)
+        return Estimate(float(means[0]), means[1:])
 
-    def _scores(self, way: str, found: list) -> dict[str, np.ndarray] | None:
+    def _scores(self, way: str, found: list) -> dict[str, Estimate] | None:
         if not self.scored:
             return None
         thr = self.settings["keypoint_thr"]
@@ -230,13 +229,13 @@ class Judge:
             for number, image_id in zip(self.scored, self.ids, strict=True)
             for result in coco_results(_persons(way, found[number]), image_id, thr, "detected")
         ]
-        return keypoint_scores(self.truth, results, self.ids, self.score_weights, ("all",))
+        scores = keypoint_scores(self.truth, results, self.ids, self.score_weights, ("all",))
+        return {name: Estimate(float(scores[name][0]), scores[name][1:]) for name in METRICS}
 
-    def _estimates(self, scores) -> dict | None:
-        return scores and {name: bootstrap.estimate(scores[name][0], scores[name][1:]) for name in METRICS}
 
-    def _difference(self, one, other) -> dict | None:
-        return one and bootstrap.difference(one["ap"][0], other["ap"][0], one["ap"][1:], other["ap"][1:])
+def _ap_difference(one: dict | None, other: dict | None) -> dict | None:
+    """Return the AP of one - that of the other, on the same frames; None without annotations."""
+    return one and (one["ap"] - other["ap"]).interval()
 
 
 def _persons(way: str, found) -> Persons:
