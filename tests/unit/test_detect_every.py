@@ -87,7 +87,7 @@ def test_perfect_keypoints_have_ap_1_and_what_n_costs_is_paired(judged):
         "high": pytest.approx(1),
     }
     assert one["ap_change"] == {"value": 0, "low": 0, "high": 0} and one["ours"] is None
-    assert one["speedup"] == {"value": 1, "low": 1, "high": 1}
+    assert one["speedup"] == {"value": 1, "low": None, "high": None}, "three rounds have no interval"
     change = five["ap_change"]
     assert change["value"] == pytest.approx(five["scores"]["ap"]["value"] - 1)
     assert change["low"] <= change["value"] < 0 and change["high"] <= 0
@@ -95,7 +95,7 @@ def test_perfect_keypoints_have_ap_1_and_what_n_costs_is_paired(judged):
     beside = rows["rtmlib", 5]["ours"]
     theirs = rows["rtmlib", 5]["scores"]["ap"]["value"]
     assert beside["ap_difference"]["value"] == pytest.approx(five["scores"]["ap"]["value"] - theirs)
-    times = [np.median(passes[way, 5]["latency_ms"], axis=0).mean() for way in ("ours", "rtmlib")]
+    times = [np.median(np.mean(passes[way, 5]["latency_ms"], axis=1)) for way in ("ours", "rtmlib")]
     assert beside["time_ratio"]["value"] == pytest.approx(times[0] / times[1])
     known = judge.annotated()
     assert known["annotated_frames"] == FRAMES and known["annotated_persons"] > 2 * FRAMES
@@ -266,7 +266,7 @@ def test_the_table_has_a_row_for_every_program_and_interval(record, judged):
     row = table[(table["way"] == "ours") & (table["detect_every"] == 5)].iloc[0]
     taken = np.array(passes["ours", 5]["latency_ms"])
     detected = np.array(passes["ours", 5]["detected"])
-    assert row["latency_ms_mean"] == pytest.approx(np.median(taken, axis=0).mean())
+    assert row["latency_ms_mean"] == pytest.approx(np.median(taken.mean(1)))
     assert row["fps"] == pytest.approx(1e3 / row["latency_ms_mean"])
     assert row["latency_ms_p95"] == pytest.approx(np.percentile(taken, 95))
     assert row["detector_ms_p50"] == pytest.approx(np.median(taken[:, detected]))

@@ -2,7 +2,8 @@
 
 All intervals and programs work off the same decoded frames, from the first to the last, one pass after the
 other, round after round, in one process; the order changes from round to round. What is scored is what the
-first round found. Frames of a film resemble their neighbours, so the intervals draw blocks of them.
+first round found. Frames of a film resemble their neighbours, so the intervals of scores draw blocks of
+them; those of times draw passes.
 """
 
 import tempfile
@@ -21,7 +22,7 @@ from posegauge.pipeline.tracking import MAX_MARGIN, MIN_KEYPOINTS, SAME_PERSON, 
 from posegauge.predict.predictions import coco_results
 from posegauge.score import bootstrap
 from posegauge.score.estimate import Estimate
-from posegauge.score.intervals import frame_times
+from posegauge.score.intervals import paired_ratio, pass_means
 from posegauge.score.metrics import keypoint_scores
 from posegauge.score.truth import Truth
 from posegauge.store.files import sha256_file
@@ -154,11 +155,10 @@ class Judge:
         """intervals: those measured, 1 among them. settings: the group `pipeline` of the config."""
         self.film, self.seed, self.settings = film, seed, settings
         self.resamples, self.longest = resamples, max(intervals)
-        self.weights = self._weights(len(film.frames))
         self.scored = list(film.image_ids)
         if self.scored:
             self.ids = [film.image_ids[number] for number in self.scored]
-            self.score_weights = self._weights(len(self.scored))
+            self.weights = self._weights(len(self.scored))
             self.truth = Truth(film.annotations)
 
     def _block(self, frames: int) -> int:
@@ -182,10 +182,10 @@ class Judge:
 
     def about(self) -> dict:
         """Return what the intervals are."""
-        frames = len(self.film.frames)
+        frames = len(self.scored) or len(self.film.frames)
         return {
             "level": bootstrap.LEVEL,
-            "resamples": len(self.weights) - 1,
+            "resamples": 0 if bootstrap.note(frames) else self.resamples,
             "seed": self.seed,
             "block_frames": self._block(frames),
             "note": bootstrap.note(frames),
@@ -193,12 +193,12 @@ class Judge:
 
     def rows(self, passes: dict) -> list[tuple[str, dict]]:
         """Return (way, row of the record) of every pass."""
-        times = {turn: self._time(one["latency_ms"]) for turn, one in passes.items()}
+        times = {turn: pass_means(one["latency_ms"]) for turn, one in passes.items()}
         scores = {turn: self._scores(turn[0], one["found"]) for turn, one in passes.items()}
         rows = []
         for (way, n), one in passes.items():
             ours = {
-                "time_ratio": (times[OURS, n] / times[way, n]).interval(),
+                "time_ratio": self._ratio(times[OURS, n], times[way, n]),
                 "ap_difference": _ap_difference(scores[OURS, n], scores[way, n]),
             }
             row = {
@@ -207,7 +207,7 @@ class Judge:
                 "detected": one["detected"],
                 "lost": None if None in one["lost"] else one["lost"],
                 "persons": [len(_persons(way, found)) for found in one["found"]],
-                "speedup": (times[way, 1] / times[way, n]).interval(),
+                "speedup": self._ratio(times[way, 1], times[way, n]),
                 "scores": scores[way, n] and {name: scores[way, n][name].interval() for name in METRICS},
                 "ap_change": _ap_difference(scores[way, n], scores[way, 1]),
                 "ours": None if way == OURS else ours,
@@ -215,10 +215,8 @@ class Judge:
             rows.append((way, row))
         return rows
 
-    def _time(self, latency_ms: list) -> Estimate:
-        """Return the mean over the frames of frame_times, in milliseconds."""
-        means = self.weights @ frame_times(latency_ms) / len(self.film.frames)
-        return Estimate(float(means[0]), means[1:])
+    def _ratio(self, one: np.ndarray, other: np.ndarray) -> dict:
+        return paired_ratio(one, other, self.resamples, self.seed)
 
     def _scores(self, way: str, found: list) -> dict[str, Estimate] | None:
         if not self.scored:
@@ -229,7 +227,7 @@ class Judge:
             for number, image_id in zip(self.scored, self.ids, strict=True)
             for result in coco_results(_persons(way, found[number]), image_id, thr, "detected")
         ]
-        scores = keypoint_scores(self.truth, results, self.ids, self.score_weights, ("all",))
+        scores = keypoint_scores(self.truth, results, self.ids, self.weights, ("all",))
         return {name: Estimate(float(scores[name][0]), scores[name][1:]) for name in METRICS}
 
 

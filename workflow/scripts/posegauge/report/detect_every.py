@@ -19,7 +19,7 @@ from posegauge.report.style import (
     message,
     save,
 )
-from posegauge.score.intervals import frame_times
+from posegauge.score.intervals import MIN_ROUNDS, pass_means
 from posegauge.study import RUNTIME_TITLES
 
 HEADING = "The detector on every n-th frame"
@@ -42,9 +42,9 @@ TOLD = 5  # the interval that a sentence tells: that of RTMPose's own pipelines
 def detect_every_table(records: list[dict]) -> pd.DataFrame:
     """Return one row per artifact, way and interval (see COLUMNS; times in milliseconds).
 
-    latency_ms_mean is the mean over the frames of the median over the rounds, P50 and P95 are over all timed
-    frames, those of the detector's frames and of the others apart. time_ratio and ap_difference are posegauge
-    against the program of the row.
+    latency_ms_mean is the mean over the frames of a pass, the median over the passes; P50 and P95 are over
+    all timed frames, those of the detector's frames and of the others apart. time_ratio and ap_difference are
+    posegauge against the program of the row.
     """
     rows = []
     for record in records:
@@ -66,7 +66,7 @@ def detect_every_table(records: list[dict]) -> pd.DataFrame:
 
 def _row(row: dict) -> dict:
     taken, detected = np.array(row["latency_ms"]), np.array(row["detected"])
-    mean = float(frame_times(taken).mean())
+    mean = float(np.median(pass_means(taken)))
     found = {
         "detect_every": row["detect_every"],
         "latency_ms_mean": mean,
@@ -183,13 +183,17 @@ def _explained(record: dict, beside: bool) -> str:
         "the frames, since a median would leave the detector out. Speed-up and AP change: against n = 1 "
         "of the same program."
     )
-    if about["note"]:
+    if about["note"] and record["film"]["annotated_frames"]:
         text += f" {about['note'][0].upper()}{about['note'][1:]}."
-    else:
+    elif record["film"]["annotated_frames"]:
         text += (
-            f" In brackets: {100 * about['level']:.0f} % intervals of {about['resamples']} resamples in "
-            f"blocks of {about['block_frames']} frames, paired; they hold the chance of these frames alone."
+            f" In brackets: {100 * about['level']:.0f} % intervals; of AP from {about['resamples']} paired "
+            f"resamples in blocks of {about['block_frames']} frames: the chance of these frames alone."
         )
+    if record["rounds"] < MIN_ROUNDS:
+        text += f" Times have no intervals: {record['rounds']} of {MIN_ROUNDS} rounds."
+    else:
+        text += " Intervals of times are from resamples of the passes."
     if beside:
         text += (
             f" {PEER_TITLE}: det_frequency n, tracking=False; it looks for nobody anew between its "

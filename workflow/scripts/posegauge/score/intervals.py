@@ -256,12 +256,9 @@ def paired_ratio(ours, theirs, resamples: int, seed: int) -> dict:
     return {"value": float(np.median(ours) / np.median(theirs)), "low": low, "high": high}
 
 
-def frame_times(latency_ms) -> np.ndarray:
-    """Return the milliseconds of each frame of a film, float64 [frames]: the median over the rounds.
-
-    latency_ms: [rounds][frames].
-    """
-    return np.median(np.asarray(latency_ms, np.float64), axis=0)
+def pass_means(latency_ms) -> np.ndarray:
+    """Return the milliseconds per frame of each pass over a film, float64 [rounds]: of [rounds][frames]."""
+    return np.mean(np.asarray(latency_ms, np.float64), axis=1)
 
 
 ORIGINAL = "original"
