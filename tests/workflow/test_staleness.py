@@ -115,7 +115,7 @@ OTHERWISE = {
     "cameras.artifacts": "",
     "detect_every.clip": "measure_detect_every",
     "detect_every.annotations": "measure_detect_every",
-    "detect_every.artifacts": "make_tables write_findings write_readme",
+    "detect_every.artifacts": "measure_detect_every make_tables write_findings write_readme",
     "grids.scene": "draw_corruptions draw_grids",
     "grids.images": "draw_grids",
     "video.*": "annotate_video",
@@ -303,11 +303,11 @@ def test_what_reads_images_has_their_list_which_tells_what_changed(plan):
         (
             "engine.pose_batches",
             "measure_onnx_*_gpu measure_tensorrt_* build_engine measure_batches measure_cameras "
-            "measure_peers check_parity",
+            "measure_peers measure_detect_every check_parity",
         ),
         (
             "execution.allow_fallback",
-            "measure_onnx_*_gpu measure_batches measure_cameras measure_peers check_parity",
+            "measure_onnx_*_gpu measure_batches measure_cameras measure_peers measure_detect_every check_parity",
         ),
         ("engine.optimization_level", "measure_tensorrt_* build_engine check_parity"),
     ],
