@@ -307,7 +307,8 @@ def test_what_reads_images_has_their_list_which_tells_what_changed(plan):
         ),
         (
             "execution.allow_fallback",
-            "measure_onnx_*_gpu measure_batches measure_cameras measure_peers measure_detect_every check_parity",
+            "measure_onnx_*_gpu measure_batches measure_cameras measure_peers measure_detect_every "
+            "check_parity",
         ),
         ("engine.optimization_level", "measure_tensorrt_* build_engine check_parity"),
     ],
