@@ -63,11 +63,11 @@ def scores(name: str, **changes) -> dict:
     }
 
 
-def write_run(folder, rows=None, conditions=None, parity=None, config=None, **changes) -> Path:
+def write_run(folder, rows=None, conditions=None, parity=None, config=None, settings=None, **changes) -> Path:
     """Write a whole run folder as the workflow leaves it; return it.
 
     rows, conditions, parity: records, by default one of each of NAMES and CONDITIONS and what they run.
-    config: laid over the group `pipeline`. changes: keys of run.json.
+    config: laid over the group `pipeline`. settings: further keys of the config. changes: keys of run.json.
     """
     folder = Path(folder)
     rows = [latency(name) for name in NAMES] if rows is None else rows
@@ -79,16 +79,16 @@ def write_run(folder, rows=None, conditions=None, parity=None, config=None, **ch
         write_json(folder / "parity" / f"{record['artifact']}.json", record, "parity.schema.yaml")
     (folder / "robustness").mkdir(parents=True, exist_ok=True)
     write_scores(folder / "robustness", conditions)
-    close(folder, config, **changes)
+    close(folder, config, settings, **changes)
     return folder
 
 
-def close(folder, config=None, **changes) -> None:
+def close(folder, config=None, settings=None, **changes) -> None:
     """Write run.json of what lies in a run folder."""
     folder = Path(folder)
     files = sorted(file for file in folder.glob("*/*") if file.is_file())
     model = {"input_size": [320, 320], "checkpoint_sha256": "e" * 64, "onnx_sha256": "a" * 64}
-    settings = {"run": folder.name, "seed": 2017, "pipeline": PIPELINE | (config or {})}
+    settings = {"run": folder.name, "seed": 2017, "pipeline": PIPELINE | (config or {}), **(settings or {})}
     record = {
         "schema_version": 1,
         "kind": "run",

@@ -30,6 +30,7 @@ FOLDER = {"kind": "folder", "images": "tests", "annotations": "data/demo/referen
 ANY_NUMBER = {"expected_person_images": None}
 ONNX = {"config": None, "checkpoint": None, "onnx": "data/one.onnx"}
 RUNS = {"baseline": "tests/unit", "candidate": "tests/workflow"}
+BOARD = {"runs": ["tests/unit"]}
 MMPOSE = {
     "detector": "mmpose::demo/mmdetection_cfg/rtmdet_m_640-8xb32_coco-person.py",
     "pose": "mmpose::configs/body_2d_keypoint/rtmpose/coco/rtmpose-m_8xb256-420e_coco-256x192.py",
@@ -56,6 +57,15 @@ PAIRS = {
     "video.output": ({}, {"video": {"output": "one.mp4"}}),
     "baseline": (RUNS, RUNS | {"baseline": "tests/slurm"}),
     "candidate": (RUNS, RUNS | {"candidate": "tests/slurm"}),
+    "runs": (BOARD, {"runs": ["tests/unit", "tests/slurm"]}),
+    "board.max_ms": (BOARD, BOARD | {"board": {"max_ms": 40}}),
+    "board.min_ap": (BOARD, BOARD | {"board": {"min_ap": 0.5}}),
+    "board.price_per_hour": (
+        BOARD | {"board": {"currency": "EUR"}},
+        BOARD | {"board": {"currency": "EUR", "price_per_hour": 1}},
+    ),
+    "board.currency": (BOARD, BOARD | {"board": {"currency": "EUR"}}),
+    "board.published": (BOARD, BOARD | {"board": {"published": True}}),
     "reference": ({}, {"reference": "data/demo/reference.json"}),
 }
 for ROLE in ("detector", "pose"):
@@ -121,6 +131,8 @@ OTHERWISE = {
     "video.*": "annotate_video",
     "baseline": "compare_runs print_comparison",
     "candidate": "compare_runs print_comparison",
+    "runs": "draw_board",
+    "board.*": "draw_board",
     "reference": "check_values make_reference print_verification",
     "*": "",
 }

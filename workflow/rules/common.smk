@@ -123,6 +123,9 @@ COMPARED = [
     str(runs.find(name, place("results"))) for name in (config["baseline"], config["candidate"]) if name
 ]
 COMPARISON = f"results/compare/{'-vs-'.join(map(runs.label, COMPARED))}"
+# The folders of the runs that are set on the board; none without such a wish.
+BOARDED = [str(runs.find(name, place("results"))) for name in config["runs"]]
+BOARD = "results/board"
 
 # Of the report: its subjects, those of them with a table, and the kinds of records that tables and sentences are of.
 PAGES = pages.shown(scored=not RANDOM_ROLES, all_images=ALL_IMAGES, film=bool(config["detect_every"]["clip"]))

@@ -125,6 +125,14 @@ def no_runs_to_compare(wildcards):
     )
 
 
+def no_runs_for_the_board(wildcards):
+    """Say how to name the runs when a board is asked for without them."""
+    raise WorkflowError(
+        "Which runs? Say: snakemake board --config runs=[<run>,<run>]. Runs here: "
+        + ", ".join(name for name in runs.known(place("results")) if name != PUBLISHED)
+    )
+
+
 def no_reference(wildcards):
     """Say how to verify when the config names no reference to check the run against."""
     raise WorkflowError(

@@ -53,8 +53,11 @@ class Run:
         return published.is_published(self.record)
 
 
-def read_run(path) -> Run:
-    """Read a run folder; PoseGaugeError names what is missing, changed, or of another version."""
+def read_run(path, needs=("latency", "robustness")) -> Run:
+    """Read a run folder; PoseGaugeError names what is missing, changed, or of another version.
+
+    needs: the folders that must have a file; with random weights robustness/ has none.
+    """
     path, name = Path(path), label(path)
     record = read_about(path)
     if published.is_published(record):
@@ -74,11 +77,13 @@ def read_run(path) -> Run:
             part = file.partition("/")[0]
             check_version(path / file, read_json(path / file), f"{part}.schema.yaml")
             files[part].append(path / file)
-    if empty := [part for part in ("latency", "robustness") if not files[part]]:
+    if empty := [part for part in needs if not files[part]]:
         raise PoseGaugeError(f"{path}: is incomplete: run.json names no file of {' and '.join(empty)}/")
     scores = {row["condition"]: row for row in read_scores(files["robustness"])}
-    with np.load(files["robustness"][0].with_suffix(".npz"), allow_pickle=False) as arrays:
-        images = ids_of(arrays["images"])
+    images = []
+    if scores:
+        with np.load(files["robustness"][0].with_suffix(".npz"), allow_pickle=False) as arrays:
+            images = ids_of(arrays["images"])
     return Run(
         name,
         record,

@@ -9,7 +9,7 @@ HASH_DIGITS = 12
 
 
 # Keys of the config that name a run or a comparison, or say where results go.
-NAMES = ("run", "baseline", "candidate")
+NAMES = ("run", "baseline", "candidate", "runs", "board")
 
 
 RUNTIMES = {title: name for name, title in RUNTIME_TITLES.items()}

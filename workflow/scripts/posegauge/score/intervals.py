@@ -238,6 +238,25 @@ def median_interval(samples) -> tuple[float | None, float | None]:
     return (None, None) if beyond < 0 else (float(ordered[beyond]), float(ordered[-1 - beyond]))
 
 
+def median_between_processes(samples: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval (low, high) of the median that another run of the same program would have.
+
+    samples: milliseconds, float64 [processes, runs]. Student's t over the logarithms of the processes'
+    medians; with one process block resamples, widened by PROCESS_SPREAD.
+    """
+    middle = math.log(float(np.median(samples)))
+    if len(samples) > 1:
+        medians = np.log(np.median(samples, axis=1))
+        half = stats.t.isf(ALPHA / 2, len(medians) - 1) * medians.std(ddof=1) / math.sqrt(len(medians))
+        low, high = middle - half, middle + half
+    else:
+        margin = stats.norm.isf(ALPHA / 2) * PROCESS_SPREAD
+        within = _bounds(np.log(resample(samples)["median"]))
+        low = middle - math.hypot(max(middle - within[0], 0.0), margin)
+        high = middle + math.hypot(max(within[1] - middle, 0.0), margin)
+    return math.exp(low), math.exp(high)
+
+
 MIN_ROUNDS = 6  # for an interval
 
 

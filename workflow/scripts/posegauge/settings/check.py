@@ -314,6 +314,7 @@ class _Combinations:
             self.video,
             self.detect_every,
             self.compared,
+            self.boarded,
         )
         return [problem for check in checks for problem in check()]
 
@@ -439,3 +440,22 @@ class _Combinations:
                 runs.find(given)
             except PoseGaugeError as error:
                 yield f"{side}: {error}"
+
+    def boarded(self):
+        for given in (self.values("runs") or [[]])[0]:
+            try:
+                runs.find(given)
+            except PoseGaugeError as error:
+                yield f"runs: {error}"
+        values = self.values("runs", "board.price_per_hour", "board.currency")
+        if not values or values[1] is None:
+            return
+        names, price, currency = values
+        if currency is None:
+            yield "board.currency: is null, but board.price_per_hour is set; name the currency, like EUR"
+        if isinstance(price, dict) and names:
+            labels = [runs.label(name) for name in names]
+            for name in price:
+                if name not in labels:
+                    near = nearest(name, labels)
+                    yield f"board.price_per_hour: '{name}' is none of runs ({', '.join(labels)}){near}"

@@ -17,7 +17,7 @@ PUBLISHED = "published-t4"
 
 
 # Folders of results/ that are no runs.
-RESERVED = ("compare", "training", PUBLISHED)
+RESERVED = ("compare", "board", "training", PUBLISHED)
 
 
 # What a comparison reads of a run, by the folder inside it. Predictions and networks may be missing.
