@@ -15,6 +15,8 @@ IN     ?=
 OUT    ?=
 CONFIG ?=
 RUN    ?=
+RUNS   ?=
+PAIRS  ?= nano-t nano-s nano-m nano-l m-m m-l
 DETECTOR ?=
 PHOTOGRAPHS ?=
 
@@ -53,7 +55,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda wheelhouse demo sample study timing photographs video report compare publish verify train-demo test test-slurm test-emulated lint rulegraph clean
+.PHONY: help setup setup-cuda wheelhouse demo sample study timing photographs video report compare board publish verify train-demo test test-slurm test-emulated lint rulegraph clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -70,10 +72,11 @@ help: ## list targets and variables
 	@echo "  PROFILE      options for a machine or cluster: $(subst workflow/profiles/,,$(wildcard workflow/profiles/*)) (docs/cluster.md)"
 	@echo "  IN, OUT      video: the file to annotate, and where to [results/<run>/video/<name>.mp4]"
 	@echo "  OUT          report: .zip, or .html for all in one file  [results/report.zip]"
-	@echo "  CONFIG       video, report: config files laid over config/config.yaml"
+	@echo "  CONFIG       video, report, board: config files laid over config/config.yaml"
 	@echo "  A, B         the runs to compare: names under results/, or paths; published-t4 is the published study"
 	@echo "  DETECTOR     sample: nano for the small detector                 [RTMDet-m]"
-	@echo "  RUN          publish: the run, by its name under results/"
+	@echo "  PAIRS, RUNS  board: pairs of config/pairs/ to time [$(PAIRS)], or finished runs to take"
+	@echo "  RUN          publish: the run, by its name under results/, or board"
 	@echo "  PHOTOGRAPHS  photographs: the folder that has the files, linked as data/photographs"
 	@echo "  ARGS         passed on to snakemake (demo, study, video, ...; --verbose: its own output) or pytest (test)"
 
@@ -125,6 +128,24 @@ report: $(STAMP) ## an HTML report of a finished run, to open without a network:
 compare: $(STAMP) ## set two runs beside each other: make compare A=baseline B=candidate (docs/compare.md)
 	@test -n "$(A)" -a -n "$(B)" || { echo "Say make compare A=<baseline> B=<candidate>" >&2; exit 3; }
 	@$(PY) workflow/compare.py "$(A)" "$(B)"
+
+# With a GPU its rows, too. Names in quotes, since one like 2024 would be taken for a number.
+WITH_GPU := $(if $(shell command -v nvidia-smi),config/board-gpu.yaml)
+empty :=
+comma := ,
+quoted = runs=[$(subst $(empty) $(empty),$(comma),$(strip $(foreach run,$(1),"$(run)")))]
+BOARD = $(WORKFLOW) board $(ARGS) --configfile $(1) $(CONFIG) --config $(call argument,$(call quoted,$(2)))
+
+board: $(STAMP) ## what to deploy: times the pairs of config/pairs/ (or takes RUNS="a b c") and draws the board
+ifeq ($(RUNS),)
+	@for pair in $(PAIRS); do test -f config/pairs/$$pair.yaml || { \
+	  echo "No pair $$pair; there are: $(notdir $(basename $(wildcard config/pairs/*.yaml)))" >&2; exit 1; }; done
+	@for pair in $(PAIRS); do $(WORKFLOW) $(ARGS) --configfile config/pairs/$$pair.yaml config/board.yaml \
+	  $(WITH_GPU) $(CONFIG) --config run=board-$$pair || exit 1; done
+	@$(call BOARD,config/board.yaml,$(addprefix board-,$(PAIRS)))
+else
+	@$(call BOARD,config/config.yaml,$(RUNS))
+endif
 
 publish: $(STAMP) ## show a finished run in docs/results/ and in the README: make publish RUN=demo
 	@test -n "$(RUN)" || { echo "Which run? Say make publish RUN=<its name under results/>" >&2; exit 1; }

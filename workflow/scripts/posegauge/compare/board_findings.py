@@ -5,7 +5,8 @@ import pandas as pd
 from posegauge.compare.board import MEASURED, PUBLISHED, Row
 from posegauge.compare.changes import FACTORS, ordinal
 from posegauge.compare.front import answer
-from posegauge.report.markdown import listed
+from posegauge.report.markdown import cell, listed
+from posegauge.report.readme import bullets, short_revision
 
 
 def every(row: dict) -> str:
@@ -22,6 +23,28 @@ def name_of(shown: dict, several: bool) -> str:
 
 def _time(shown: dict) -> float:
     return shown["ms_p50"]
+
+
+def block(record: dict, told: list[dict], page: str) -> str:
+    """Return the README's block of the board: what the changes are worth, the largest first, and the front.
+
+    record: board.json. told: of findings. page: link to the board's page.
+    """
+    shown = [line for line in told if line["id"] in FACTORS] + [
+        line for line in told if line["id"] == "front"
+    ]
+    runs = record["runs"]
+    machines = "; ".join(dict.fromkeys(run["machine"] for run in runs))
+    revisions = dict.fromkeys(filter(None, (run["git_revision"] for run in runs)))
+    about = [
+        f"{len(runs)} runs",
+        machines,
+        f"revision {', '.join(map(short_revision, revisions))}" if revisions else "",
+        f"[the board: every row, figure and table]({page})",
+    ]
+    notice = f" {record['notice']}" if record["notice"] else ""
+    lines = bullets(cell(line["text"]) for line in shown)
+    return f"{lines}\n\n*{' · '.join(filter(None, about))}.{notice}*\n"
 
 
 def summary(told: list[dict]) -> str:
@@ -55,7 +78,7 @@ def _factor(lines: list[dict]) -> str:
     digits = 1 if times >= 10 else 2
     text = (
         f"{noun}: {largest['to']} in place of {largest['from']} is {times:.{digits}f}× as fast "
-        f"[{low:.{digits}f}, {high:.{digits}f}]{_ap_sentence(largest)} "
+        f"[{low:.{digits}f}, {high:.{digits}f}]{_ap_sentence(largest)}"
         f" ({pairs} that differ in nothing else{meet})"
     )
     if not sure:
@@ -87,7 +110,7 @@ def _front(usable: list[dict]) -> str:
         front = [row for row in group if row["front"]]
         if front:
             names = [f"{name_of(row, several)} ({row['ms_p50']:.1f} ms, AP {row['ap']:.3f})" for row in front]
-            told.append(f"on the front ({kind} AP) are {len(front)} of {len(group)} rows: {listed(names, 6)}")
+            told.append(f"the front ({kind} AP) has {len(front)} of {len(group)} rows: {listed(names, 6)}")
     text = "; ".join(told)
     return f"{text[0].upper()}{text[1:]}."
 

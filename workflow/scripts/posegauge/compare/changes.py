@@ -114,6 +114,9 @@ def _ap_change(pairs: list[tuple[Row, Row]]) -> dict:
     kinds = {row.shown["ap_kind"] for pair in pairs for row in pair}
     if len(kinds) != 1 or kinds not in ({MEASURED}, {PUBLISHED}):
         return line
+    # What is published is of the networks; whatever else runs them was not scored.
+    if kinds == {PUBLISHED} and any(old.run is new.run for old, new in pairs):
+        return line
     differences = [new.shown["ap"] - old.shown["ap"] for old, new in pairs]
     line |= {"ap_change": float(np.mean(differences)), "ap_kind": kinds.pop()}
     drawn = [_drawn(old, new) for old, new in pairs]

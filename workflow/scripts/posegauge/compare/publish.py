@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
+from posegauge.compare import board_findings
 from posegauge.compare.headline import BLOCKS, block
 from posegauge.compare.published import published_markdown, read_published
 from posegauge.errors import PoseGaugeError
@@ -32,6 +33,8 @@ def publish(run: str, repository: Path) -> list[Path]:
     when a marker is missing.
     """
     folder = runs.find(run)
+    if (folder / "board.json").is_file():
+        return _publish_board(folder, repository)
     about = runs.read_about(folder)
     runs.check_files(folder, about)
     name = runs.label(folder)
@@ -39,14 +42,12 @@ def publish(run: str, repository: Path) -> list[Path]:
     photographs = about["config"]["dataset"]["kind"] != "scenes"
     if photographs:
         text = without_grids(text)
-    pictures = {link: folder / link for _, link, _ in PICTURE.findall(text)}
-    if missing := [str(path) for path in pictures.values() if not path.is_file()]:
-        raise PoseGaugeError(f"{folder}/readme.md: shows {', '.join(missing)}, which is missing; run again")
+    pictures = _pictures(text, folder / "readme.md")
     readme, published_page = repository / "README.md", repository / "docs" / "published.md"
-    page, shown = repository / "docs" / "results" / f"{name}.md", repository / "docs" / "results" / name
+    page = repository / "docs" / "results" / f"{name}.md"
     published = read_published(repository / "config" / "published_t4.yaml")
     # All texts before the first file, so that a fault leaves none half done.
-    texts = {page: PICTURE.sub(lambda found: f"{found[1]}{name}/{Path(found[2]).name}{found[3]}", text)}
+    texts = {page: _linked(text, name)}
     texts[published_page] = fill(
         read_text(published_page), {"published": published_markdown(published)}, published_page
     )
@@ -63,6 +64,44 @@ def publish(run: str, repository: Path) -> list[Path]:
     links = {"page": f"docs/results/{name}.md", "grid": f"docs/results/{name}/{GRID}"}
     blocks = {what: block(what, records, about, findings, published, **links) for what in wanted}
     texts[readme] = fill(before, blocks, readme)
+    return _write(repository, name, texts, pictures)
+
+
+def _publish_board(folder: Path, repository: Path) -> list[Path]:
+    """Write the board's page, pictures, and the block of the README that names it, as publish does."""
+    record = files.read_record(folder / "board.json", "board.schema.yaml", "draw the board again")
+    for file, digest in record["files"].items():
+        if not (folder / file).is_file() or files.sha256_file(folder / file) != digest:
+            raise PoseGaugeError(f"{folder / file}: is missing or was changed; draw the board again")
+    name, readme = runs.label(folder), repository / "README.md"
+    text, before = read_text(folder / "board.md"), read_text(readme)
+    page = repository / "docs" / "results" / f"{name}.md"
+    texts = {page: _linked(text, name)}
+    wanted = [found["name"] for found in BEGIN.finditer(before) if found["run"] == name]
+    if unknown := set(wanted) - {"board"}:
+        raise PoseGaugeError(f"{readme}: the block '{unknown.pop()}' is of a run, and {name} is a board")
+    findings = files.read_json(folder / "findings.json")
+    block = board_findings.block(record, findings, f"docs/results/{name}.md")
+    texts[readme] = fill(before, dict.fromkeys(wanted, block), readme)
+    return _write(repository, name, texts, _pictures(text, folder / "board.md"))
+
+
+def _pictures(text: str, page: Path) -> dict[str, Path]:
+    """Return the pictures that a page shows, by their links; PoseGaugeError where one is missing."""
+    pictures = {link: page.parent / link for _, link, _ in PICTURE.findall(text)}
+    if missing := [str(path) for path in pictures.values() if not path.is_file()]:
+        raise PoseGaugeError(f"{page}: shows {', '.join(missing)}, which is missing; run again")
+    return pictures
+
+
+def _linked(text: str, name: str) -> str:
+    """Return a page with its pictures in the folder docs/results/<name>/."""
+    return PICTURE.sub(lambda found: f"{found[1]}{name}/{Path(found[2]).name}{found[3]}", text)
+
+
+def _write(repository: Path, name: str, texts: dict[Path, str], pictures: dict[str, Path]) -> list[Path]:
+    """Write texts and pictures, and take away pictures of before; return the files that changed."""
+    shown = repository / "docs" / "results" / name
     changed = [_copy(source, shown / source.name) for source in pictures.values()]
     for path in shown.glob("*"):
         if path.name not in {source.name for source in pictures.values()}:

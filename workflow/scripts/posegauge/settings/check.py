@@ -85,7 +85,7 @@ def check(config: dict, read_models: bool = False, lacks: dict | None = None) ->
     read_models: look into the model files that are there, too: whether they are what the pipeline needs.
     lacks: {place of a key: function that says of its value why this machine cannot do it, or None}.
 
-    Numbers and nulls that arrive as text, as in --config "benchmark={'runs': 20}", are read as what they are.
+    Text that stands for a number, true, false or null, as in --config "benchmark={'runs': 20}", is read as that.
     Paths are relative to the working directory. A file under data/ need not exist, since the workflow may
     make it. Raises PoseGaugeError that lists all problems.
     """
@@ -150,7 +150,7 @@ def _types(rule: dict) -> list[str]:
 
 
 def _plain(value, rule: dict):
-    """Return a copy of `value` in which text that stands for a number or null has become one."""
+    """Return a copy of `value` in which text that stands for a number, true, false or null has become it."""
     if isinstance(value, dict):
         rules = rule.get("properties", {})
         return {key: _plain(item, rules.get(key, {})) for key, item in value.items()}
@@ -160,6 +160,8 @@ def _plain(value, rule: dict):
         types = _types(rule)
         if "null" in types and value.strip().lower() in ("null", "none", "~"):
             return None
+        if "boolean" in types and value.strip().lower() in ("true", "false"):
+            return value.strip().lower() == "true"
         for name, convert in (("integer", int), ("number", float)):
             if name in types:
                 try:
