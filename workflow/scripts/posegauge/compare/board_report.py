@@ -5,16 +5,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from posegauge.compare import history
+from posegauge.compare import board, board_figure, board_findings, changes, history, published_pairs
 from posegauge.compare.board import MEASURED, PUBLISHED, Row, network
 from posegauge.compare.board_findings import every
 from posegauge.compare.changes import FACTORS
 from posegauge.report import html
 from posegauge.report.markdown import DASH, cell, listed, markdown, page, ratio_text, spread
 from posegauge.report.readme import bullets, picture
+from posegauge.store.files import atomic_path, sha256_file, write_json, write_text
 from posegauge.store.machine import describe
 from posegauge.study import ROLES
 
+# What stands in the board's folder, beside board.json.
+FILES = (
+    "board.md", "board.html", "findings.json", "tables/board.csv", "tables/changes.csv", "tables/history.csv",
+    "figures/board.png", "figures/history.png",
+)  # fmt: skip
 TITLE = "The board: what to deploy"
 ALT = "AP against milliseconds per frame of every row, with the Pareto front"
 HISTORY_ALT = "The same rows over several runs, with 95 % intervals"
@@ -90,6 +96,9 @@ def _notes(rows: list[Row], ran: list[dict], settings: dict) -> list[str]:
         notes.append(f"AP of {_runs(found)}: {cell(reason)}.")
     if again := [row.shown for row in rows if row.shown["measured_again_in"]]:
         notes.append(f"Rows that a later run has, too, stand in the history alone ({_runs(again)}).")
+    for reason, found in _grouped(ran, "tier_note").items():
+        titles = listed(dict.fromkeys(row["title"] for row in found), 12)
+        notes.append(f"{found[0]['tier'].capitalize()}: {titles} ({_runs(found)}): {cell(reason)}.")
     for reason, found in _grouped(ran, "energy_reason").items():
         notes.append(f"Energy not known: {cell(reason)} ({_runs(found)}).")
     for source, found in _grouped(ran, "power_source").items():
@@ -190,7 +199,7 @@ def published_text(published: list[dict]) -> str:
 # --------------------------------------------------------------------------------------------------- the page
 
 
-def markdown_page(rows, changes, told: list[dict], published, settings, past: pd.DataFrame, notice) -> str:
+def markdown_page(rows, worth, told: list[dict], published, settings, past: pd.DataFrame, notice) -> str:
     """Return board.md, without pictures that there are not; told: of findings."""
     parts = [f"# {TITLE}", f"> **Note:** {notice}" if notice else "", picture(ALT, "figures/board.png")]
     if budgets := [line["text"] for line in told if line["id"] == "budget"]:
@@ -198,7 +207,7 @@ def markdown_page(rows, changes, told: list[dict], published, settings, past: pd
     parts += [
         "## Which change is worth what",
         bullets(cell(line["text"]) for line in told if line["id"] not in ("budget", "front")),
-        changes_text(changes),
+        changes_text(worth),
         "## Every row",
         bullets(cell(line["text"]) for line in told if line["id"] == "front"),
         rows_text(rows, settings),
@@ -237,6 +246,33 @@ def html_page(text: str, pictures: dict[str, Path]) -> str:
         data = base64.b64encode(Path(path).read_bytes()).decode()
         body = body.replace(f"]({link})", f"](data:image/png;base64,{data})")
     return html.page(TITLE, body)
+
+
+def write(folder, paths, pairs_file, study: dict, settings: dict) -> list[dict]:
+    """Write the board into a folder: pages, tables, figures, findings.json, and board.json with their sha256.
+
+    paths: the runs' folders. pairs_file: config/published_pairs.yaml. study: of published.read_published.
+    settings: the group `board` of the config. Returns the findings. Raises what board.read raises.
+    """
+    folder = Path(folder)
+    runs, rows, pairs = board.read(paths, pairs_file, settings)
+    published = published_pairs.rows(pairs, study) if settings["published"] else []
+    worth, past = changes.changes(rows), history.table(rows)
+    for name, table in (("board", board.table(rows)), ("changes", worth), ("history", past)):
+        with atomic_path(folder / "tables" / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False)
+    notice = " ".join(dict.fromkeys(filter(None, (run.record["notice"] for run in runs)))) or None
+    pictures = {name: folder / name for name in ("figures/board.png", "figures/history.png")}
+    board_figure.plot(rows, published, settings, pictures["figures/board.png"], notice)
+    history.plot(rows, pictures["figures/history.png"])
+    told = board_findings.findings(rows, worth, settings)
+    write_json(folder / "findings.json", told)
+    text = markdown_page(rows, worth, told, published, settings, past, notice)
+    write_text(folder / "board.md", text)
+    write_text(folder / "board.html", html_page(text, pictures))
+    hashes = {name: sha256_file(folder / name) for name in FILES}
+    write_json(folder / "board.json", record(runs, settings, notice, hashes), "board.schema.yaml")
+    return told
 
 
 def record(runs: list, settings: dict, notice: str | None, files: dict[str, str]) -> dict:

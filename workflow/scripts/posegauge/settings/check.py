@@ -85,7 +85,7 @@ def check(config: dict, read_models: bool = False, lacks: dict | None = None) ->
     read_models: look into the model files that are there, too: whether they are what the pipeline needs.
     lacks: {place of a key: function that says of its value why this machine cannot do it, or None}.
 
-    Text that stands for a number, true, false or null, as in --config "benchmark={'runs': 20}", is read as that.
+    Text that stands for a number, true, false or null (--config "benchmark={'runs': 20}") becomes that.
     Paths are relative to the working directory. A file under data/ need not exist, since the workflow may
     make it. Raises PoseGaugeError that lists all problems.
     """

@@ -1,0 +1,477 @@
+"""The board: the front, the budget, the cost, what each change is worth, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_board import GPU, PAIRS, ROWS, SETTINGS, write_pair
+from fake_results import MACHINE, fake_parity
+from fake_runs import close
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posegauge.compare import board, board_findings, board_report, changes, history
+from posegauge.compare.front import answer, cost_per_million, on_front
+from posegauge.compare.publish import publish
+from posegauge.compare.published import read_published
+from posegauge.errors import PoseGaugeError
+from posegauge.store.files import read_json, sha256_file, write_json
+
+ROOT = Path(__file__).parents[2]
+FACTS = ROOT / "config/published_pairs.yaml"
+
+
+def read(*folders, **settings):
+    """The rows of run folders."""
+    return board.read(folders, FACTS, SETTINGS | settings)[1]
+
+
+def by_name(rows) -> dict:
+    return {(row.shown["run"], row.shown["benchmark"]): row.shown for row in rows}
+
+
+# ----------------------------------------------------------------------------------------------- the front
+
+POINT = st.tuples(st.integers(1, 6).map(float), st.integers(0, 6).map(lambda ap: ap / 10))
+
+
+def beats(one: dict, other: dict) -> bool:
+    no_worse = one["ms_p50"] <= other["ms_p50"] and one["ap"] >= other["ap"]
+    return no_worse and (one["ms_p50"], one["ap"]) != (other["ms_p50"], other["ap"])
+
+
+@given(st.lists(POINT, max_size=12))
+def test_what_no_row_beats_is_on_the_front_and_nothing_else(points):
+    rows = [{"ms_p50": ms, "ap": ap} for ms, ap in points]
+    assert on_front(rows) == [not any(beats(other, row) for other in rows) for row in rows]
+
+
+def row(name: str, ms: float, p95: float, ap: float) -> dict:
+    return {"name": name, "ms_p50": ms, "ms_p95": p95, "ap": ap}
+
+
+ON_SALE = [
+    row("tiny", 10, 12, 0.60),
+    row("small", 20, 45, 0.68),
+    row("medium", 30, 33, 0.72),
+    row("large", 60, 66, 0.75),
+]
+
+
+@pytest.mark.parametrize(
+    ("max_ms", "min_ap", "expected"),
+    [
+        # The most accurate in time, and by how much the next better one is late: at P95, not P50.
+        (33, None, {"best": "medium", "better": "large", "misses_ms": 33}),
+        (32, None, {"best": "tiny", "better": "medium", "misses_ms": 1}),
+        (100, None, {"best": "large"}),
+        # The fastest that is accurate enough, and what the next faster lacks.
+        (None, 0.7, {"best": "medium", "faster": "small", "misses_ap": 0.02}),
+        (None, 0.5, {"best": "tiny"}),
+        (
+            50,
+            0.7,
+            {"best": "medium", "better": "large", "misses_ms": 16, "faster": "small", "misses_ap": 0.02},
+        ),
+        # Nothing fits: what is closest on either side.
+        (20, 0.7, {"in_time": "tiny", "misses_ap": 0.1, "accurate": "medium", "misses_ms": 13}),
+        (5, None, {"accurate": "tiny", "misses_ms": 7}),
+        (None, 0.9, {"in_time": "large", "misses_ap": 0.15}),
+        (5, 0.9, {}),
+    ],
+)
+def test_the_best_row_for_a_budget_and_what_holds_it_back(max_ms, min_ap, expected):
+    found = answer(ON_SALE, max_ms, min_ap)
+    shown = {key: value["name"] if isinstance(value, dict) else value for key, value in found.items()}
+    wanted = dict.fromkeys(found) | expected
+    for key, value in wanted.items():
+        assert shown[key] == (pytest.approx(value) if isinstance(value, float | int) else value), key
+
+
+def test_a_million_frames_cost_what_the_hours_cost():
+    # 10 ms a frame are 10,000 s a million, 2.78 hours.
+    assert cost_per_million(0.36, 10.0) == pytest.approx(1.0)
+    assert cost_per_million(0.0, 10.0) == 0 and cost_per_million(None, 10.0) is None
+
+
+# ------------------------------------------------------------------------------------------------- the rows
+
+
+def test_timed_rows_have_the_published_ap_of_their_pair_and_say_so(tmp_path):
+    rows = read(write_pair(tmp_path / "a", "nano-m"))
+    shown = by_name(rows)["a", "onnx_full_cpu"]
+    assert (shown["ap"], shown["ap_kind"], shown["tier"]) == (0.732, board.PUBLISHED, "not checked")
+    assert "not measured here" in shown["ap_note"] and shown["ap_low"] is None
+    assert shown["ms_p50_low"] < shown["ms_p50"] < shown["ms_p50_high"]
+    record = read_json(tmp_path / "a/latency/onnx_full_cpu.json")
+    assert shown["ms_p95"] == pytest.approx(np.percentile(record["latency_ms"], 95))
+    assert [row.shown["benchmark"] for row in rows] == list(ROWS), "rows of the pose network alone are none"
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        ({"flip_test": True}, {}),
+        ({}, {"detector": {"config": "mmpose::demo/mmdetection_cfg/rtmdet_tiny_8xb32-300e_coco.py"}}),
+    ],
+)
+def test_networks_that_are_not_published_have_no_ap(tmp_path, config, settings):
+    folder = write_pair(tmp_path / "a", "nano-m", config=config)
+    about = read_json(folder / "run.json")
+    for role, changed in settings.items():
+        about["config"]["models"][role] |= changed
+    close(folder, config, {"models": about["config"]["models"]}, models=about["models"])
+    shown = by_name(read(folder))["a", "onnx_full_cpu"]
+    assert shown["ap"] is None and shown["ap_kind"] == board.UNKNOWN and not shown["front"]
+    assert "no pair of these networks is published" in shown["ap_note"]
+
+
+def test_a_published_ap_is_not_that_of_int8(tmp_path):
+    parity = [fake_parity("onnxruntime_cpu_int8", reason="random weights")]
+    rows = read(write_pair(tmp_path / "a", rows={"onnx_int8_full_cpu": 0.3}, parity=parity))
+    assert rows[0].shown["ap"] is None and "not that of INT8" in rows[0].shown["ap_note"]
+
+
+def tiered(monkeypatch, **tiers):
+    """Let the latency table say the tier and share of AP of some rows."""
+    original = board.benchmark_table
+
+    def table(records, parity):
+        found = original(records, parity)
+        for column in ("tier", "ap_share", "ap_share_low", "ap_share_high", "tier_note"):
+            known = found[column] if column in found else pd.Series([None] * len(found), dtype=object)
+            place = ("tier", "ap_share").index(column) if column in ("tier", "ap_share") else None
+            found[column] = [
+                tiers[name][place] if name in tiers and place is not None else value
+                for name, value in zip(found["benchmark"], known, strict=True)
+            ]
+        return found
+
+    monkeypatch.setattr(board, "benchmark_table", table)
+
+
+def test_a_row_has_the_share_of_ap_that_its_artifact_keeps(tmp_path, monkeypatch):
+    tiered(
+        monkeypatch,
+        pytorch_full_cpu=("source", None),
+        onnx_full_cpu=("exact", 1.0004),
+        openvino_full_cpu=("99 %", 0.994),
+        onnx_int8_full_cpu=("fails", 0.9),
+    )
+    rows = {**ROWS, "onnx_int8_full_cpu": 0.2}
+    shown = by_name(read(write_pair(tmp_path / "a", "nano-m", ap=0.7, rows=rows)))
+    own = {name: found for (_, name), found in shown.items()}
+    assert own["pytorch_full_cpu"]["ap"] == own["onnx_full_cpu"]["ap"] == 0.7, "exact: the share is noise"
+    assert own["openvino_full_cpu"]["ap"] == pytest.approx(0.7 * 0.994)
+    low = own["pytorch_full_cpu"]["ap_low"]
+    assert own["openvino_full_cpu"]["ap_low"] == pytest.approx(low * 0.994)
+    assert own["onnx_int8_full_cpu"]["ap"] == pytest.approx(0.63), "shown, and on no front"
+    front = {name for name, found in own.items() if found["front"]}
+    assert front == {"openvino_full_cpu", "onnx_full_cpu"}
+
+
+def test_a_failing_row_is_shown_and_on_no_front(tmp_path):
+    parity = [fake_parity("onnxruntime_cpu_fp32", ["max_ap_diff"]), fake_parity("openvino_cpu_fp32")]
+    rows = read(write_pair(tmp_path / "a", ap=0.7, parity=parity), max_ms=1000)
+    shown = by_name(rows)
+    assert shown["a", "onnx_full_cpu"]["tier"] == "fails" and not shown["a", "onnx_full_cpu"]["front"]
+    assert shown["a", "openvino_full_cpu"]["front"]
+    worth = changes.changes(rows)
+    assert len(worth) == 1 and worth.iloc[0]["to"] == "OpenVINO", "no change is told by a row that fails"
+
+
+def test_measured_and_published_ap_have_a_front_each(tmp_path):
+    scored = write_pair(tmp_path / "scored", "nano-t", ap=0.9)
+    timed = write_pair(tmp_path / "timed", "m-l")
+    shown = by_name(read(scored, timed))
+    assert shown["timed", "openvino_full_cpu"]["front"], "not beaten by what was scored on other images"
+    assert shown["scored", "openvino_full_cpu"]["front"]
+
+
+def test_each_machine_has_its_front(tmp_path):
+    slow = write_pair(tmp_path / "slow", "nano-t", ap=0.6)
+    fast = write_pair(tmp_path / "fast", "nano-t", ap=0.6, factor=0.5, machine=GPU)
+    shown = by_name(read(slow, fast))
+    assert shown["fast", "openvino_full_cpu"]["front"] and not shown["slow", "openvino_full_cpu"]["front"]
+    assert shown["slow", "openvino_full_cpu"]["front_of_machine"]
+
+
+def test_energy_and_its_reason_are_those_of_the_row(tmp_path, monkeypatch):
+    original = board.benchmark_table
+
+    def table(records, parity):
+        found = original(records, parity)
+        measured = found["benchmark"] == "onnx_full_cpu"
+        found["joules_per_frame"] = np.where(measured, 1.5, np.nan)
+        found["power_source"] = np.where(measured, "RAPL", None)
+        found["energy_reason"] = np.where(measured, None, "no counter may be read")
+        return found
+
+    before = by_name(read(write_pair(tmp_path / "a")))["a", "onnx_full_cpu"]
+    assert before["joules_per_frame"] is None and before["energy_reason"]
+    monkeypatch.setattr(board, "benchmark_table", table)
+    shown = by_name(rows := read(tmp_path / "a"))
+    assert (
+        shown["a", "onnx_full_cpu"]["joules_per_frame"],
+        shown["a", "onnx_full_cpu"]["energy_reason"],
+    ) == (
+        1.5,
+        None,
+    )
+    assert shown["a", "pytorch_full_cpu"]["joules_per_frame"] is None
+    text = board_report.rows_text(rows, SETTINGS)
+    assert "Energy not known: no counter may be read (`a`)." in text and "Power from RAPL (`a`)." in text
+    assert "Cost not known: board.price_per_hour has no price (`a`)." in text
+
+
+def test_cost_is_the_price_of_the_machine(tmp_path):
+    one = write_pair(tmp_path / "one")
+    other = write_pair(tmp_path / "other", machine=GPU)
+    rows = read(one, other, price_per_hour={"one": 0.36}, currency="EUR")
+    shown = by_name(rows)
+    mean = shown["one", "onnx_full_cpu"]["ms_mean"]
+    assert shown["one", "onnx_full_cpu"]["cost_per_million"] == pytest.approx(mean / 10)
+    assert shown["one", "onnx_full_cpu"]["currency"] == "EUR"
+    assert shown["other", "onnx_full_cpu"]["cost_per_million"] is None
+    assert "no price (`other`)" in board_report.rows_text(rows, SETTINGS)
+    with pytest.raises(
+        PoseGaugeError, match=r"is one number, but the runs are of 2 machines .*\{one: 1, other: 1\}"
+    ):
+        read(one, other, price_per_hour=0.36, currency="EUR")
+
+
+# -------------------------------------------------------------------------------------------------- refusals
+
+
+def refused(*folders) -> str:
+    with pytest.raises(PoseGaugeError) as caught:
+        read(*folders)
+    return str(caught.value)
+
+
+def test_every_bad_run_is_named_at_once(tmp_path):
+    good, edited, old, open_ = (write_pair(tmp_path / name) for name in ("good", "edited", "old", "open"))
+    file = edited / "latency/onnx_full_cpu.json"
+    file.write_text(file.read_text() + " ")
+    write_json(old / "run.json", read_json(old / "run.json") | {"schema_version": 7})
+    (open_ / "run.json").unlink()
+    message = refused(good, edited, old, open_)
+    assert message.count("\n  - ") == 3
+    assert "latency/onnx_full_cpu.json changed after the run ended" in message
+    assert "is of schema version 7, this program reads 1" in message
+    assert "is no finished run: run.json is missing" in message
+
+
+def test_runs_of_other_data_have_no_common_board(tmp_path):
+    one = write_pair(tmp_path / "one", ap=0.6)
+    data = {"name": "others", "annotations_sha256": "0" * 64, "images": 9}
+    message = refused(one, write_pair(tmp_path / "other", ap=0.7, dataset=data))
+    assert "no common data set" in message and "others (000000000000): other" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"persons": 4},
+            "other numbers of persons are timed (benchmark.boxes: annotated times the same for all)",
+        ),
+        ({"image": {"file_name": "b.jpg", "width": 1, "height": 1}}, "other images are timed"),
+    ],
+)
+def test_rows_of_other_work_have_no_common_board(tmp_path, change, reason):
+    one, other = write_pair(tmp_path / "one"), write_pair(tmp_path / "other", "m-m")
+    for path in other.glob("latency/*.json"):
+        write_json(path, read_json(path) | change)
+    about = read_json(other / "run.json")
+    close(other, None, {"models": about["config"]["models"]}, models=about["models"])
+    message = refused(one, other)
+    assert reason in message and "one" in message and "other" in message
+
+
+def test_other_settings_are_refused_key_by_key(tmp_path):
+    message = refused(write_pair(tmp_path / "one"), write_pair(tmp_path / "other", config={"bbox_thr": 0.5}))
+    assert "pipeline.bbox_thr is 0.3 in one, 0.5 in other" in message
+
+
+def test_two_folders_of_one_name_cannot_be_told_apart(tmp_path):
+    one = write_pair(tmp_path / "run")
+    shutil.copytree(one, tmp_path / "copy/run")
+    assert "2 folders are named run: rename one" in refused(one, tmp_path / "copy/run")
+
+
+def test_runs_without_a_row_of_both_networks_are_refused(tmp_path):
+    assert "no detect+pose row ran" in refused(write_pair(tmp_path / "a", rows={"onnx_pose_cpu": 1.0}))
+
+
+# ----------------------------------------------------------------------------------- what a change is worth
+
+
+def test_a_change_is_told_by_rows_that_differ_in_it_alone(tmp_path):
+    folders = [write_pair(tmp_path / pair, pair, seed=number) for number, pair in enumerate(PAIRS)]
+    worth = changes.changes(read(*folders))
+    found = {(line["factor"], line["from"], line["to"]): line for line in worth.to_dict("records")}
+    detector = found["detector", "RTMDet-m", "RTMDet-nano"]
+    # With RTMPose-m and -l, in each of three runtimes.
+    assert detector["pairs"] == 6 and detector["overlapping"] == 0
+    assert detector["ratio"] == pytest.approx(((100 / 595) * (175 / 670)) ** 0.5, rel=0.02)
+    assert detector["low"] < detector["ratio"] < detector["high"]
+    assert detector["ap_change"] == pytest.approx((0.732 - 0.757 + 0.742 - 0.766) / 2)
+    assert detector["ap_kind"] == board.PUBLISHED
+    runtime = found["runtime", "PyTorch", "OpenVINO"]
+    assert runtime["pairs"] == 6 and runtime["ratio"] == pytest.approx(0.5, rel=0.02)
+    assert np.isnan(runtime["ap_change"]), "a published AP says nothing of a runtime"
+    poses = {key for key in found if key[0] == "pose"}
+    assert len(poses) == 6 and found["pose", "RTMPose-l", "RTMPose-m"]["pairs"] == 6
+    assert found["pose", "RTMPose-l", "RTMPose-t"]["pairs"] == 3
+    assert worth["ratio"].is_monotonic_increasing and (worth["ratio"] <= 1).all()
+    assert not {"precision", "interval"} & set(worth["factor"])
+
+
+def test_a_measured_change_of_ap_is_paired(tmp_path):
+    one, other = (
+        write_pair(tmp_path / "one", "nano-m", ap=0.7),
+        write_pair(tmp_path / "other", "m-m", ap=0.74),
+    )
+    worth = changes.changes(read(one, other))
+    detector = worth[worth["factor"] == "detector"].iloc[0]
+    assert detector["ap_change"] == pytest.approx(-0.04) and detector["ap_kind"] == board.MEASURED
+    assert detector["ap_change_low"] < -0.04 < detector["ap_change_high"] < -0.03
+    runtimes = worth[worth["factor"] == "runtime"]
+    assert (runtimes["ap_change"] == 0).all() and (runtimes["ap_change_low"] == 0).all()
+
+
+def test_threads_or_machines_apart_make_no_pair(tmp_path):
+    one = write_pair(tmp_path / "one", "nano-m")
+    other = write_pair(tmp_path / "other", "m-m", machine=GPU)
+    assert set(changes.changes(read(one, other))["factor"]) == {"runtime"}
+
+
+def test_the_sentences_say_what_the_tables_say(tmp_path):
+    folders = [write_pair(tmp_path / pair, pair) for pair in PAIRS]
+    rows = read(*folders)
+    settings = SETTINGS | {"max_ms": 70, "min_ap": 0.7}
+    told = board_findings.findings(rows, changes.changes(rows), settings)
+    texts = {line["id"]: line["text"] for line in told}
+    assert list(texts) == ["detector", "pose", "runtime", "without", "front", "budget"]
+    assert texts["detector"].startswith("Detector: RTMDet-nano in place of RTMDet-m is 4.")
+    assert "changes AP by -0.025 as published (6 pairs of rows" in texts["detector"]
+    assert "what it does to AP is not known" in texts["runtime"]
+    assert texts["without"] == "No two rows differ in this alone: precision and detection interval."
+    assert "the front (published AP) has 6 of 18 rows" in texts["front"].lower().replace("ap", "AP")
+    assert "RTMDet-nano + RTMPose-m, OpenVINO Full CPU" in texts["budget"]
+    assert "And AP: RTMDet-nano + RTMPose-s" in texts["budget"]
+    none = board_findings.budget(rows, SETTINGS | {"max_ms": 1})
+    assert none[0].startswith(
+        "For 1 ms per frame at P95 (published AP): nothing fits. Closest is RTMDet-nano"
+    )
+
+
+# ----------------------------------------------------------------------------------------------- the history
+
+
+def test_the_same_rows_of_one_machine_make_a_history(tmp_path):
+    first = write_pair(tmp_path / "first", "nano-t", day=1)
+    again = write_pair(tmp_path / "again", "nano-t", day=2, factor=1.2, seed=1)
+    other = write_pair(tmp_path / "other", "nano-s", day=3)
+    elsewhere = write_pair(tmp_path / "elsewhere", "nano-t", day=4, machine=GPU)
+    rows = read(again, first, other, elsewhere)
+    table = history.table(rows)
+    assert list(table["run"]) == ["first", "again"] * 3 and set(table["benchmark"]) == set(ROWS)
+    again_rows = table[table["run"] == "again"]
+    assert again_rows["ratio"].to_numpy() == pytest.approx(1.2, rel=0.02)
+    assert (again_rows["ratio_low"] < 1.2).all() and (again_rows["ratio_high"] > 1.2).all()
+    assert (table[table["run"] == "first"]["ratio"] == 1).all()
+    assert (table["ms_p50_low"] < table["ms_p50"]).all() and (table["ms_p50"] < table["ms_p50_high"]).all()
+    shown = by_name(rows)
+    assert shown["first", "onnx_full_cpu"]["measured_again_in"] == "again"
+    assert not shown["first", "openvino_full_cpu"]["front"], "the later run stands for the row"
+    assert shown["again", "openvino_full_cpu"]["front_of_machine"]
+    assert history.table(read(first, other)).empty and history.text(history.table(read(first, other))) == ""
+
+
+# --------------------------------------------------------------------------------------- the files, published
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """A repository with results/board/, of two runs, one of them with a history."""
+    monkeypatch.chdir(tmp_path)
+    folders = [
+        write_pair(tmp_path / "results/a", "nano-t", day=1, notice="All of it is invented."),
+        write_pair(tmp_path / "results/b", "m-l", day=2),
+        write_pair(tmp_path / "results/c", "nano-t", day=3),
+    ]
+    study = read_published(ROOT / "config/published_t4.yaml")
+    settings = SETTINGS | {"published": True, "max_ms": 50, "price_per_hour": 0.1, "currency": "EUR"}
+    board_report.write(tmp_path / "results/board", folders, FACTS, study, settings)
+    (tmp_path / "README.md").write_text(
+        "<!-- generated:begin board from board -->\nold\n<!-- generated:end board -->\nLast"
+    )
+    return tmp_path
+
+
+def test_the_board_is_written_whole(drawn):
+    folder = drawn / "results/board"
+    record = read_json(folder / "board.json")
+    assert [run["run"] for run in record["runs"]] == ["a", "b", "c"]
+    assert all(sha256_file(folder / name) == digest for name, digest in record["files"].items())
+    table = pd.read_csv(folder / "tables/board.csv")
+    assert (
+        tuple(table.columns) == board.COLUMNS and len(table) == 9 and table["cost_per_million"].notna().all()
+    )
+    assert tuple(pd.read_csv(folder / "tables/changes.csv").columns) == changes.COLUMNS
+    assert len(pd.read_csv(folder / "tables/history.csv")) == 6
+    text = (folder / "board.md").read_text()
+    for heading in ("For the budget", "Which change is worth what", "Every row", "History", "Published, not"):
+        assert f"## {heading}" in text
+    assert "All of it is invented." in text and "none is like for like" in text
+    page = (folder / "board.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 and "figures/board.png" not in page
+    pictures = {path.name: path.read_bytes() for path in folder.glob("figures/*.png")}
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+    again = drawn / "again"
+    study = read_published(ROOT / "config/published_t4.yaml")
+    board_report.write(again, [drawn / "results" / name for name in "abc"], FACTS, study, record["board"])
+    assert pictures == {path.name: path.read_bytes() for path in again.glob("figures/*.png")}
+
+
+def test_a_board_is_published_and_the_readme_names_the_largest_change(drawn):
+    written = {path.as_posix() for path in publish("board", drawn)}
+    assert written == {
+        "README.md", "docs/results/board.md",
+        "docs/results/board/board.png", "docs/results/board/history.png",
+    }  # fmt: skip
+    readme = (drawn / "README.md").read_text()
+    first = read_json(drawn / "results/board/findings.json")[0]
+    assert first["text"].replace("|", "\\|") in readme and "old" not in readme and readme.endswith("Last")
+    assert "(docs/results/board.md)" in readme and "All of it is invented." in readme
+    assert "(board/board.png)" in (drawn / "docs/results/board.md").read_text()
+    assert publish("board", drawn) == []
+
+
+def test_an_edited_board_is_not_published(drawn):
+    table = drawn / "results/board/tables/board.csv"
+    table.write_text(table.read_text() + "\n")
+    with pytest.raises(PoseGaugeError, match=r"board\.csv: is missing or was changed; draw the board again"):
+        publish("board", drawn)
+    assert not (drawn / "docs").exists()
+
+
+def test_a_board_of_nothing_with_an_ap_is_drawn(tmp_path):
+    folder = write_pair(tmp_path / "a", config={"flip_test": True})
+    study = read_published(ROOT / "config/published_t4.yaml")
+    told = board_report.write(tmp_path / "board", [folder], FACTS, study, SETTINGS | {"min_ap": 0.5})
+    assert told[-1]["text"] == "No row has an AP, so none can be named for the budget."
+    assert (tmp_path / "board/figures/board.png").stat().st_size > 1000
+
+
+def test_foreign_text_cannot_break_the_tables(tmp_path):
+    machine = MACHINE | {"cpu": {"model": "a | b\n<script>", "usable_cores": 2}}
+    rows = read(write_pair(tmp_path / "a", machine=machine), write_pair(tmp_path / "b", machine=GPU))
+    text = board_report.rows_text(rows, SETTINGS)
+    assert "<script>" not in text and "a \\| b" in text
+    json.dumps([row.shown for row in rows])
