@@ -13,7 +13,7 @@ from fake_runs import close
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posegauge.compare import board, board_findings, board_report, changes, history
+from posegauge.compare import board, board_findings, board_report, changes, every, history
 from posegauge.compare.front import answer, cost_per_million, on_front
 from posegauge.compare.publish import publish
 from posegauge.compare.published import read_published
@@ -27,6 +27,11 @@ FACTS = ROOT / "config/published_pairs.yaml"
 def read(*folders, **settings):
     """The rows of run folders."""
     return board.read(folders, FACTS, SETTINGS | settings)[1]
+
+
+def worth_of(rows):
+    """What each change is worth."""
+    return changes.changes(rows, every.table(list(dict.fromkeys(row.run for row in rows))))
 
 
 def by_name(rows) -> dict:
@@ -179,7 +184,7 @@ def test_a_failing_row_is_shown_and_on_no_front(tmp_path):
     shown = by_name(rows)
     assert shown["a", "onnx_full_cpu"]["tier"] == "fails" and not shown["a", "onnx_full_cpu"]["front"]
     assert shown["a", "openvino_full_cpu"]["front"]
-    worth = changes.changes(rows)
+    worth = worth_of(rows)
     assert len(worth) == 1 and worth.iloc[0]["to"] == "OpenVINO", "no change is told by a row that fails"
 
 
@@ -312,7 +317,7 @@ def test_runs_without_a_row_of_both_networks_are_refused(tmp_path):
 
 def test_a_change_is_told_by_rows_that_differ_in_it_alone(tmp_path):
     folders = [write_pair(tmp_path / pair, pair, seed=number) for number, pair in enumerate(PAIRS)]
-    worth = changes.changes(read(*folders))
+    worth = worth_of(read(*folders))
     found = {(line["factor"], line["from"], line["to"]): line for line in worth.to_dict("records")}
     detector = found["detector", "RTMDet-m", "RTMDet-nano"]
     # With RTMPose-m and -l, in each of three runtimes.
@@ -336,7 +341,7 @@ def test_a_measured_change_of_ap_is_paired(tmp_path):
         write_pair(tmp_path / "one", "nano-m", ap=0.7),
         write_pair(tmp_path / "other", "m-m", ap=0.74),
     )
-    worth = changes.changes(read(one, other))
+    worth = worth_of(read(one, other))
     detector = worth[worth["factor"] == "detector"].iloc[0]
     assert detector["ap_change"] == pytest.approx(-0.04) and detector["ap_kind"] == board.MEASURED
     assert detector["ap_change_low"] < -0.04 < detector["ap_change_high"] < -0.03
@@ -347,14 +352,14 @@ def test_a_measured_change_of_ap_is_paired(tmp_path):
 def test_threads_or_machines_apart_make_no_pair(tmp_path):
     one = write_pair(tmp_path / "one", "nano-m")
     other = write_pair(tmp_path / "other", "m-m", machine=GPU)
-    assert set(changes.changes(read(one, other))["factor"]) == {"runtime"}
+    assert set(worth_of(read(one, other))["factor"]) == {"runtime"}
 
 
 def test_the_sentences_say_what_the_tables_say(tmp_path):
     folders = [write_pair(tmp_path / pair, pair) for pair in PAIRS]
     rows = read(*folders)
     settings = SETTINGS | {"max_ms": 70, "min_ap": 0.7}
-    told = board_findings.findings(rows, changes.changes(rows), settings)
+    told = board_findings.findings(rows, worth_of(rows), settings)
     texts = {line["id"]: line["text"] for line in told}
     assert list(texts) == ["detector", "pose", "runtime", "without", "front", "budget"]
     assert texts["detector"].startswith("Detector: RTMDet-nano in place of RTMDet-m is 4.")
@@ -368,6 +373,59 @@ def test_the_sentences_say_what_the_tables_say(tmp_path):
     assert none[0].startswith(
         "For 1 ms per frame at P95 (published AP): nothing fits. Closest is RTMDet-nano"
     )
+
+
+def film(n: int, ms: list, speedup: float, change: float | None) -> dict:
+    """An invented row of a film: the detector on every n-th frame."""
+    estimate = {"value": speedup, "low": 0.9 * speedup, "high": speedup / 0.9}
+    ap = None if change is None else {"ap": {"value": 0.7 + change, "low": 0.6, "high": 0.8}}
+    gap = change and {"value": change, "low": change - 0.03, "high": change + 0.04}
+    return {"detect_every": n, "latency_ms": ms, "speedup": estimate, "scores": ap, "ap_change": gap}
+
+
+def test_the_interval_is_told_by_films_against_every_frame(tmp_path):
+    rows = read(write_pair(tmp_path / "a"), write_pair(tmp_path / "b", "nano-s"))
+    for run, speedup, change in zip(
+        dict.fromkeys(row.run for row in rows), (2.0, 8.0), (-0.02, -0.04), strict=True
+    ):
+        first = film(1, [[10.0, 10.0], [12.0, 10.0]], 1.0, 0.0) | {"ap_change": None}
+        ours = {"way": "ours", "status": "ok", "rows": [first, film(5, [[10.0, 2.0]] * 2, speedup, change)]}
+        peer = ours | {"way": "rtmlib"}
+        head = {
+            "artifact": "onnxruntime_cpu_fp32",
+            "runtime": "onnxruntime",
+            "device": "cpu",
+            "precision": "fp32",
+        }
+        about = {"film": {"file_name": "walk.mp4", "frames": 2}, "provenance": {"machine": MACHINE}}
+        run.detect_every = [{**head, **about, "ways": [ours, peer]}]
+    runs = list(dict.fromkeys(row.run for row in rows))
+    table = every.table(runs)
+    assert list(table["detect_every"]) == [1, 5, 1, 5] and table["ms_mean"].tolist() == [10.5, 6.0] * 2
+    (line,) = every.changes(table)
+    assert (line["from"], line["to"], line["pairs"], line["overlapping"]) == (
+        "every frame",
+        "every 5th frame",
+        2,
+        2,
+    )
+    assert line["ratio"] == pytest.approx(1 / 4) and line["low"] < 0.25 < line["high"]
+    # Two errors of a factor .9 on the logarithm, added up and halved.
+    assert line["high"] / line["ratio"] == pytest.approx(0.9 ** -(2**0.5 / 2))
+    assert line["ap_change"] == pytest.approx(-0.03)
+    assert line["ap_change_low"] == pytest.approx(-0.03 - 0.03 * 2**0.5 / 2)
+    told = {one["id"]: one["text"] for one in board_findings.findings(rows, worth_of(rows), SETTINGS)}
+    assert told["interval"].startswith(
+        "Detection interval: every 5th frame in place of every frame is 4.00× as fast"
+    )
+    assert "changes AP by -0.030 [" in told["interval"]
+    assert "| RTMDet-nano + RTMPose-t | ONNX Runtime, CPU, FP32 | every 5th frame | 6.00 |" in every.text(
+        table
+    )
+    assert every.text(every.table([])) == "" and every.changes(every.table([])) == []
+    assert [every.name_of(n) for n in (1, 2, 3, 11, 21)][1:] == [
+        "every 2nd frame", "every 3rd frame", "every 11th frame", "every 21st frame",
+    ]  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------------- the history

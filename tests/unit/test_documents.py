@@ -26,7 +26,7 @@ SECTIONS = [
     "## Limits",
     "## Licence and citation",
 ]
-BLOCKS = ["grid", "latency", "robustness", "findings"]
+BLOCKS = ["grid", "latency", "robustness", "findings", "board"]
 parser = MarkdownIt("commonmark").enable("table")
 
 

@@ -1,4 +1,4 @@
-"""Two finished runs compared by the workflow, from invented result folders: files, verdict, exit code."""
+"""Finished runs compared, and set on a board, by the workflow, from invented result folders."""
 
 import json
 import shutil
@@ -90,6 +90,31 @@ def test_without_names_the_target_says_how(prepared):
     assert "snakemake compare --config baseline=<run> candidate=<run>" in done.stdout
     done = prepared.snakemake("compare", options=("--config", "baseline=nobody", "candidate=a"), check=False)
     assert "baseline: no run 'nobody'" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_a_board_of_finished_runs_runs_nothing_else(prepared):
+    words = ("--config", "runs=[a,again]", "board={max_ms: 30, price_per_hour: 0.1, currency: EUR}")
+    output = prepared.snakemake("board", options=("--dry-run", *words)).stdout
+    assert "draw_board" in output
+    for rule in ("download_asset", "measure_", "predict_", "export_", "compare_runs", "make_published_run"):
+        assert rule not in output, rule
+    output = prepared.snakemake("board", options=words).stdout
+    assert "For 30 ms per frame at P95 (measured AP)" in output and "Runtime: " in output
+    folder = prepared.path / "results/board"
+    record = json.loads((folder / "board.json").read_text())
+    assert [run["run"] for run in record["runs"]] == ["a", "again"]
+    assert all((folder / name).is_file() for name in record["files"])
+
+
+def test_a_board_names_every_bad_run_and_how_to_ask(prepared):
+    words = ("--config", "runs=[a,agian,published-t4]", "board={price_per_hour: {b: 1}}")
+    done = prepared.snakemake("board", options=words, check=False)
+    assert "runs: no run 'agian'" in done.stdout and "did you mean 'again'?" in done.stdout
+    assert "board.currency: is null, but board.price_per_hour is set" in done.stdout
+    assert "board.price_per_hour: 'b' is none of runs" in done.stdout and "Traceback" not in done.stdout
+    assert "runs: 'published-t4' is no run" in done.stdout
+    done = prepared.snakemake("board", check=False)
+    assert "snakemake board --config runs=[<run>,<run>]. Runs here: a, again" in done.stdout
 
 
 def test_each_process_is_a_job_of_its_own(prepared):

@@ -30,6 +30,7 @@ if BOARDED:
             ),
             changes=f"{BOARD}/tables/changes.csv",
             history=f"{BOARD}/tables/history.csv",
+            intervals=f"{BOARD}/tables/intervals.csv",
             figure=report(
                 f"{BOARD}/figures/board.png",
                 caption="../../report/captions/board.rst",

@@ -3,6 +3,7 @@
 Needs nothing but the runs' folders, as compare.py does, and refuses what cannot be set side by side.
 """
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -29,7 +30,7 @@ LOSSY = ("int8", "bf16")
 
 COLUMNS = (
     "run", "machine", "detector", "pose", "benchmark", "title", "runtime", "device", "precision", "threads",
-    "interval", "persons", "status", "reason", "samples", "ms_mean", "ms_p5", "ms_p50", "ms_p50_low",
+    "persons", "status", "reason", "samples", "ms_mean", "ms_p5", "ms_p50", "ms_p50_low",
     "ms_p50_high", "ms_p95", "ap", "ap_low", "ap_high", "ap_kind", "ap_note", "tier", "tier_note", "ap_share",
     "ap_share_low", "ap_share_high", "joules_per_frame", "power_source", "energy_reason", "price_per_hour",
     "currency", "cost_per_million", "front", "front_of_machine", "measured_again_in",
@@ -47,7 +48,12 @@ class Row:
     shown: dict  # of COLUMNS
     run: Run
     samples: np.ndarray | None  # milliseconds, float64 [processes, runs]
-    alike: dict  # the things in which rows may differ, each of one value: changes.FACTORS and all others
+    alike: dict  # the things in which rows may differ, each of one value: changes.BY_ROWS and all others
+
+    @functools.cached_property
+    def drawn(self) -> np.ndarray:
+        """Bootstrap replicates of its median, float64 [resamples]."""
+        return intervals.resample(self.samples)["median"]
 
     @property
     def counts(self) -> bool:
@@ -218,7 +224,7 @@ def _kind_and_machine(shown: dict) -> tuple:
 def table(rows: list[Row]) -> pd.DataFrame:
     """Return the rows as a table of COLUMNS; times in milliseconds, AP from 0 to 1."""
     found = pd.DataFrame([row.shown for row in rows], columns=list(COLUMNS))
-    whole = dict.fromkeys(("threads", "interval", "persons", "samples"), "Int64")
+    whole = dict.fromkeys(("threads", "persons", "samples"), "Int64")
     return found.astype(whole)
 
 
@@ -236,7 +242,6 @@ def _rows_of(run: Run, pairs: dict) -> list[Row]:
             **{role: name for role, (name, _) in networks.items()},
             **{key: line[key] for key in ("benchmark", "title", "runtime", "device", "precision", "status")},
             "reason": line["reason"],
-            "interval": 1,
             "tier": _tier(line),
             **{key: _known(line.get(key)) for key in FURTHER},
             "made_at": record["provenance"].get("made_at"),
@@ -257,7 +262,6 @@ def _rows_of(run: Run, pairs: dict) -> list[Row]:
             **{role: identity for role, (_, identity) in networks.items()},
             "runtime": artifact.runtime,
             "precision": artifact.precision,
-            "interval": shown["interval"],
             "rest": (artifact.device, artifact.execution, artifact.images, shown["threads"]),
         }
         rows.append(Row(shown, run, samples, alike))

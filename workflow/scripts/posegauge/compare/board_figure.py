@@ -217,10 +217,9 @@ def _labels(placed: list[Row]) -> list[tuple]:
 
 
 def _runs_on(shown: dict) -> str:
-    """Return 'TensorRT FP16' or 'OpenVINO, detector every 5th'."""
+    """Return 'OpenVINO' or 'TensorRT FP16'."""
     precision = "" if shown["precision"] == "fp32" else f" {shown['precision'].upper()}"
-    every = "" if shown["interval"] == 1 else f", detector every {shown['interval']}th"
-    return f"{shown['runtime']}{precision}{every}"
+    return f"{shown['runtime']}{precision}"
 
 
 def _order(row: Row) -> tuple:

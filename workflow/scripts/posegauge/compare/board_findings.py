@@ -3,22 +3,16 @@
 import pandas as pd
 
 from posegauge.compare.board import MEASURED, PUBLISHED, Row
-from posegauge.compare.changes import FACTORS, ordinal
+from posegauge.compare.changes import FACTORS
 from posegauge.compare.front import answer
 from posegauge.report.markdown import cell, listed
 from posegauge.report.readme import bullets, short_revision
 
 
-def every(row: dict) -> str:
-    """Return ', detector every 5th frame', or nothing where it is every frame."""
-    number = row["interval"]
-    return "" if number == 1 else f", detector every {number}{ordinal(number)} frame"
-
-
 def name_of(shown: dict, several: bool) -> str:
     """Return 'RTMDet-nano + RTMPose-t, OpenVINO Full CPU', with the machine where there are several."""
     where = f" on {shown['machine']}" if several else ""
-    return f"{shown['detector']} + {shown['pose']}, {shown['title']}{every(shown)}{where}"
+    return f"{shown['detector']} + {shown['pose']}, {shown['title']}{where}"
 
 
 def _time(shown: dict) -> float:
@@ -71,7 +65,7 @@ def _factor(lines: list[dict]) -> str:
     """Return the sentence on one kind of change; lines: of changes.changes, the largest first."""
     largest = lines[0]
     noun = FACTORS[largest["factor"]]
-    sure = largest["high"] < 1
+    sure = pd.isna(largest["high"]) or largest["high"] < 1
     times, low, high = 1 / largest["ratio"], 1 / largest["high"], 1 / largest["low"]
     pairs = f"{largest['pairs']} pair{'s' if largest['pairs'] > 1 else ''} of rows"
     meet = f"; of {largest['overlapping']} the P5 to P95 ranges overlap" if largest["overlapping"] else ""

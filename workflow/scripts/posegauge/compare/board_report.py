@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from posegauge.compare import board, board_figure, board_findings, changes, history, published_pairs
+from posegauge.compare import board, board_figure, board_findings, changes, every, history, published_pairs
 from posegauge.compare.board import MEASURED, PUBLISHED, Row, network
-from posegauge.compare.board_findings import every
 from posegauge.compare.changes import FACTORS
 from posegauge.report import html
 from posegauge.report.markdown import DASH, cell, listed, markdown, page, ratio_text, spread
@@ -19,6 +18,7 @@ from posegauge.study import ROLES
 # What stands in the board's folder, beside board.json.
 FILES = (
     "board.md", "board.html", "findings.json", "tables/board.csv", "tables/changes.csv", "tables/history.csv",
+    "tables/intervals.csv",
     "figures/board.png", "figures/history.png",
 )  # fmt: skip
 TITLE = "The board: what to deploy"
@@ -53,7 +53,7 @@ def rows_text(rows: list[Row], settings: dict) -> str:
         lines.append(
             {
                 "Networks": cell(f"{row['detector']} + {row['pose']}"),
-                "Row": cell(row["title"] + every(row)),
+                "Row": cell(row["title"]),
                 "Machine": cell(row["machine"]),
                 "P50 (ms)": f"{cell(row['ms_p50'])} [{cell(row['ms_p50_low'])}, {cell(row['ms_p50_high'])}]",
                 "P95 (ms)": cell(row["ms_p95"]),
@@ -199,7 +199,9 @@ def published_text(published: list[dict]) -> str:
 # --------------------------------------------------------------------------------------------------- the page
 
 
-def markdown_page(rows, worth, told: list[dict], published, settings, past: pd.DataFrame, notice) -> str:
+def markdown_page(
+    rows, worth, told: list[dict], published, settings, past: pd.DataFrame, films: pd.DataFrame, notice
+) -> str:
     """Return board.md, without pictures that there are not; told: of findings."""
     parts = [f"# {TITLE}", f"> **Note:** {notice}" if notice else "", picture(ALT, "figures/board.png")]
     if budgets := [line["text"] for line in told if line["id"] == "budget"]:
@@ -212,6 +214,8 @@ def markdown_page(rows, worth, told: list[dict], published, settings, past: pd.D
         bullets(cell(line["text"]) for line in told if line["id"] == "front"),
         rows_text(rows, settings),
     ]
+    if not films.empty:
+        parts += ["## The detector on every n-th frame", every.text(films)]
     if not past.empty:
         parts += ["## History", picture(HISTORY_ALT, "figures/history.png"), history.text(past)]
     if published:
@@ -257,8 +261,10 @@ def write(folder, paths, pairs_file, study: dict, settings: dict) -> list[dict]:
     folder = Path(folder)
     runs, rows, pairs = board.read(paths, pairs_file, settings)
     published = published_pairs.rows(pairs, study) if settings["published"] else []
-    worth, past = changes.changes(rows), history.table(rows)
-    for name, table in (("board", board.table(rows)), ("changes", worth), ("history", past)):
+    films, past = every.table(runs), history.table(rows)
+    worth = changes.changes(rows, films)
+    tables = {"board": board.table(rows), "changes": worth, "history": past, "intervals": films}
+    for name, table in tables.items():
         with atomic_path(folder / "tables" / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
     notice = " ".join(dict.fromkeys(filter(None, (run.record["notice"] for run in runs)))) or None
@@ -267,7 +273,7 @@ def write(folder, paths, pairs_file, study: dict, settings: dict) -> list[dict]:
     history.plot(rows, pictures["figures/history.png"])
     told = board_findings.findings(rows, worth, settings)
     write_json(folder / "findings.json", told)
-    text = markdown_page(rows, worth, told, published, settings, past, notice)
+    text = markdown_page(rows, worth, told, published, settings, past, films, notice)
     write_text(folder / "board.md", text)
     write_text(folder / "board.html", html_page(text, pictures))
     hashes = {name: sha256_file(folder / name) for name in FILES}

@@ -5,18 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from posegauge.compare import every
 from posegauge.compare.board import MEASURED, PUBLISHED, SAME, Row
 from posegauge.score import bootstrap, intervals
 from posegauge.study import RUNTIME_TITLES
 
-# In the order in which they are told where they are worth the same.
 FACTORS = {
     "detector": "Detector",
     "pose": "Pose network",
     "runtime": "Runtime",
     "precision": "Precision",
-    "interval": "Detection interval",
+    every.FACTOR: "Detection interval",
 }
+# Those that rows of the board can differ in.
+BY_ROWS = [factor for factor in FACTORS if factor != every.FACTOR]
 COLUMNS = (
     "factor", "from", "to", "ratio", "low", "high", "pairs", "overlapping", "ap_change", "ap_change_low",
     "ap_change_high", "ap_kind",
@@ -33,9 +35,9 @@ class Pair:
 
 
 def pairs_of(rows: list[Row]) -> list[Pair]:
-    """Return every pair of rows that hold (board.Row.holds) and differ in one of FACTORS alone."""
+    """Return every pair of rows that hold (board.Row.holds) and differ in one of BY_ROWS alone."""
     found = []
-    for factor in FACTORS:
+    for factor in BY_ROWS:
         groups: dict = {}
         for row in filter(_holds, rows):
             others = tuple(value for key, value in row.alike.items() if key != factor)
@@ -52,28 +54,22 @@ def _holds(row: Row) -> bool:
 
 
 def level(row: Row, factor: str) -> str:
-    """Return the value of a factor in words: RTMDet-nano, ONNX Runtime, INT8, every 5th frame."""
+    """Return the value of a factor in words: RTMDet-nano, ONNX Runtime, INT8."""
     value = row.alike[factor]
     if factor in ("detector", "pose"):
         return row.shown[factor]
     if factor == "runtime":
         return RUNTIME_TITLES[value]
-    if factor == "precision":
-        return value.upper()
-    return "every frame" if value == 1 else f"every {value}{ordinal(value)} frame"
+    return value.upper()
 
 
-def ordinal(number: int) -> str:
-    """Return 'st', 'nd', 'rd' or 'th'."""
-    return "th" if 10 < number % 100 < 14 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-
-
-def changes(rows: list[Row]) -> pd.DataFrame:
+def changes(rows: list[Row], films: pd.DataFrame) -> pd.DataFrame:
     """Return what each change is worth, as one line per two values of a factor (COLUMNS), the largest first.
 
     `to` is the faster of the two. ratio: geometric mean over the pairs of rows of the median time with `to` /
     that with `from`, with a 95 % interval; overlapping: pairs whose ranges from P5 to P95 meet. ap_change:
     the mean difference of AP, `to` - `from`, None where one is not known; its interval is paired by image.
+    films: of every.table, which tells what the interval of the detector is worth.
     """
     groups: dict = {}
     for pair in pairs_of(rows):
@@ -84,7 +80,7 @@ def changes(rows: list[Row]) -> pd.DataFrame:
         ahead = names[0] <= names[1]
         key = (pair.factor, *(names if ahead else reversed(names)))
         groups.setdefault(key, []).append((pair.old, pair.new) if ahead else (pair.new, pair.old))
-    lines = [_line(*key, both) for key, both in groups.items()]
+    lines = [_line(*key, both) for key, both in groups.items()] + every.changes(films)
     lines.sort(key=lambda line: line["ratio"])
     return pd.DataFrame(lines, columns=list(COLUMNS)).astype(dict.fromkeys(("pairs", "overlapping"), "Int64"))
 
@@ -100,8 +96,7 @@ def _line(factor: str, one: str, other: str, pairs: list[tuple[Row, Row]]) -> di
 
 
 def _ratio(old: Row, new: Row) -> dict:
-    drawn = tuple(intervals.resample(row.samples)["median"] for row in (old, new))
-    return intervals.ratio(old.samples, new.samples, drawn)
+    return intervals.ratio(old.samples, new.samples, (old.drawn, new.drawn))
 
 
 def _overlap(old: dict, new: dict) -> bool:

@@ -47,6 +47,7 @@ class Run:
     scores: dict[str, dict]  # of records.read_scores
     parity: dict[str, dict] = field(default_factory=dict)
     images: list[int] = field(default_factory=list)  # ids in the order in which they were resampled
+    detect_every: list[dict] = field(default_factory=list)  # the detector on every n-th frame of a film
 
     @property
     def published(self) -> bool:
@@ -91,6 +92,7 @@ def read_run(path, needs=("latency", "robustness")) -> Run:
         scores,
         {row["artifact"]: row for row in read_parity(files["parity"])},
         images,
+        [read_record(file, "detect_every.schema.yaml") for file in sorted(files["detect_every"])],
     )
 
 

@@ -11,7 +11,7 @@ from posegauge.report.markdown import cell, markdown, ratio_text
 from posegauge.score import intervals
 
 COLUMNS = (
-    "machine", "detector", "pose", "benchmark", "title", "interval", "threads", "run", "made_at",
+    "machine", "detector", "pose", "benchmark", "title", "threads", "run", "made_at",
     "git_revision", "samples", "ms_p50", "ms_p50_low", "ms_p50_high", "ms_p95", "ratio",
     "ratio_low", "ratio_high",
 )  # fmt: skip
@@ -32,14 +32,11 @@ def table(rows: list[Row]) -> pd.DataFrame:
         first = group[0]
         for row in group:
             line = {key: row.shown.get(key) for key in COLUMNS}
-            drawn = tuple(intervals.resample(one.samples)["median"] for one in (first, row))
-            found = intervals.ratio(first.samples, row.samples, drawn)
+            found = intervals.ratio(first.samples, row.samples, (first.drawn, row.drawn))
             lines.append(
                 line | {"ratio": found["ratio"], "ratio_low": found["low"], "ratio_high": found["high"]}
             )
-    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(
-        dict.fromkeys(("interval", "threads", "samples"), "Int64")
-    )
+    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(dict.fromkeys(("threads", "samples"), "Int64"))
 
 
 def text(table: pd.DataFrame) -> str:

@@ -446,7 +446,8 @@ class _Combinations:
     def boarded(self):
         for given in (self.values("runs") or [[]])[0]:
             try:
-                runs.find(given)
+                if runs.label(runs.find(given)) == runs.PUBLISHED:
+                    yield f"runs: '{given}' is no run; board.published: true shows what the study published"
             except PoseGaugeError as error:
                 yield f"runs: {error}"
         values = self.values("runs", "board.price_per_hour", "board.currency")

@@ -20,8 +20,8 @@ PUBLISHED = "published-t4"
 RESERVED = ("compare", "board", "training", PUBLISHED)
 
 
-# What a comparison reads of a run, by the folder inside it. Predictions and networks may be missing.
-NEEDED = ("latency", "parity", "robustness")
+# What a comparison or the board reads of a run, by folder inside it. Predictions and networks may be missing.
+NEEDED = ("latency", "parity", "robustness", "detect_every")
 
 
 def known(folder=RESULTS) -> list[str]:
