@@ -337,7 +337,7 @@ def test_the_table_of_the_repository():
     images = table.loc["val2017.zip"]
     assert images["bytes"] == 815585330 and len(images["sha256"]) == 64
     checkpoints = table[table["file"].str.endswith(".pth")]
-    assert len(checkpoints) == 4
+    assert len(checkpoints) == 7
     for row in checkpoints.to_dict("records"):
         assert row["sha256"] in row["file"] and row["url"].endswith(f"/{row['file']}")
 

@@ -195,6 +195,14 @@ FAULTS = [
     ("candidate", 2024, "put it in quotes"),
     ("candidate", "published-t4", "baseline: is null, but candidate is set; name two runs, or none"),
     ("benchmark.processes", 0, "expected a whole number from 1 to 100"),
+    ("runs", "laptop", "runs: is the text 'laptop', expected a list, like [laptop]"),
+    ("runs", ["nobody"], "runs: no run 'nobody'"),
+    ("runs", ["published-t4"], "board.published: true shows what the study published"),
+    ("board.max_ms", 0, "expected a number above 0"),
+    ("board.min_ap", 73, "expected a number from 0 to 1"),
+    ("board.price_per_hour", "cheap", "expected a number, 0 or more, or one for each run, or null"),
+    ("board.price_per_hour", 1, "board.currency: is null, but board.price_per_hour is set"),
+    ("board.published", "perhaps", "is the text 'perhaps', expected true or false"),
     ("notice", False, "notice: is false, expected text or null"),
     ("notice", "", "notice: is empty, expected text or null"),
     ("dataset", "coco", "dataset: is the text 'coco', expected a group of keys"),
@@ -294,6 +302,14 @@ def test_fault_is_named(config, place, value, message):
     line = only_problem(config)
     assert line.startswith(place.rpartition(".")[0])
     assert message in line
+
+
+def test_text_is_read_as_the_number_or_truth_that_it_stands_for(config):
+    for place, text in (("pipeline.flip_test", "True"), ("board.published", "true"), ("board.max_ms", "33")):
+        put(config, place, text)
+    checked = check.check(config)
+    assert checked["pipeline"]["flip_test"] is True and checked["board"]["published"] is True
+    assert checked["board"]["max_ms"] == 33
 
 
 def test_a_key_of_older_configs_that_asks_for_nothing_is_no_fault(config):

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 
 from posegauge.errors import PoseGaugeError, nearest
-from posegauge.settings import film_keys, model_keys
+from posegauge.settings import film_keys, model_keys, run_keys
 from posegauge.settings.parts import PATHS
 from posegauge.store import files, machine, runs
 from posegauge.study import (
@@ -315,8 +315,7 @@ class _Combinations:
             self.thresholds,
             self.video,
             self.detect_every,
-            self.compared,
-            self.boarded,
+            self.runs,
         )
         return [problem for check in checks for problem in check()]
 
@@ -428,37 +427,6 @@ class _Combinations:
                     "score_thr are dropped before they could count"
                 )
 
-    def compared(self):
-        sides = ("baseline", "candidate")
-        values = self.values(*sides)
-        if not values:
-            return
-        for side, other, given in zip(sides, reversed(sides), values, strict=True):
-            if given is None:
-                if any(values):
-                    yield f"{side}: is null, but {other} is set; name two runs, or none"
-                continue
-            try:
-                runs.find(given)
-            except PoseGaugeError as error:
-                yield f"{side}: {error}"
-
-    def boarded(self):
-        for given in (self.values("runs") or [[]])[0]:
-            try:
-                if runs.label(runs.find(given)) == runs.PUBLISHED:
-                    yield f"runs: '{given}' is no run; board.published: true shows what the study published"
-            except PoseGaugeError as error:
-                yield f"runs: {error}"
-        values = self.values("runs", "board.price_per_hour", "board.currency")
-        if not values or values[1] is None:
-            return
-        names, price, currency = values
-        if currency is None:
-            yield "board.currency: is null, but board.price_per_hour is set; name the currency, like EUR"
-        if isinstance(price, dict) and names:
-            labels = [runs.label(name) for name in names]
-            for name in price:
-                if name not in labels:
-                    near = nearest(name, labels)
-                    yield f"board.price_per_hour: '{name}' is none of runs ({', '.join(labels)}){near}"
+    def runs(self):
+        yield from run_keys.compared(self.values)
+        yield from run_keys.boarded(self.values)
