@@ -140,42 +140,32 @@ def test_a_published_ap_is_not_that_of_int8(tmp_path):
     assert rows[0].shown["ap"] is None and "not that of INT8" in rows[0].shown["ap_note"]
 
 
-def tiered(monkeypatch, **tiers):
-    """Let the latency table say the tier and share of AP of some rows."""
-    original = board.benchmark_table
-
-    def table(records, parity):
-        found = original(records, parity)
-        for column in ("tier", "ap_share", "ap_share_low", "ap_share_high", "tier_note"):
-            known = found[column] if column in found else pd.Series([None] * len(found), dtype=object)
-            place = ("tier", "ap_share").index(column) if column in ("tier", "ap_share") else None
-            found[column] = [
-                tiers[name][place] if name in tiers and place is not None else value
-                for name, value in zip(found["benchmark"], known, strict=True)
-            ]
-        return found
-
-    monkeypatch.setattr(board, "benchmark_table", table)
+def kept(artifact: str, share: float) -> dict:
+    """A parity record of an artifact that is not exact and keeps a share of AP."""
+    record = fake_parity(artifact, ["max_keypoint_p95_px"])
+    value = share * record["ap_source"]["value"]
+    ends = {"value": share, "low": share - 0.002, "high": share + 0.002}
+    return record | {"ap_artifact": record["ap_artifact"] | {"value": value}, "ap_share": ends}
 
 
-def test_a_row_has_the_share_of_ap_that_its_artifact_keeps(tmp_path, monkeypatch):
-    tiered(
-        monkeypatch,
-        pytorch_full_cpu=("source", None),
-        onnx_full_cpu=("exact", 1.0004),
-        openvino_full_cpu=("99 %", 0.994),
-        onnx_int8_full_cpu=("fails", 0.9),
-    )
+def test_a_row_has_the_share_of_ap_that_its_artifact_keeps(tmp_path):
+    parity = [
+        fake_parity("onnxruntime_cpu_fp32"),
+        kept("openvino_cpu_fp32", 0.994),
+        kept("onnxruntime_cpu_int8", 0.9),
+    ]
     rows = {**ROWS, "onnx_int8_full_cpu": 0.2}
-    shown = by_name(read(write_pair(tmp_path / "a", "nano-m", ap=0.7, rows=rows)))
-    own = {name: found for (_, name), found in shown.items()}
+    found = read(write_pair(tmp_path / "a", "nano-m", ap=0.7, rows=rows, parity=parity))
+    own = {name: shown for (_, name), shown in by_name(found).items()}
+    assert [own[name]["tier"] for name in rows] == ["source", "exact", "99 %", "fails"]
     assert own["pytorch_full_cpu"]["ap"] == own["onnx_full_cpu"]["ap"] == 0.7, "exact: the share is noise"
     assert own["openvino_full_cpu"]["ap"] == pytest.approx(0.7 * 0.994)
     low = own["pytorch_full_cpu"]["ap_low"]
     assert own["openvino_full_cpu"]["ap_low"] == pytest.approx(low * 0.994)
     assert own["onnx_int8_full_cpu"]["ap"] == pytest.approx(0.63), "shown, and on no front"
-    front = {name for name, found in own.items() if found["front"]}
-    assert front == {"openvino_full_cpu", "onnx_full_cpu"}
+    assert {name for name, shown in own.items() if shown["front"]} == {"openvino_full_cpu", "onnx_full_cpu"}
+    text = board_report.rows_text(found, SETTINGS)
+    assert "99 % (99.40 % [99.20, 99.60] of AP)" in text and "fails (90.00 % [89.80, 90.20] of AP)" in text
 
 
 def test_a_failing_row_is_shown_and_on_no_front(tmp_path):
@@ -212,23 +202,19 @@ def test_energy_and_its_reason_are_those_of_the_row(tmp_path, monkeypatch):
         measured = found["benchmark"] == "onnx_full_cpu"
         found["joules_per_frame"] = np.where(measured, 1.5, np.nan)
         found["power_source"] = np.where(measured, "RAPL", None)
+        found["energy_without"] = np.where(measured, "memory", None)
         found["energy_reason"] = np.where(measured, None, "no counter may be read")
         return found
 
-    before = by_name(read(write_pair(tmp_path / "a")))["a", "onnx_full_cpu"]
-    assert before["joules_per_frame"] is None and before["energy_reason"]
     monkeypatch.setattr(board, "benchmark_table", table)
-    shown = by_name(rows := read(tmp_path / "a"))
-    assert (
-        shown["a", "onnx_full_cpu"]["joules_per_frame"],
-        shown["a", "onnx_full_cpu"]["energy_reason"],
-    ) == (
-        1.5,
-        None,
-    )
+    rows = read(write_pair(tmp_path / "a"))
+    shown = by_name(rows)
+    row = shown["a", "onnx_full_cpu"]
+    assert (row["joules_per_frame"], row["energy_reason"]) == (1.5, None)
     assert shown["a", "pytorch_full_cpu"]["joules_per_frame"] is None
     text = board_report.rows_text(rows, SETTINGS)
-    assert "Energy not known: no counter may be read (`a`)." in text and "Power from RAPL (`a`)." in text
+    assert "Energy not known: no counter may be read (`a`)." in text and "from RAPL (`a`)." in text
+    assert "Power not counted: memory (`a`)." in text
     assert "Cost not known: board.price_per_hour has no price (`a`)." in text
 
 

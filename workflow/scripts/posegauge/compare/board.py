@@ -16,29 +16,32 @@ from posegauge.compare.front import cost_per_million, on_front
 from posegauge.compare.gate import differing
 from posegauge.errors import PoseGaugeError
 from posegauge.report.latency import benchmark_table
-from posegauge.score import intervals
+from posegauge.report.parity import TIER_COLUMNS
+from posegauge.score import intervals, tiers
 from posegauge.store.machine import describe
 from posegauge.study import BENCHMARKS, PIPELINE_TITLES, ROLES
 
 # Where a row's AP comes from, or why it has none.
 MEASURED, PUBLISHED, UNKNOWN = "measured", "published", "not known"
-TIERS = ("source", "exact", "99.9 %", "99 %", "fails", "not checked")
 # Of these an artifact gives what its source gives, so their share of AP is noise.
-SAME = ("source", "exact")
+SAME = (tiers.SOURCE, tiers.EXACT)
 # A published AP, of weights in FP32, says nothing about these.
 LOSSY = ("int8", "bf16")
 
 COLUMNS = (
     "run", "machine", "detector", "pose", "benchmark", "title", "runtime", "device", "precision", "threads",
-    "persons", "status", "reason", "samples", "ms_mean", "ms_p5", "ms_p50", "ms_p50_low",
-    "ms_p50_high", "ms_p95", "ap", "ap_low", "ap_high", "ap_kind", "ap_note", "tier", "tier_note", "ap_share",
-    "ap_share_low", "ap_share_high", "joules_per_frame", "power_source", "energy_reason", "price_per_hour",
-    "currency", "cost_per_million", "front", "front_of_machine", "measured_again_in",
+    "persons", "status", "reason", "samples", "ms_mean", "ms_p5", "ms_p50", "ms_p50_low", "ms_p50_high",
+    "ms_p95", "ap", "ap_low", "ap_high", "ap_kind", "ap_note", *TIER_COLUMNS, "joules_per_frame",
+    "joules_per_frame_total", "idle_watts", "power_source", "energy_without", "energy_reason",
+    "price_per_hour", "currency", "cost_per_million", "front", "front_of_machine", "measured_again_in",
     "made_at", "git_revision",
 )  # fmt: skip
 
-# What a later run may add to the latency table; unknown where a run has it not.
-FURTHER = ("tier_note", "ap_share", "ap_share_low", "ap_share_high", "joules_per_frame", "power_source")
+# What the latency table says of tier and energy.
+FURTHER = (
+    *TIER_COLUMNS, "joules_per_frame", "joules_per_frame_total", "idle_watts", "power_source",
+    "energy_without", "energy_reason",
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -64,7 +67,7 @@ class Row:
     def holds(self) -> bool:
         """Whether it ran, keeps the models' results, and no later run of the board has it, too."""
         row = self.shown
-        return row["status"] == "ok" and row["tier"] != "fails" and row["measured_again_in"] is None
+        return row["status"] == "ok" and row["tier"] != tiers.FAILS and row["measured_again_in"] is None
 
 
 def read_runs(paths) -> list[Run]:
@@ -242,8 +245,7 @@ def _rows_of(run: Run, pairs: dict) -> list[Row]:
             **{role: name for role, (name, _) in networks.items()},
             **{key: line[key] for key in ("benchmark", "title", "runtime", "device", "precision", "status")},
             "reason": line["reason"],
-            "tier": _tier(line),
-            **{key: _known(line.get(key)) for key in FURTHER},
+            **{key: _known(line[key]) for key in FURTHER},
             "made_at": record["provenance"].get("made_at"),
             "git_revision": record["provenance"].get("git_revision"),
         }
@@ -253,9 +255,6 @@ def _rows_of(run: Run, pairs: dict) -> list[Row]:
             samples = intervals.split(record["latency_ms"], record.get("processes", 1), where)
             shown |= _times(record, samples)
             shown |= ap_of(run, shown, pairs)
-            shown["energy_reason"] = _known(line.get("energy_reason"))
-            if shown["joules_per_frame"] is None and shown["energy_reason"] is None:
-                shown["energy_reason"] = "not recorded"
         artifact = BENCHMARKS[line["benchmark"]].artifact
         alike = {
             "machine": shown["machine"],
@@ -283,12 +282,6 @@ def _times(record: dict, samples: np.ndarray) -> dict:
         "ms_p50_high": high,
         "ms_p95": p95,
     }
-
-
-def _tier(line: dict) -> str:
-    """Return the tier of a line of the latency table; without tiers what parity says."""
-    tier = _known(line.get("tier"))
-    return tier or {"passes": "exact"}.get(line["parity"], line["parity"])
 
 
 def _known(value):
@@ -330,14 +323,14 @@ def ap_of(run: Run, shown: dict, pairs: dict) -> dict:
     value = clean["scores"]["detected"]["ap"]
     if value["value"] is None:
         return unknown | {"ap_note": "the run's clean images have no AP"}
-    if shown["tier"] == "not checked" and shown["precision"] in LOSSY:
+    if shown["tier"] == tiers.NOT_CHECKED and shown["precision"] in LOSSY:
         return unknown | {"ap_note": f"{shown['precision'].upper()} counts where parity was checked"}
     share, note = 1.0, None
-    if shown["tier"] not in (*SAME, "not checked"):
+    if shown["tier"] not in (*SAME, tiers.NOT_CHECKED):
         if shown["ap_share"] is None:
             return unknown | {"ap_note": "what share of the AP the artifact keeps is not known"}
         share, note = shown["ap_share"], "the run's AP times the artifact's share"
-    if shown["tier"] == "not checked":
+    if shown["tier"] == tiers.NOT_CHECKED:
         note = "the run's AP; whether the artifact keeps it was not checked"
     ends = {
         f"ap{end}": None if value[key] is None else share * value[key]

@@ -13,8 +13,8 @@ from posegauge.report import style
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; more machines begin anew.
 MACHINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# What gives its source's results has one mark.
-MARKS = {"source": "o", "exact": "o", "99.9 %": "s", "99 %": "^", "not checked": "D", "fails": "X"}
+# What was not checked has a mark that may be hollow.
+MARKS = style.TIER_SHAPES | {"not checked": "D"}
 MARK_TITLES = {"o": "source or exact", "s": "99.9 %", "^": "99 %", "D": "not checked", "X": "fails"}
 SIZE, SMALL = 7.5, 5.5
 STRIP_IN = 0.6  # of the rows without AP

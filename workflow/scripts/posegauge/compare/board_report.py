@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from posegauge.compare import board, board_figure, board_findings, changes, every, history, published_pairs
-from posegauge.compare.board import MEASURED, PUBLISHED, Row, network
+from posegauge.compare.board import MEASURED, PUBLISHED, SAME, Row, network
 from posegauge.compare.changes import FACTORS
 from posegauge.report import html
 from posegauge.report.markdown import DASH, cell, listed, markdown, page, ratio_text, spread
+from posegauge.report.parity import row_verdict, share_text
 from posegauge.report.readme import bullets, picture
 from posegauge.store.files import atomic_path, sha256_file, write_json, write_text
 from posegauge.store.machine import describe
@@ -73,8 +74,10 @@ def _stands(row: Row) -> bool:
 
 
 def _tier_text(row: dict) -> str:
-    share = "" if row["ap_share"] is None else f" ({100 * row['ap_share']:.1f} % of AP)"
-    return cell(f"{row['tier']}{share}")
+    """Return 'exact', or '99 %? (99.12 % [98.20, 100.03] of AP)', in doubt where the images are too few."""
+    verdict = row_verdict(row)
+    share = "" if verdict.share is None or row["tier"] in SAME else f" ({share_text(verdict)} of AP)"
+    return cell(f"{row['tier']}{'' if verdict.told else '?'}{share}")
 
 
 def _notes(rows: list[Row], ran: list[dict], settings: dict) -> list[str]:
@@ -102,7 +105,9 @@ def _notes(rows: list[Row], ran: list[dict], settings: dict) -> list[str]:
     for reason, found in _grouped(ran, "energy_reason").items():
         notes.append(f"Energy not known: {cell(reason)} ({_runs(found)}).")
     for source, found in _grouped(ran, "power_source").items():
-        notes.append(f"Power from {cell(source)} ({_runs(found)}).")
+        notes.append(f"Power, idle subtracted, from {cell(source)} ({_runs(found)}).")
+    for without, found in _grouped(ran, "energy_without").items():
+        notes.append(f"Power not counted: {cell(without)} ({_runs(found)}).")
     if unpaid := [row for row in ran if row["price_per_hour"] is None]:
         notes.append(f"Cost not known: board.price_per_hour has no price ({_runs(unpaid)}).")
     if paid := [row for row in ran if row["price_per_hour"] is not None]:
