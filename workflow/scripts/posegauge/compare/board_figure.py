@@ -92,9 +92,9 @@ def _limits(axes, ran: list[Row], placed: list[Row], published: list[dict], sett
     times = [row.shown[key] for row in ran for key in ("ms_p50", "ms_p95")]
     times += [row["ms"] for row in published] + ([settings["max_ms"]] if settings["max_ms"] else [])
     low, high = min(times), max(times)
-    room = 1.1 * (high / low) ** 0.12
+    room = 1.1 * (high / low) ** 0.12  # at the left more, for the labels
     axes.set_xscale("log")
-    axes.set_xlim(low / room, high * room)
+    axes.set_xlim(low / room**2.2, high * room)
     wide = high / low > 30
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide else (1, 1.5, 2, 3, 5, 7), numticks=20))
     axes.xaxis.set_major_formatter(FuncFormatter(_plain))

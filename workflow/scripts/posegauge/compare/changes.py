@@ -124,10 +124,10 @@ def _ap_change(pairs: list[tuple[Row, Row]]) -> dict:
 def _drawn(old: Row, new: Row) -> np.ndarray | None:
     """Return bootstrap replicates of new - old; None where they are not of the same images and draws.
 
-    Of two rows of one run no share that parity measured has replicates, so they have an interval only where
-    both give what their source gives: it is 0.
+    A share of AP that parity measured has no replicates: it is taken as it stands between two runs, and
+    within one, where it alone makes the difference, there is no interval.
     """
-    if any(row.shown["tier"] not in SAME for row in (old, new)):
+    if old.run is new.run and any(row.shown["tier"] not in SAME for row in (old, new)):
         return None
     records = [row.run.scores.get("clean") for row in (old, new)]
     replicates = [record and record["replicates"].get("detected.ap") for record in records]
@@ -136,4 +136,7 @@ def _drawn(old: Row, new: Row) -> np.ndarray | None:
     one, other = (record["interval"] for record in records)
     if one != other or old.run.images != new.run.images:
         return None
-    return replicates[1] - replicates[0]
+    whole = [record["scores"]["detected"]["ap"]["value"] for record in records]
+    if not all(whole):
+        return None
+    return replicates[1] * (new.shown["ap"] / whole[1]) - replicates[0] * (old.shown["ap"] / whole[0])
