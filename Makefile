@@ -17,6 +17,9 @@ CONFIG ?=
 RUN    ?=
 RUNS   ?=
 PAIRS  ?= nano-t nano-s nano-m nano-l m-m m-l
+AS     ?=
+SHOW   ?=
+MINUTES ?= 10
 DETECTOR ?=
 PHOTOGRAPHS ?=
 
@@ -55,7 +58,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-cuda wheelhouse demo sample study timing photographs video report compare board publish verify train-demo test test-slurm test-emulated lint rulegraph clean
+.PHONY: help setup setup-cuda wheelhouse demo sample study timing gpu-trial photographs video report compare board publish verify train-demo test test-slurm test-emulated lint rulegraph clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -76,7 +79,9 @@ help: ## list targets and variables
 	@echo "  A, B         the runs to compare: names under results/, or paths; published-t4 is the published study"
 	@echo "  DETECTOR     sample: nano for the small detector                 [RTMDet-m]"
 	@echo "  PAIRS, RUNS  board: pairs of config/pairs/ to time [$(PAIRS)], or finished runs to take"
-	@echo "  RUN          publish: the run, by its name under results/, or board"
+	@echo "  RUN, AS, SHOW  publish: the run, by its name under results/; another name in docs/; parts of the README to"
+	@echo "               show it in, like latency or latency,findings"
+	@echo "  MINUTES      gpu-trial: the time of one call                     [$(MINUTES)]"
 	@echo "  PHOTOGRAPHS  photographs: the folder that has the files, linked as data/photographs"
 	@echo "  ARGS         passed on to snakemake (demo, study, video, ...; --verbose: its own output) or pytest (test)"
 
@@ -106,6 +111,9 @@ study: $(STAMP) ## the full COCO study of config/config.yaml (downloads 1.2 GB)
 
 timing: $(STAMP) ## RTMDet-m + RTMPose-m with random weights: how fast this machine runs them (no network)
 	@$(WORKFLOW) $(ARGS) --configfile config/timing.yaml
+
+gpu-trial: $(STAMP) ## a first run on a GPU, ten minutes; again: it goes on (docs/gpu.md)
+	@$(PY) workflow/gpu_trial.py --minutes $(MINUTES) --cores $(CORES) $(ARGS)
 
 photographs: $(STAMP) ## real weights on 44 photographs, from files that docs/photographs.md names
 	@test -z "$(PHOTOGRAPHS)" || ln -sfn "$(abspath $(PHOTOGRAPHS))" data/photographs
@@ -149,7 +157,7 @@ endif
 
 publish: $(STAMP) ## show a finished run in docs/results/ and in the README: make publish RUN=demo
 	@test -n "$(RUN)" || { echo "Which run? Say make publish RUN=<its name under results/>" >&2; exit 1; }
-	@$(PY) workflow/publish.py "$(RUN)"
+	@$(PY) workflow/publish.py "$(RUN)" $(if $(AS),--as "$(AS)") $(if $(SHOW),--show "$(SHOW)")
 
 # Everything is made anew, since Snakemake does not see that a package has changed.
 verify: $(STAMP) ## run a small part of the demo again and check it against committed results (docs/verify.md)

@@ -179,3 +179,21 @@ def test_the_headline_tables_have_the_studys_rows_beside_ours(repository):
     assert list(scores)[2:] == [condition.title for condition in STUDY_CONDITIONS.values()]
     assert scores["Noise Heavy"][:4] == ["66.7 %", "70.0 %", "67.0 %", "0.260"]
     assert scores["Clean (baseline)"][-1] == "–" and scores["Noise Heavy"][-1].startswith("-0.")
+
+
+def test_a_run_is_published_under_another_name_and_shown_where_asked(repository):
+    (repository / "results/fake/records.zip").write_bytes(b"records")
+    publish("fake", repository, "nvidia-t5", ["latency"])
+    readme = (repository / "README.md").read_text()
+    assert "<!-- generated:begin latency from nvidia-t5 -->\n| Configuration" in readme
+    assert "of another run" not in readme and "docs/results/nvidia-t5.md" in readme
+    # What names another run stays as it is.
+    assert "<!-- generated:begin grid from fake -->\nold" in readme
+    page = (repository / "docs/results/nvidia-t5.md").read_text()
+    assert "(nvidia-t5/latency.png)" in page
+    assert (repository / "docs/results/nvidia-t5/records.zip").read_bytes() == b"records"
+    assert not (repository / "docs/results/fake.md").exists()
+    with pytest.raises(PoseGaugeError, match=r"has no block 'gird'.*there are grid, latency"):
+        publish("fake", repository, show=["gird"])
+    with pytest.raises(PoseGaugeError, match="is no name for a file; say NVIDIA-T5"):
+        publish("fake", repository, "NVIDIA T5")

@@ -7,6 +7,7 @@ import sys
 import pytest
 import yaml
 
+from posegauge.compare import trial
 from posegauge.study import BENCHMARKS, CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 DEMO = ("config/demo.yaml",)
@@ -148,3 +149,14 @@ def test_the_page_of_the_rules_shows_those_that_there_are(repository):
 
 def test_rules_and_scripts_are_clean(repository):
     assert "Congratulations" in repository.snakemake(options=("--lint",)).stdout
+
+
+@pytest.mark.parametrize("run", trial.CONFIGS)
+def test_the_trial_of_a_gpu_is_planned(repository, run):
+    rows = (
+        yaml.safe_load((repository.path / files[-1]).read_text())["benchmarks"]
+        for files in trial.CONFIGS.values()
+    )
+    targets = [target for step in trial.steps(*rows) if step.run == run for target in step.targets]
+    planned = jobs(repository.snakemake(*targets, configs=trial.CONFIGS[run], options=("--dry-run",)).stdout)
+    assert ("measure_peers" if run == trial.ROWS else "check_parity") in planned

@@ -105,7 +105,7 @@ ARTIFACTS = [
     if artifact != SOURCE and any(artifact != source for source in SOURCES.values())
 ]
 # Devices of the latency table.
-DEVICES = list(dict.fromkeys(artifact.device for artifact in CHOSEN_ARTIFACTS))
+DEVICES = list(dict.fromkeys(BENCHMARKS[benchmark].artifact.device for benchmark in config["benchmarks"]))
 # What the jobs that measure several artifacts run: throughput, batches, cameras, peers.
 SWEPT = [Artifact(runtime, config["robustness"]["device"]) for runtime in ("onnxruntime", "pytorch")]
 BATCHED = [KNOWN_ARTIFACTS[name] for name in config["batches"]["artifacts"]]

@@ -12,6 +12,7 @@ from pathlib import Path
 from posegauge.compare import board_findings
 from posegauge.compare.headline import BLOCKS, block
 from posegauge.compare.published import published_markdown, read_published
+from posegauge.compare.trial import ARCHIVE
 from posegauge.errors import PoseGaugeError
 from posegauge.report.readme import GRIDS_HEADING
 from posegauge.report.records import Run
@@ -26,18 +27,26 @@ NOT_SHOWN = (
 )
 
 
-def publish(run: str, repository: Path) -> list[Path]:
+def publish(run: str, repository: Path, name: str | None = None, show=()) -> list[Path]:
     """Write a run's page, pictures and blocks; return the files that changed. No photograph is published.
 
-    run: its name under results/, or a path. PoseGaugeError when it is not finished or was changed since, or
-    when a marker is missing.
+    run: its name under results/, or a path. name: what it is called in the documents, where that is not its
+    folder's name. show: blocks of the README whose marker is to name this run, whichever it names now. The
+    small files of a trial (trial.ARCHIVE) are copied beside its pictures.
+
+    Raises PoseGaugeError when the run is not finished or was changed since, when a marker is missing, and for
+    a name that is none for a file.
     """
     folder = runs.find(run)
     if (folder / "board.json").is_file():
+        if name or show:
+            raise PoseGaugeError(f"{folder}: a board has one name and one place: leave out AS and SHOW")
         return _publish_board(folder, repository)
     about = runs.read_about(folder)
     runs.check_files(folder, about)
-    name = runs.label(folder)
+    if name and name != runs.label(name):
+        raise PoseGaugeError(f"--as '{name}': is no name for a file; say {runs.label(name)}")
+    name = name or runs.label(folder)
     text = read_text(folder / "readme.md")
     photographs = about["config"]["dataset"]["kind"] != "scenes"
     if photographs:
@@ -51,7 +60,7 @@ def publish(run: str, repository: Path) -> list[Path]:
     texts[published_page] = fill(
         read_text(published_page), {"published": published_markdown(published)}, published_page
     )
-    before = read_text(readme)
+    before = shown_from(read_text(readme), name, show, readme)
     wanted = [found["name"] for found in BEGIN.finditer(before) if found["run"] == name]
     if unknown := set(wanted) - set(BLOCKS):
         raise PoseGaugeError(f"{readme}: no block '{unknown.pop()}'; there are {', '.join(BLOCKS)}")
@@ -64,7 +73,8 @@ def publish(run: str, repository: Path) -> list[Path]:
     links = {"page": f"docs/results/{name}.md", "grid": f"docs/results/{name}/{GRID}"}
     blocks = {what: block(what, records, about, findings, published, **links) for what in wanted}
     texts[readme] = fill(before, blocks, readme)
-    return _write(repository, name, texts, pictures)
+    archive = [folder / ARCHIVE] if (folder / ARCHIVE).is_file() else []
+    return _write(repository, name, texts, [*pictures.values(), *archive])
 
 
 def _publish_board(folder: Path, repository: Path) -> list[Path]:
@@ -83,7 +93,7 @@ def _publish_board(folder: Path, repository: Path) -> list[Path]:
     findings = files.read_json(folder / "findings.json")
     block = board_findings.block(record, findings, f"docs/results/{name}.md")
     texts[readme] = fill(before, dict.fromkeys(wanted, block), readme)
-    return _write(repository, name, texts, _pictures(text, folder / "board.md"))
+    return _write(repository, name, texts, list(_pictures(text, folder / "board.md").values()))
 
 
 def _pictures(text: str, page: Path) -> dict[str, Path]:
@@ -99,12 +109,12 @@ def _linked(text: str, name: str) -> str:
     return PICTURE.sub(lambda found: f"{found[1]}{name}/{Path(found[2]).name}{found[3]}", text)
 
 
-def _write(repository: Path, name: str, texts: dict[Path, str], pictures: dict[str, Path]) -> list[Path]:
-    """Write texts and pictures, and take away pictures of before; return the files that changed."""
+def _write(repository: Path, name: str, texts: dict[Path, str], copied: list[Path]) -> list[Path]:
+    """Write texts, copy pictures, and take away pictures of before; return the files that changed."""
     shown = repository / "docs" / "results" / name
-    changed = [_copy(source, shown / source.name) for source in pictures.values()]
+    changed = [_copy(source, shown / source.name) for source in copied]
     for path in shown.glob("*"):
-        if path.name not in {source.name for source in pictures.values()}:
+        if path.name not in {source.name for source in copied}:
             path.unlink()
             changed.append(path)
     for path, content in texts.items():
@@ -112,6 +122,18 @@ def _write(repository: Path, name: str, texts: dict[Path, str], pictures: dict[s
             files.write_text(path.resolve(), content)  # resolve: a link stays a link
             changed.append(path)
     return [Path(os.path.relpath(path, repository)) for path in changed if path]
+
+
+def shown_from(text: str, name: str, show, file) -> str:
+    """Return a document in which the markers of the blocks `show` name the run `name`."""
+    for block_name in show:
+        marked = [found for found in BEGIN.finditer(text) if found["name"] == block_name]
+        if block_name not in BLOCKS or not marked:
+            known = ", ".join(found["name"] for found in BEGIN.finditer(text) if found["name"] in BLOCKS)
+            raise PoseGaugeError(f"{file}: has no block '{block_name}' to show a run in; there are {known}")
+        first, last = marked[0].span()
+        text = f"{text[:first]}<!-- generated:begin {block_name} from {name} -->{text[last:]}"
+    return text
 
 
 def without_grids(text: str) -> str:
