@@ -39,7 +39,11 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file = nodeid.partition("::")[0]
-            return "demo" if Path(file).stem in ("test_demo", "test_report", "test_verify_run") else file
+            return (
+                "demo"
+                if Path(file).stem in ("test_demo", "test_report", "test_verify_run", "test_notebook")
+                else file
+            )
 
     return ByFile(config, log)
 

@@ -42,7 +42,7 @@ def main(words: list[str]) -> int:
     plan = trial.steps(*(benchmarks(files[-1]) for files in trial.CONFIGS.values()))
     revision = machine.git_revision(REPOSITORY)
     known = {} if given.anew else earlier()
-    states = known["steps"] if known.get("git_revision") == revision else {}
+    states = known["steps"] if known and known.get("git_revision") == revision else {}
     if known and not states:
         print("The code has another revision than at the last call: every step is gone through again.")
     end = time.monotonic() + given.minutes * 60

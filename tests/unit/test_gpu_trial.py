@@ -102,10 +102,15 @@ def test_a_second_call_goes_on_where_the_first_stopped(program, plan, tmp_path, 
     third = Machine(program, monkeypatch)
     program.main([])
     assert third.began == ["smoke"]
+    # Without git, too.
+    monkeypatch.setattr(program.machine, "git_revision", lambda _: None)
+    program.main(["--anew"])
+    assert len(third.began) == 1 + len(plan)
+    third.began.clear()
     # With other code every step is asked again; what it made before Snakemake keeps.
     monkeypatch.setattr(program.machine, "git_revision", lambda _: "def")
     program.main(["--minutes", "10"])
-    assert len(third.began) == 1 + len(plan)
+    assert len(third.began) == len(plan)
 
 
 def test_without_a_gpu_every_line_says_so(program, plan, tmp_path, monkeypatch, capsys):

@@ -54,7 +54,7 @@ class _Kind:
 
 
 _KINDS = (
-    _Kind("pytorch", "PyTorch", 100, 90, lambda a: a.runtime == "pytorch" and a.execution == "plain"),
+    _Kind("pytorch", "PyTorch", 150, 90, lambda a: a.runtime == "pytorch" and a.execution == "plain"),
     _Kind(
         "onnx", "ONNX Runtime", 100, 90, lambda a: a.runtime == "onnxruntime" and a.execution != "tensorrt"
     ),
