@@ -1,4 +1,4 @@
-"""notebooks/gpu.ipynb: its cells run here, on the CPU, in the finished small demo; what keeps a lost session."""
+"""notebooks/gpu.ipynb: its cells run here, on the CPU, in the finished demo; what keeps a lost session."""
 
 import ast
 import importlib.util
