@@ -79,10 +79,10 @@ def main(words: list[str]) -> int:
         restore(given.folder)
         return 0
     known: dict[str, list] = {}
-    save(given.folder, known)
     # Ended by Ctrl-C or SIGTERM, it keeps the last state, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        save(given.folder, known)
         while given.every:
             time.sleep(given.every)
             save(given.folder, known)
