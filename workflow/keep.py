@@ -8,7 +8,6 @@ Usage: python workflow/keep.py restore <folder>
 """
 
 import argparse
-import signal
 import sys
 import tarfile
 import time
@@ -79,14 +78,9 @@ def main(words: list[str]) -> int:
         restore(given.folder)
         return 0
     known: dict[str, list] = {}
-    # Ended by Ctrl-C or SIGTERM, it keeps the last state, too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        save(given.folder, known)
-        while given.every:
-            time.sleep(given.every)
-            save(given.folder, known)
-    except KeyboardInterrupt:
+    save(given.folder, known)
+    while given.every:
+        time.sleep(given.every)
         save(given.folder, known)
     return 0
 

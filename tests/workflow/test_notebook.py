@@ -59,7 +59,7 @@ def test_its_cells_run_and_show_tables_and_figures(notebook, demo, tmp_path):
     run(notebook, demo.path / "notebooks", DRIVE=str(kept), **settings)
     shown = [output for cell in code_cells(notebook) for output in cell.outputs]
     text = "\n".join(output.get("text", "") for output in shown)
-    assert "Nothing to be done" in text and f"Kept in {kept}" in text
+    assert "Nothing to be done" in text and f"Kept: {kept}/results.tar" in text
     tables = [output.data["text/markdown"] for output in shown if "text/markdown" in output.get("data", {})]
     assert any(table.startswith("### benchmark") and "| PyTorch Full CPU |" in table for table in tables)
     assert sum("image/png" in output.get("data", {}) for output in shown) >= 7
