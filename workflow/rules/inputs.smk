@@ -1,5 +1,10 @@
 """What goes into jobs, as input functions that several rules share; nothing is made here."""
 
+# Where scenes lie that set the ranges of INT8, and are scored nowhere.
+CALIBRATION = f"data/{DATASET['name']}/calibration"
+CALIBRATION_FILES = {"images": "images", "person_images": "annotations.json", "annotations": "annotations.json"}
+
+
 
 def source_annotations():
     """The annotation file of the data set, as it was brought, downloaded or rendered."""
@@ -72,12 +77,12 @@ def network_file(role, precision="fp32"):
 
 def network_inputs(artifact):
     """What an artifact runs, by the names of the rules' inputs: ONNX files, engines' records, checkpoints."""
-    precision = artifact.onnx_precision
+    files = {role: artifact.file_precision(role) for role in ROLES}
     engines = f"{RUN}/engines/{{role}}.json" if artifact.runtime == "tensorrt" else []
     return {
-        **{role: network_file(role, precision) if precision else [] for role in ROLES},
+        **{role: network_file(role, files[role]) if files[role] else [] for role in ROLES},
         "engines": expand(engines, role=ROLES) if engines else [],
-        "checkpoints": [] if precision else [path for role in ROLES for path in checkpoint(role)],
+        "checkpoints": [] if files["pose"] else [path for role in ROLES for path in checkpoint(role)],
     }
 
 
@@ -91,8 +96,10 @@ def networks_of(names):
 
 def calibration_inputs(wildcards):
     """What the ranges of INT8 are set by."""
-    if wildcards.precision != "int8":
+    if wildcards.precision == "fp16":
         return {}
+    if DATASET["kind"] == "scenes":
+        return {name: f"{CALIBRATION}/{file}" for name, file in CALIBRATION_FILES.items()}
     return {
         "images": images_dir(),
         "person_images": person_images_file(),
@@ -113,7 +120,8 @@ def source_file(kind):
 def parity_inputs(wildcards):
     """What an artifact runs, by the names of the rules' inputs, and of INT8 the images that set its ranges."""
     artifact = KNOWN_ARTIFACTS[wildcards.artifact]
-    records = [f"{RUN}/models/{role}_int8.json" for role in ROLES if artifact.precision == "int8"]
+    made = [(role, artifact.file_precision(role)) for role in ROLES if artifact.precision.startswith("int8")]
+    records = [f"{RUN}/models/{role}_{precision}.json" for role, precision in made if precision != "fp32"]
     return {**network_inputs(artifact), "calibration": records}
 
 

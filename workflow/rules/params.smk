@@ -116,15 +116,22 @@ def model_of(wildcards):
     return SCRIPT_CONFIG["models"][wildcards.role]
 
 
+def calibration_scenes(wildcards):
+    """For params: scenes of another seed, all with persons, to set the ranges of INT8 by."""
+    count = config["precision"]["calibration_images"]
+    return {"images": count, "empty": 0, "seed": DATASET["scenes"]["seed"] + 1_000_000}
+
+
 def calibration_of(wildcards):
     """For params: how the ranges of INT8 are set."""
-    if wildcards.precision != "int8":
+    if wildcards.precision == "fp16":
         return None
     return {
         "input_size": config["models"][wildcards.role]["input_size"],
         "pixels": config["models"][wildcards.role]["pixels"],
         "images": config["precision"]["calibration_images"],
         "compared": config["parity"]["images"],
+        "held_out": DATASET["kind"] == "scenes",
     }
 
 

@@ -2,7 +2,7 @@
 
 from posegauge import logs
 from posegauge.data.annotations import read_annotations
-from posegauge.models.precision import Batches, calibration_entries, convert_fp16, convert_int8, record
+from posegauge.models.precision import INT8, Batches, calibration_entries, convert_fp16, convert_int8, record
 from posegauge.pipeline.conventions import pixels_of
 from posegauge.store.files import read_json, write_json
 
@@ -15,7 +15,10 @@ if precision == "fp16":
     made = convert_fp16(source, target)
 else:
     entries = read_json(snakemake.input.person_images)["images"]
-    chosen, in_parity = calibration_entries(entries, how["images"], how["compared"])
+    if how["held_out"]:
+        chosen, in_parity = entries, 0
+    else:
+        chosen, in_parity = calibration_entries(entries, how["images"], how["compared"])
     batches = Batches(
         role,
         how["input_size"],
@@ -24,7 +27,7 @@ else:
         read_annotations(snakemake.input.annotations),
         pixels_of(how, role),
     )
-    made = convert_int8(source, target, batches)
+    made = convert_int8(source, target, batches, how=INT8[precision])
     names = [entry["file_name"] for entry in chosen]
     calibration = {"images": names, "samples": batches.samples, "in_parity": in_parity}
 log.info("%s: written, nodes by precision: %s", target, made["nodes"])

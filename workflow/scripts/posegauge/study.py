@@ -19,7 +19,9 @@ class Artifact:
 
     runtime: str  # pytorch | onnxruntime | openvino | tensorrt
     device: str  # cpu | cuda
-    precision: str = "fp32"  # fp32 | fp16 | int8
+    # fp32 | fp16 | int8 | bf16: the FP32 files, computed in bfloat16 by the runtime | int8_bf16: the pose
+    # network's convolutions in INT8, all else in bfloat16
+    precision: str = "fp32"
     # plain; compiled: torch.compile with CUDA graphs; graph: a CUDA graph per input shape; tensorrt: ONNX
     # Runtime's TensorRT provider, as the study used it
     execution: str = "plain"
@@ -36,6 +38,12 @@ class Artifact:
     def onnx_precision(self) -> str | None:
         """The precision of the ONNX files that it runs; None where it runs the checkpoints themselves."""
         return None if self.runtime == "pytorch" else self.precision
+
+    def file_precision(self, role: str) -> str | None:
+        """The precision of the ONNX file of a role: a runtime makes bfloat16 of FP32 itself."""
+        if self.precision == "bf16" or (self.precision == "int8_bf16" and role == "detector"):
+            return None if self.runtime == "pytorch" else "fp32"
+        return self.onnx_precision
 
     @property
     def config_keys(self) -> tuple[str, ...]:
@@ -140,6 +148,13 @@ FURTHER_BENCHMARKS = {
     "onnx_int8_full_cpu": Benchmark("ONNX INT8 Full CPU", "full", replace(GIVEN, precision="int8")),
     "openvino_int8_full_cpu": Benchmark(
         "OpenVINO INT8 Full CPU", "full", replace(_OPENVINO, precision="int8")
+    ),
+    "pytorch_bf16_full_cpu": Benchmark("PyTorch BF16 Full CPU", "full", replace(SOURCE, precision="bf16")),
+    "openvino_bf16_full_cpu": Benchmark(
+        "OpenVINO BF16 Full CPU", "full", replace(_OPENVINO, precision="bf16")
+    ),
+    "openvino_int8_bf16_full_cpu": Benchmark(
+        "OpenVINO INT8 + BF16 Full CPU", "full", replace(_OPENVINO, precision="int8_bf16")
     ),
 }
 

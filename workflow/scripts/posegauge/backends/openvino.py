@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, in float32 or on an INT8 file, and never in the bfloat16 that it likes to take."""
+"""OpenVINO on the CPU, in float32, on an INT8 file, and in bfloat16 only where the row says so."""
 
 import numpy as np
 
@@ -7,18 +7,19 @@ from posegauge.backends.onnx_checks import OUTPUTS
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.install import locks
 from posegauge.models.network import Network
+from posegauge.store import machine
 from posegauge.store.files import sha256_file
 from posegauge.study import Artifact
 
 # OpenVINO's own choice on a processor with AMX is bfloat16, eight bits of mantissa, also for a float32 file.
-PRECISION = "f32"
+HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "int8_bf16": "bf16"}
 
 
-QUANTISED = {"int8": ("i8", "u8")}
+QUANTISED = {"int8": ("i8", "u8"), "int8_bf16": ("i8", "u8", "f32"), "bf16": ("f32",)}
 
 
 class OpenVINOSession:
-    """A compiled model with one stream, fixed threads and float32 asserted."""
+    """A compiled model with one stream, fixed threads and its precision asserted."""
 
     copy_ms = 0.0
     device_ms = None
@@ -26,7 +27,7 @@ class OpenVINOSession:
     def __init__(self, network: Network, precision: str, threads: int):
         import openvino
 
-        core = openvino.Core()
+        core, hint = openvino.Core(), HINTS[precision]
         try:
             model = core.read_model(network.onnx)
             _check_interface(model, network)
@@ -41,8 +42,8 @@ class OpenVINOSession:
                     "PERFORMANCE_HINT": "LATENCY",
                     "NUM_STREAMS": 1,
                     "INFERENCE_NUM_THREADS": threads,
-                    "INFERENCE_PRECISION_HINT": PRECISION,
-                    "EXECUTION_MODE_HINT": "ACCURACY",
+                    "INFERENCE_PRECISION_HINT": hint,
+                    "EXECUTION_MODE_HINT": "ACCURACY" if hint == "f32" else "PERFORMANCE",
                 },
             )
         except RuntimeError as error:  # all that OpenVINO raises
@@ -55,15 +56,16 @@ class OpenVINOSession:
         self.precision = self.compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if self.threads != threads:
             raise PoseGaugeError(f"asked OpenVINO for {threads} threads, it runs {self.threads}")
-        if self.precision != PRECISION:
-            raise PoseGaugeError(f"asked OpenVINO for {PRECISION}, it computes in {self.precision}")
+        if self.precision != hint:
+            raise PoseGaugeError(f"asked OpenVINO for {hint}, it computes in {self.precision}")
         self.request = self.compiled.create_infer_request()
         # A compiled output may have other names beside its own.
         known = set().union(*OUTPUTS[network.role])
         self.names = [next(iter(output.get_names() & known)) for output in self.compiled.outputs]
-        self.layers = self._layers()
+        self.layers = self._layers("runtimePrecision")
         # The quantised part of an INT8 file runs in 8 bits; the rest, and all of the others, in float32.
-        if odd := set(self.layers) - {PRECISION, *QUANTISED.get(precision, ())}:
+        # What is decoded may stay float32 in bfloat16.
+        if odd := set(self.layers) - {hint, *QUANTISED.get(precision, ())}:
             raise PoseGaugeError(f"{network.onnx}: OpenVINO runs layers in {', '.join(sorted(odd))}")
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -71,13 +73,13 @@ class OpenVINOSession:
         self.request.infer([batch], share_inputs=True)
         return {name: self.request.get_tensor(name).data for name in self.names}
 
-    def _layers(self) -> dict[str, int]:
-        """Count the layers that multiply, by the precision in which they really run."""
+    def _layers(self, told: str) -> dict[str, int]:
+        """Count the layers that multiply, by what OpenVINO tells of each: its precision or its kernel."""
         found = {}
         for node in self.compiled.get_runtime_model().get_ops():
             info = node.get_rt_info()
             if info["layerType"].astype(str) in ("Convolution", "FullyConnected", "MatMul"):
-                name = info["runtimePrecision"].astype(str)
+                name = info[told].astype(str)
                 found[name] = found.get(name, 0) + 1
         return found
 
@@ -91,6 +93,8 @@ class OpenVINOSession:
             "threads": self.threads,
             "inference_precision": self.precision,
             "layers": self.layers,
+            # brgconv_avx512_bf16, say: the instruction set and the type of each kernel that runs.
+            "kernels": self._layers("primitiveType"),
             "file": self.network.onnx,
             "sha256": sha256_file(self.network.onnx),
         }
@@ -131,4 +135,6 @@ def load(network: Network, artifact: Artifact, threads: int, options: Options) -
         raise Unavailable(locks.why_missing("openvino", "make setup")) from error
     if "CPU" not in openvino.Core().available_devices:
         raise Unavailable(f"openvino {openvino.__version__} has no plugin for this processor")
+    if "bf16" in artifact.precision:
+        machine.require_bf16()
     return OpenVINOSession(network, artifact.precision, threads)

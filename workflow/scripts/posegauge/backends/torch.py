@@ -6,18 +6,22 @@ from posegauge.backends.base import Options, device_errors, first_line
 from posegauge.backends.device import Buffers, DeviceSession, gpu, require_torch_cuda
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.models.network import Network
+from posegauge.store import machine
 from posegauge.store.files import sha256_file
 from posegauge.study import Artifact
 
 
 class TorchSession:
-    """A network of posegauge.models.build on the CPU, eager, float32, with fixed thread count."""
+    """A network of posegauge.models.build on the CPU, eager, with fixed thread count: float32, or bfloat16.
+
+    bfloat16 is PyTorch's autocast: convolutions and matrix products in bfloat16, what needs range in float32.
+    """
 
     copy_ms = 0.0
     device_ms = None
     builds = 0
 
-    def __init__(self, network: Network, threads: int):
+    def __init__(self, network: Network, threads: int, precision: str = "fp32"):
         import torch
 
         from posegauge.models import build
@@ -26,14 +30,17 @@ class TorchSession:
         self.torch = torch
         self.network = network
         self.threads = threads
+        self.bf16 = precision == "bf16"
         self.module = build.build_network(network)
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """See posegauge.backends.base.Session."""
-        with self.torch.inference_mode():
+        autocast = self.torch.autocast("cpu", self.torch.bfloat16, enabled=self.bf16)
+        with self.torch.inference_mode(), autocast:
             outputs = self.module(self.torch.from_numpy(batch))
             return {
-                name: output.numpy() for name, output in zip(self.module.output_names, outputs, strict=True)
+                name: output.float().numpy()
+                for name, output in zip(self.module.output_names, outputs, strict=True)
             }
 
     def provenance(self) -> dict:
@@ -43,7 +50,8 @@ class TorchSession:
             "version": self.torch.__version__,
             "provider": "CPU",
             "device": "cpu",
-            "precision": "FP32",
+            "precision": "BF16 (autocast)" if self.bf16 else "FP32",
+            "instructions": machine.bf16_instructions() if self.bf16 else None,
             "execution": {"mode": "eager"},
             "threads": self.threads,
             "file": self.network.checkpoint,
@@ -220,6 +228,8 @@ def load(network: Network, artifact: Artifact, threads: int, options: Options):
         raise Unavailable(f"{network.name} is given as ONNX only: no PyTorch model")
     if artifact.device == "cuda":
         require_torch_cuda("runs the networks")
-    elif artifact == Artifact("pytorch", "cpu"):
-        return TorchSession(network, threads)
+    elif (artifact.execution, artifact.images) == ("plain", "host") and artifact.precision != "fp16":
+        if artifact.precision == "bf16":
+            machine.require_bf16()
+        return TorchSession(network, threads, artifact.precision)
     return TorchDeviceSession(network, artifact, threads)

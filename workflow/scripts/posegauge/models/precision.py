@@ -8,6 +8,7 @@ still the model is asked elsewhere: see posegauge.measure.parity.
 """
 
 from collections import Counter
+from dataclasses import dataclass
 
 from posegauge.data.coco import person_boxes, spread
 from posegauge.data.images import read_entry
@@ -20,8 +21,24 @@ from posegauge.store.files import SCHEMA_VERSION, atomic_path, sha256_file
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
-# Convolutions at the image's end that stay float32 in INT8.
-FIRST_CONVOLUTIONS = 4
+@dataclass(frozen=True)
+class Int8:
+    """What becomes INT8, and how its ranges are set; see convert_int8."""
+
+    first: int = 4  # convolutions at the image's end that stay as they are
+    last: bool = False  # whether those before the decoding_nodes become INT8, too
+    depthwise: bool = False  # whether depthwise ones do
+    per_channel: bool = True  # one scale per channel of the weights, or one in all
+    symmetric: bool = False  # activations int8 around zero, or uint8 with a zero point
+    ranges: str = "MinMax"  # MinMax | Percentile | Entropy
+
+
+# By the precision of the file. Of int8_bf16 only the pose network has one, and OpenVINO alone reads it.
+INT8 = {"int8": Int8(), "int8_bf16": Int8(first=1, symmetric=True)}
+
+
+# The first operator set in which weights have a scale per channel, and that to which older files are brought.
+PER_CHANNEL, NEWER = 13, 17
 
 
 # Persons per calibration run of the pose network.
@@ -209,37 +226,42 @@ def _attribute(node, name: str, default):
     return onnx.helper.get_attribute_value(found[0]) if found else default
 
 
-def _sensitive_convolutions(model, decoding: list[str]) -> list[str]:
+def _sensitive_convolutions(model, decoding: list[str], how: Int8) -> list[str]:
     """Return the names of the convolutions that stay float32 in INT8: see convert_int8."""
     last = {node.name for node in _last_convolutions(model, decoding)}
     convolutions = [node for node in model.graph.node if node.op_type in CONVOLUTIONS]
     return [
         node.name
         for index, node in enumerate(convolutions)
-        if index < FIRST_CONVOLUTIONS or node.name in last or _attribute(node, "group", 1) > 1
+        if index < how.first
+        or (not how.last and node.name in last)
+        or (not how.depthwise and _attribute(node, "group", 1) > 1)
     ]
 
 
-def convert_int8(source, path, batches: Batches, weight_bits: int | None = None) -> dict:
+def convert_int8(
+    source, path, batches: Batches, weight_bits: int | None = None, how: Int8 = INT8["int8"]
+) -> dict:
     """Write the ONNX file `source` with INT8 convolutions, static ranges from `batches`.
 
     Activations uint8, weights int8 per channel: what ONNX Runtime and OpenVINO both compute in VNNI
     instructions. A processor without them would lose part of the sums, so its weights have seven bits
     (`weight_bits`: 7 or 8; None: as this processor needs). decoding_nodes, the last convolutions before them,
     depthwise convolutions (little work, and a range per channel that one number cannot hold) and the
-    FIRST_CONVOLUTIONS stay float32: each was seen to bring the keypoints of the demo's models nearer to those
-    of FP32.
+    first convolutions stay float32: each was seen to bring the keypoints of the demo's models nearer to those
+    of FP32. With symmetric activations OpenVINO puts SiLU and the next range into the convolution, which it
+    does not where a zero point is taken off: twice as fast, and a little farther from FP32. ONNX Runtime is
+    slower with them. docs/quantisation.md has what was tried.
+    A file of an operator set before 13 is brought to a newer one, since it knows one scale per tensor only.
     Returns as convert_fp16, and "weight_bits". Raises PoseGaugeError where no image can be calibrated on.
     """
     import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     weight_bits = weight_bits or (8 if machine.exact_int8() else 7)
-    model = read_onnx(source)
+    model = _newer(read_onnx(source))
     decoding = decoding_nodes(model)
-    kept = [*decoding, *_sensitive_convolutions(model, decoding)]
-    # Operator sets before 13 have one scale per tensor only.
-    old = any(entry.domain in ("", "ai.onnx") and entry.version < 13 for entry in model.opset_import)
+    kept = [*decoding, *_sensitive_convolutions(model, decoding, how)]
     batches.input_name = model.graph.input[0].name
     with atomic_path(path) as temporary:
         try:
@@ -249,11 +271,13 @@ def convert_int8(source, path, batches: Batches, weight_bits: int | None = None)
                 batches,
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
-                per_channel=not old,
-                activation_type=QuantType.QUInt8,
+                per_channel=how.per_channel,
+                calibrate_method=CalibrationMethod[how.ranges],
+                activation_type=QuantType.QInt8 if how.symmetric else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 reduce_range=weight_bits == 7,
                 nodes_to_exclude=kept,
+                extra_options={"ActivationSymmetric": how.symmetric},
             )
         except ValueError as error:
             if batches.samples:
@@ -267,6 +291,17 @@ def convert_int8(source, path, batches: Batches, weight_bits: int | None = None)
     return {"kept": len(kept), "nodes": found, "weight_bits": weight_bits}
 
 
+def _newer(model):
+    """Return a model in whose operator set weights can have a scale per channel."""
+    import onnx
+
+    if any(e.domain in ("", "ai.onnx") and e.version < PER_CHANNEL for e in model.opset_import):
+        model = onnx.version_converter.convert_version(model, NEWER)
+        for index, node in enumerate(model.graph.node):
+            node.name = node.name or f"{node.op_type}_{index}"
+    return model
+
+
 def record(role: str, precision: str, source, path, made: dict, calibration: dict | None) -> dict:
     """Describe a converted file, for results/<run>/models/<role>_<precision>.json.
 
@@ -274,7 +309,12 @@ def record(role: str, precision: str, source, path, made: dict, calibration: dic
     """
     import onnxruntime
 
-    tool = {"fp16": "onnxruntime.transformers.float16", "int8": "onnxruntime.quantization, QDQ, static"}
+    quantised = "onnxruntime.quantization, QDQ, static"
+    tool = {
+        "fp16": "onnxruntime.transformers.float16",
+        "int8": quantised,
+        "int8_bf16": f"{quantised}, symmetric",
+    }
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "precision",

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from posegauge.errors import Unavailable
+
 # nvidia-smi field -> (key, type)
 GPU_FIELDS = {
     "index": ("index", int),
@@ -30,6 +32,10 @@ GPU_FIELDS = {
 
 # Instructions that sum products of 8 bits in 32, as /proc/cpuinfo names them.
 EXACT_INT8 = ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8")
+
+
+# What multiplies bfloat16: AMX, AVX-512 BF16, and Arm's own.
+BF16 = ("amx_bf16", "avx512_bf16", "bf16")
 
 
 def fingerprint() -> dict:
@@ -92,6 +98,17 @@ def exact_int8() -> bool:
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return True
     return any(flag in EXACT_INT8 for flag in _cpu_flags())
+
+
+def bf16_instructions() -> list[str]:
+    """Return the instruction sets of this processor that multiply bfloat16, by the names of Linux."""
+    return [flag for flag in BF16 if flag in _cpu_flags()]
+
+
+def require_bf16() -> None:
+    """Raise Unavailable where the processor would only imitate bfloat16."""
+    if not bf16_instructions():
+        raise Unavailable(f"the processor has no instructions for bfloat16 ({', '.join(BF16)})")
 
 
 def _cpu_flags() -> list[str]:
