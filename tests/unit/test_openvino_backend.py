@@ -103,6 +103,25 @@ def test_int8_runs_in_eight_bits(tmp_path):
         backends.load(network, FP32, 1)
 
 
+def test_bfloat16_runs_in_bfloat16_or_not_at_all(demo_onnx, monkeypatch):
+    network = replace(POSE, onnx=demo_onnx["pose"])
+    bf16 = Artifact("openvino", "cpu", "bf16")
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, "_cpu_flags", lambda: ["avx512_vnni"])
+        with pytest.raises(Unavailable, match="no instructions for bfloat16"):
+            backends.load(network, bf16, 1)
+    if not machine.bf16_instructions():
+        pytest.skip("this processor has no instructions for bfloat16")
+    session, batch = backends.load(network, bf16, 1), random_batch(POSE, 2)
+    told = session.provenance()
+    assert told["inference_precision"] == "bf16" and told["layers"]["bf16"] > 30
+    assert any(name.endswith("_bf16") for name in told["kernels"])
+    expected = backends.load(network, FP32, 1).run(batch)["simcc_x"].copy()
+    # Seven bits of mantissa, and not float32 under another name.
+    difference = np.abs(session.run(batch)["simcc_x"] - expected).max() / np.abs(expected).max()
+    assert 1e-4 < difference < 0.1
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

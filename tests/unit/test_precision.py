@@ -326,6 +326,19 @@ def test_a_file_of_an_old_operator_set(tmp_path):
     assert 0 < np.abs(run(str(tmp_path / "int8.onnx"), batch)[0] - expected).max() < 0.1
 
 
+def test_symmetric_ranges_have_no_zero_point(demo_onnx, scenes, tmp_path):
+    """What OpenVINO needs to run SiLU inside a convolution."""
+    how = precision.INT8["int8_bf16"]
+    path = tmp_path / "pose.onnx"
+    annotations = scenes["annotations"]
+    batches = precision.Batches("pose", (192, 256), scenes["images"], scenes["entries"][:1], annotations)
+    precision.convert_int8(demo_onnx["pose"], path, batches, how=how)
+    model = onnx.load(path)
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    points = [values[node.input[2]] for node in by_type(model, "QuantizeLinear")]
+    assert points and all(point.dtype == np.int8 and not point.any() for point in points)
+
+
 def test_bad_files_are_named(tmp_path):
     (tmp_path / "junk.onnx").write_bytes(b"no ONNX")
     with pytest.raises(PoseGaugeError, match=r"junk\.onnx: not a valid ONNX file"):

@@ -2,8 +2,11 @@
 
 # Where scenes lie that set the ranges of INT8, and are scored nowhere.
 CALIBRATION = f"data/{DATASET['name']}/calibration"
-CALIBRATION_FILES = {"images": "images", "person_images": "annotations.json", "annotations": "annotations.json"}
-
+CALIBRATION_FILES = {
+    "images": "images",
+    "person_images": "annotations.json",
+    "annotations": "annotations.json",
+}
 
 
 def source_annotations():
@@ -98,6 +101,11 @@ def calibration_inputs(wildcards):
     """What the ranges of INT8 are set by."""
     if wildcards.precision == "fp16":
         return {}
+    return calibration_files()
+
+
+def calibration_files():
+    """The images that set the ranges of INT8: scenes of their own, or images of the data set."""
     if DATASET["kind"] == "scenes":
         return {name: f"{CALIBRATION}/{file}" for name, file in CALIBRATION_FILES.items()}
     return {

@@ -109,3 +109,37 @@ rule build_engine:
         "Build the TensorRT engine of the {wildcards.role}"
     script:
         "../scripts/build_engine.py"
+
+
+# Asked for by name: the numbers of docs/quantisation.md.
+rule quantisation_tries:
+    input:
+        detector=network_file("detector"),
+        pose=network_file("pose"),
+        images=images_dir(),
+        person_images=person_images_file(),
+        annotations=annotations_file(),
+        calibration_images=calibration_files()["images"],
+        calibration_person_images=calibration_files()["person_images"],
+        calibration_annotations=calibration_files()["annotations"],
+    output:
+        record=f"{RUN}/quantisation.json",
+        table=f"{RUN}/quantisation.md",
+    log:
+        f"{RUN}/logs/quantisation_tries.log",
+    conda:
+        "../../envs/onnxruntime.yaml"
+    threads: 1
+    resources:
+        **needs(minutes=240, mem_mb=8000, alone=True),
+    params:
+        code=code("try_quantisation", "backends.onnxruntime", "backends.openvino"),
+        config=chosen(
+            "dataset.unreadable", "models", "parity.images", "pipeline", "robustness.threads", "threads"
+        ),
+        calibration=calibration_settings("pose"),
+        title=SHOWN["title"],
+    message:
+        "Try the ways to INT8 and BF16"
+    script:
+        "../scripts/try_quantisation.py"

@@ -126,9 +126,14 @@ def calibration_of(wildcards):
     """For params: how the ranges of INT8 are set."""
     if wildcards.precision == "fp16":
         return None
+    return calibration_settings(wildcards.role)
+
+
+def calibration_settings(role):
+    """How the ranges of INT8 are set, and by how many images."""
     return {
-        "input_size": config["models"][wildcards.role]["input_size"],
-        "pixels": config["models"][wildcards.role]["pixels"],
+        "input_size": config["models"][role]["input_size"],
+        "pixels": config["models"][role]["pixels"],
         "images": config["precision"]["calibration_images"],
         "compared": config["parity"]["images"],
         "held_out": DATASET["kind"] == "scenes",

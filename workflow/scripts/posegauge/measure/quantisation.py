@@ -1,0 +1,176 @@
+"""What INT8 and BF16 give: each of TRIES on each network, its speed and its accuracy beside FP32.
+
+One network is as tried, the other stays FP32, so that a loss can be told apart. Accuracy is on parity's
+images; the ranges are set by those that the run's INT8 files are calibrated on.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from posegauge.backends import assemble, load
+from posegauge.errors import PoseGaugeError, Unavailable
+from posegauge.logs import progress
+from posegauge.measure.parity import chosen_images, read_images
+from posegauge.models.precision import CALIBRATION_BATCH, INT8, Batches, Int8, convert_int8
+from posegauge.pipeline.conventions import Conventions
+from posegauge.pipeline.pipeline import Persons, Pipeline
+from posegauge.pipeline.steps import Settings, padded_box, pose_input
+from posegauge.predict.predictions import coco_results
+from posegauge.score import metrics
+from posegauge.score.truth import read_truth
+from posegauge.store.files import sha256_file
+from posegauge.store.provenance import collect
+from posegauge.store.record import attempt, make_record
+from posegauge.study import GIVEN, ROLES, Artifact
+
+# Timed runs of each network, in turn with that of FP32, and those before the clock starts.
+ROUNDS, WARMUP = 20, 3
+
+
+@dataclass(frozen=True)
+class Try:
+    """One way: the file that is made (None: the FP32 file), and the precision that OpenVINO is told."""
+
+    name: str
+    how: Int8 | None
+    runtimes: dict[str, str]  # {runtime: precision of its artifact}
+
+
+BOTH = {"onnxruntime": "int8", "openvino": "int8"}
+TRIES = (
+    Try("BF16", None, {"openvino": "bf16"}),
+    Try("INT8, one scale per tensor", Int8(per_channel=False), BOTH),
+    Try("INT8, the row's own: first 4, last and depthwise convolutions FP32", INT8["int8"], BOTH),
+    Try("INT8, percentile ranges", Int8(ranges="Percentile"), BOTH),
+    Try("INT8, entropy ranges", Int8(ranges="Entropy"), BOTH),
+    Try("INT8, first convolution, last and depthwise FP32", Int8(first=1), BOTH),
+    Try("INT8, first 8 convolutions, last and depthwise FP32", Int8(first=8), BOTH),
+    Try("INT8, every convolution", Int8(first=0, last=True, depthwise=True), BOTH),
+    Try("INT8, symmetric, first convolution, last and depthwise FP32", Int8(first=1, symmetric=True), BOTH),
+    Try("The same, rest in BF16", INT8["int8_bf16"], {"openvino": "int8_bf16"}),
+    Try("INT8, asymmetric, rest in BF16", Int8(first=1), {"openvino": "int8_bf16"}),
+    Try("INT8, symmetric, all, rest in BF16", Int8(0, True, True, symmetric=True), {"openvino": "int8_bf16"}),
+)
+
+
+def measure(config: dict, files: dict, calibration: dict, folder, threads: int) -> dict:
+    """Make and measure every try.
+
+    Args:
+        config: models, pipeline, parity.images, dataset.unreadable.
+        files: {"detector", "pose": the run's FP32 ONNX files, "images": folder, "person_images",
+            "annotations": paths}.
+        calibration: {"images": folder, "entries": of person_images.json, "annotations": as read,
+            "scored": how many of them are scored here, too}.
+        folder: where the files are made.
+        threads: CPU threads.
+
+    Returns:
+        The record of quantisation.schema.yaml. A try that this machine cannot run says why.
+    """
+    images = [*read_images(files["images"], chosen_images(config, files), config["dataset"]["unreadable"])]
+    truth, models, found = read_truth(files["annotations"]), config["models"], []
+
+    def session(role, runtime, precision, path):
+        return load(assemble.network(models, role, str(path)), Artifact(runtime, "cpu", precision), threads)
+
+    base = {role: session(role, GIVEN.runtime, "fp32", files[role]) for role in ROLES}
+    reference = _score(config, base, images, truth)
+    for role in ROLES:
+        batch = _timed_batch(config, role, base, images)
+        fp32 = {runtime: session(role, runtime, "fp32", files[role]) for runtime in BOTH}
+        for place, one in enumerate(progress(TRIES, f"ways for the {role}")):
+            path = Path(folder) / f"{role}_{place}.onnx"
+            for runtime, precision in one.runtimes.items():
+                row = {"role": role, "name": one.name, "runtime": runtime, "how": one.how and asdict(one.how)}
+                values = dict.fromkeys(("ap", "persons", "ms", "fp32_ms", "instructions"))
+                with attempt(f"{role}, {one.name}") as outcome:
+                    if one.how and not path.exists():
+                        _convert(config, role, files[role], path, calibration, one.how)
+                    tried = session(role, runtime, precision, path if one.how else files[role])
+                    values["ms"], values["fp32_ms"] = in_turns((tried, fp32[runtime]), batch)
+                    values |= _score(config, {**base, role: tried}, images, truth)
+                    values["instructions"] = tried.provenance().get("kernels")
+                found.append({**row, **outcome.fields(), **values})
+    return make_record(
+        "quantisation",
+        collect(config, base, threads),
+        images=len(images),
+        reference=reference,
+        calibration={"images": len(calibration["entries"]), "scored": calibration["scored"]},
+        persons_timed=len(batch),
+        tries=found,
+        sources={role: sha256_file(files[role]) for role in ROLES},
+    )
+
+
+def _convert(config: dict, role: str, source, path, calibration: dict, how: Int8) -> None:
+    entry, conventions = config["models"][role], Conventions.of(config["models"])
+    batches = Batches(
+        role,
+        entry["input_size"],
+        calibration["images"],
+        calibration["entries"],
+        calibration["annotations"],
+        getattr(conventions, role),
+    )
+    try:
+        convert_int8(source, path, batches, how=how)
+    except PoseGaugeError:
+        raise
+    except Exception as error:  # the quantiser and the checker raise errors of their own
+        raise Unavailable(f"no such file can be made: {str(error).splitlines()[0][:150]}") from error
+
+
+def _pipeline(config: dict, sessions: dict) -> Pipeline:
+    sizes = [config["models"][role]["input_size"] for role in ROLES]
+    conventions = Conventions.of(config["models"])
+    settings = Settings(**config["pipeline"])
+    return Pipeline(sessions["detector"], sessions["pose"], *sizes, settings, conventions=conventions)
+
+
+def _score(config: dict, sessions: dict, images: list, truth) -> dict:
+    """Return {"ap": keypoint AP, "persons": boxes that get a pose in use} on the images."""
+    pipeline, results, persons = _pipeline(config, sessions), [], 0
+    for image_id, image in images:
+        boxes, scores = (np.array(values) for values in pipeline.detect(image))
+        persons += int((scores > pipeline.settings.bbox_thr).sum())
+        keypoints, keypoint_scores = pipeline.estimate(image, boxes)
+        # As in parity: a score that is no number stands for the worst one.
+        found = Persons(boxes, scores, keypoints, np.nan_to_num(keypoint_scores, posinf=0, neginf=0))
+        results += coco_results(found, image_id, pipeline.settings.keypoint_thr, "detected")
+    ids = [image_id for image_id, _ in images]
+    ap = metrics.keypoint_scores(truth, results, ids, np.ones((1, len(ids))), ("all",))["ap"][0]
+    return {"ap": float(ap), "persons": persons}
+
+
+def _timed_batch(config: dict, role: str, base: dict, images: list) -> np.ndarray:
+    """Return the input that a network is timed on: of the first image in which FP32 finds persons."""
+    pipeline = _pipeline(config, base)
+    for _, image in images:
+        boxes, scores = pipeline.detect(image)
+        boxes = boxes[scores > pipeline.settings.bbox_thr]
+        if len(boxes):
+            break
+    else:
+        raise PoseGaugeError(f"FP32 finds no person in the {len(images)} images that are to be scored")
+    if role == "detector":
+        return pipeline.detector_input(image)[0].copy()
+    size = config["models"]["pose"]["input_size"]
+    center, extent = padded_box(boxes[:CALIBRATION_BATCH], size)
+    return pose_input(image, center, extent, size, pipeline.conventions.pose).copy()
+
+
+def in_turns(sessions, batch: np.ndarray, rounds: int = ROUNDS) -> list[float]:
+    """Return the median milliseconds of each session's run on `batch`, one after the other in every round."""
+    spent = [[] for _ in sessions]
+    for turn in range(WARMUP + rounds):
+        for session, times in zip(sessions, spent, strict=True):
+            start = time.perf_counter()
+            session.run(batch)
+            if turn >= WARMUP:
+                times.append((time.perf_counter() - start) * 1e3)
+    return [float(np.median(times)) for times in spent]

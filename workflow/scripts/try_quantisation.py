@@ -1,0 +1,30 @@
+"""Try the ways to INT8 and BF16 on the run's networks."""
+
+import tempfile
+
+from posegauge import logs
+from posegauge.backends.assemble import prediction_threads
+from posegauge.data.annotations import read_annotations
+from posegauge.measure.parity import chosen_images
+from posegauge.measure.quantisation import measure
+from posegauge.models.precision import calibration_entries
+from posegauge.report.quantisation import text
+from posegauge.store.files import read_json, write_json, write_text
+
+log = logs.start(snakemake.log[0])
+config, files, how = snakemake.params.config, dict(snakemake.input.items()), snakemake.params.calibration
+entries = read_json(files["calibration_person_images"])["images"]
+if not how["held_out"]:
+    entries, _ = calibration_entries(entries, how["images"], how["compared"])
+scored = {entry["file_name"] for entry in chosen_images(config, files)}
+calibration = {
+    "images": files["calibration_images"],
+    "entries": entries,
+    "annotations": read_annotations(files["calibration_annotations"]),
+    "scored": 0 if how["held_out"] else sum(entry["file_name"] in scored for entry in entries),
+}
+threads = prediction_threads(config, snakemake.threads)
+with tempfile.TemporaryDirectory() as folder:
+    record = measure(config, files, calibration, folder, threads)
+write_json(snakemake.output.record, record, "quantisation.schema.yaml")
+write_text(snakemake.output.table, text(record, snakemake.params.title))
