@@ -91,7 +91,7 @@ OTHERWISE = {
     "dataset.annotations": None,
     "seed": "draw_corruptions draw_grids write_readme",
     "notice": f"{SHOWN} write_readme write_report_pages",
-    "dataset.title": f"{SHOWN} annotate_video write_readme write_report_pages",
+    "dataset.title": f"{SHOWN} annotate_video try_quantisation write_readme write_report_pages",
     "dataset.scenes.seed": "render_clip render_scenes",
     "dataset.scenes.*": "render_scenes",
     "dataset.max_images": "filter_person_images",
@@ -119,7 +119,8 @@ OTHERWISE = {
     "coco_c.*": f"{SCORED} write_readme",
     "shards": "predict_condition merge_predictions",
     "export.opset": "export_model",
-    "precision.calibration_images": "convert_model",
+    "precision.calibration_images": "convert_model render_scenes try_quantisation",
+    "precision.calibration": "convert_model try_quantisation",
     "parity.images": "convert_model",
     "batches.artifacts": "",
     "cameras.artifacts": "",
@@ -183,7 +184,7 @@ def plan(tmp_path_factory):
 
 WILDCARDS = {
     "role": ["detector", "pose"],
-    "precision": ["fp16", "int8"],
+    "precision": ["fp16", "int8", "int8_bf16"],
     "condition": ["clean", "occlusion"],
     "device": ["cpu", "cuda"],
     "artifact": ["onnxruntime_cpu_fp32", "onnxruntime_cuda_fp32", "tensorrt_cuda_fp16"],

@@ -139,24 +139,25 @@ if DATASET["kind"] == "scenes":
         script:
             "../scripts/render_scenes.py"
 
-    rule render_calibration:
-        output:
-            images=directory(f"{CALIBRATION}/images"),
-            annotations=f"{CALIBRATION}/annotations.json",
-        log:
-            f"data/{DATASET['name']}/logs/render_calibration.log",
-        conda:
-            "../../envs/analysis.yaml"
-        threads: 2
-        resources:
-            **needs(minutes=30, mem_mb=2000),
-        params:
-            code=code("render_scenes"),
-            scenes=calibration_scenes,
-        message:
-            "Render {params.scenes[images]} further scenes, which set the ranges of INT8"
-        script:
-            "../scripts/render_scenes.py"
+
+rule render_calibration:
+    output:
+        images=directory(f"{CALIBRATION}/images"),
+        annotations=f"{CALIBRATION}/annotations.json",
+    log:
+        f"data/{DATASET['name']}/logs/render_calibration.log",
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 2
+    resources:
+        **needs(minutes=30, mem_mb=2000),
+    params:
+        code=code("render_scenes"),
+        scenes=calibration_scenes,
+    message:
+        "Render {params.scenes[images]} further scenes, which set the ranges of INT8"
+    script:
+        "../scripts/render_scenes.py"
 
 
 rule filter_person_images:

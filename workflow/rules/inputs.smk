@@ -106,7 +106,7 @@ def calibration_inputs(wildcards):
 
 def calibration_files():
     """The images that set the ranges of INT8: scenes of their own, or images of the data set."""
-    if DATASET["kind"] == "scenes":
+    if config["precision"]["calibration"] == "scenes":
         return {name: f"{CALIBRATION}/{file}" for name, file in CALIBRATION_FILES.items()}
     return {
         "images": images_dir(),

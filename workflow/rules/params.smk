@@ -117,7 +117,7 @@ def model_of(wildcards):
 
 
 def calibration_scenes(wildcards):
-    """For params: scenes of another seed, all with persons, to set the ranges of INT8 by."""
+    """For params: scenes that no data set has, all with persons, to set the ranges of INT8 by."""
     count = config["precision"]["calibration_images"]
     return {"images": count, "empty": 0, "seed": DATASET["scenes"]["seed"] + 1_000_000}
 
@@ -136,7 +136,7 @@ def calibration_settings(role):
         "pixels": config["models"][role]["pixels"],
         "images": config["precision"]["calibration_images"],
         "compared": config["parity"]["images"],
-        "held_out": DATASET["kind"] == "scenes",
+        "held_out": config["precision"]["calibration"] == "scenes",
     }
 
 
