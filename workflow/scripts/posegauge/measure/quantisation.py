@@ -45,7 +45,6 @@ TRIES = (
     Try("INT8, one scale per tensor", Int8(per_channel=False), BOTH),
     Try("INT8, the row's own: first 4, last and depthwise convolutions FP32", INT8["int8"], BOTH),
     Try("INT8, percentile ranges", Int8(ranges="Percentile"), BOTH),
-    Try("INT8, entropy ranges", Int8(ranges="Entropy"), BOTH),
     Try("INT8, first convolution, last and depthwise FP32", Int8(first=1), BOTH),
     Try("INT8, first 8 convolutions, last and depthwise FP32", Int8(first=8), BOTH),
     Try("INT8, every convolution", Int8(first=0, last=True, depthwise=True), BOTH),
