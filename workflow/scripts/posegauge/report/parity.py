@@ -113,7 +113,7 @@ def counts(row: dict) -> bool:
     does INT8 that was not compared, since it seldom gives the model's results.
     """
     return row["tier"] != tiers.FAILS and not (
-        row["precision"] == "int8" and row["tier"] == tiers.NOT_CHECKED
+        row["precision"].startswith("int8") and row["tier"] == tiers.NOT_CHECKED
     )
 
 
