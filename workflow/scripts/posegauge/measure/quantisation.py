@@ -49,9 +49,21 @@ TRIES = (
     Try("INT8, first 8 convolutions, last and depthwise FP32", Int8(first=8), BOTH),
     Try("INT8, every convolution", Int8(first=0, last=True, depthwise=True), BOTH),
     Try("INT8, symmetric, first convolution, last and depthwise FP32", Int8(first=1, symmetric=True), BOTH),
-    Try("The same, rest in BF16", INT8["int8_bf16"], {"openvino": "int8_bf16"}),
-    Try("INT8, asymmetric, rest in BF16", Int8(first=1), {"openvino": "int8_bf16"}),
-    Try("INT8, symmetric, all, rest in BF16", Int8(0, True, True, symmetric=True), {"openvino": "int8_bf16"}),
+    Try(
+        "INT8, symmetric, first convolution, last and depthwise BF16, as is the rest",
+        INT8["int8_bf16"],
+        {"openvino": "int8_bf16"},
+    ),
+    Try(
+        "INT8, first convolution, last and depthwise BF16, as is the rest",
+        Int8(first=1),
+        {"openvino": "int8_bf16"},
+    ),
+    Try(
+        "INT8, symmetric, every convolution, the rest BF16",
+        Int8(0, True, True, symmetric=True),
+        {"openvino": "int8_bf16"},
+    ),
 )
 
 
