@@ -15,6 +15,7 @@ given = snakemake.input
 measured = [*given.latency, *given.roofline, *given.records, *given.parity, *given.peers]
 measured += [given.batches, given.cameras]
 measured += [given.throughput] if given.get("throughput") else []
+measured += [*given.detect_every] if given.get("detect_every") else []
 same_hardware = machine.compare([read_json(path) for path in measured])
 if warning := machine.difference(same_hardware):
     log.warning("%s", warning)
