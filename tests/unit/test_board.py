@@ -383,7 +383,10 @@ def test_the_interval_is_told_by_films_against_every_frame(tmp_path):
             "device": "cpu",
             "precision": "fp32",
         }
-        about = {"film": {"file_name": "walk.mp4", "frames": 2}, "provenance": {"machine": MACHINE}}
+        about = {
+            "film": {"file_name": "walk.mp4", "title": "SYNTHETIC: drawn", "frames": 2},
+            "provenance": {"machine": MACHINE},
+        }
         run.detect_every = [{**head, **about, "ways": [ours, peer]}]
     runs = list(dict.fromkeys(row.run for row in rows))
     table = every.table(runs)
@@ -405,6 +408,7 @@ def test_the_interval_is_told_by_films_against_every_frame(tmp_path):
         "Detection interval: every 5th frame in place of every frame is 4.00× as fast"
     )
     assert "changes AP by -0.030 [" in told["interval"]
+    assert told["interval"].endswith("on the film walk.mp4, SYNTHETIC: drawn.")
     assert "| RTMDet-nano + RTMPose-t | ONNX Runtime, CPU, FP32 | every 5th frame | 6.00 |" in every.text(
         table
     )
@@ -412,6 +416,32 @@ def test_the_interval_is_told_by_films_against_every_frame(tmp_path):
     assert [every.name_of(n) for n in (1, 2, 3, 11, 21)][1:] == [
         "every 2nd frame", "every 3rd frame", "every 11th frame", "every 21st frame",
     ]  # fmt: skip
+
+
+def test_a_film_is_read_from_the_run_and_held_against_its_hash(tmp_path):
+    folder = write_pair(tmp_path / "a")
+    about = read_json(folder / "run.json")
+    row = film(1, [[10.0, 11.0]], 1.0, None) | {"detected": [True, True], "lost": None, "persons": [1, 1]}
+    record = {
+        "schema_version": 1, "kind": "detect_every", "status": "ok", "reason": None,
+        "artifact": "onnxruntime_cpu_fp32", "runtime": "onnxruntime", "device": "cpu", "precision": "fp32",
+        "execution": "plain", "images_on": "host", "threads": 2,
+        "film": {
+            "file_name": "walk.mp4", "sha256": "a" * 64, "title": None, "width": 64, "height": 64,
+            "frame_rate": 15.0, "frames": 2, "annotated_frames": 0, "annotated_persons": 0,
+        },
+        "tracking": {"max_margin": 0.4, "min_keypoints": 4, "same_person": 0.15}, "rounds": 1,
+        "interval": {"level": 0.95, "resamples": 0, "seed": 1, "block_frames": 1, "note": "too few"},
+        "ways": [{"way": "ours", "status": "ok", "reason": None, "rows": [row | {"ours": None}]}],
+        "provenance": {"machine": MACHINE, "versions": {}},
+    }  # fmt: skip
+    path = folder / "detect_every/onnxruntime_cpu_fp32.json"
+    write_json(path, record, "detect_every.schema.yaml")
+    close(folder, None, {"models": about["config"]["models"]}, models=about["models"])
+    runs = board.read([folder], FACTS, SETTINGS)[0]
+    assert every.table(runs)["ms_mean"].tolist() == [10.5]
+    path.write_text(path.read_text() + " ")
+    assert "detect_every/onnxruntime_cpu_fp32.json changed after the run ended" in refused(folder)
 
 
 # ----------------------------------------------------------------------------------------------- the history

@@ -25,8 +25,8 @@ from posegauge.study import BENCHMARKS, PIPELINE_TITLES, ROLES
 MEASURED, PUBLISHED, UNKNOWN = "measured", "published", "not known"
 # Of these an artifact gives what its source gives, so their share of AP is noise.
 SAME = (tiers.SOURCE, tiers.EXACT)
-# A published AP, of weights in FP32, says nothing about these.
-LOSSY = ("int8", "bf16")
+# A published AP, of weights in FP32, says nothing about what computes in another precision.
+FAITHFUL = ("fp32", "fp16")
 
 COLUMNS = (
     "run", "machine", "detector", "pose", "benchmark", "title", "runtime", "device", "precision", "threads",
@@ -316,14 +316,14 @@ def ap_of(run: Run, shown: dict, pairs: dict) -> dict:
         pair = published_pair(run, pairs)
         if pair is None:
             return unknown | {"ap_note": "random weights, and no pair of these networks is published"}
-        if shown["precision"] in LOSSY:
+        if shown["precision"] not in FAITHFUL:
             return unknown | {"ap_note": f"the published AP is not that of {shown['precision'].upper()}"}
         told = f"as published for this pair ({pairs['ap']}), not measured here"
         return unknown | {"ap": pair["ap"], "ap_kind": PUBLISHED, "ap_note": told}
     value = clean["scores"]["detected"]["ap"]
     if value["value"] is None:
         return unknown | {"ap_note": "the run's clean images have no AP"}
-    if shown["tier"] == tiers.NOT_CHECKED and shown["precision"] in LOSSY:
+    if shown["tier"] == tiers.NOT_CHECKED and shown["precision"] not in FAITHFUL:
         return unknown | {"ap_note": f"{shown['precision'].upper()} counts where parity was checked"}
     share, note = 1.0, None
     if shown["tier"] not in (*SAME, tiers.NOT_CHECKED):

@@ -77,6 +77,8 @@ def _factor(lines: list[dict]) -> str:
     )
     if not sure:
         text += "; the interval holds 1, so this is no sure difference"
+    if not pd.isna(largest["measured_on"]):
+        text += f", on the film {largest['measured_on']}"
     if len(lines) > 1:
         least = lines[-1]
         change = f"{least['from']} to {least['to']}: {1 / least['ratio']:.2f}×"

@@ -21,7 +21,7 @@ FACTORS = {
 BY_ROWS = [factor for factor in FACTORS if factor != every.FACTOR]
 COLUMNS = (
     "factor", "from", "to", "ratio", "low", "high", "pairs", "overlapping", "ap_change", "ap_change_low",
-    "ap_change_high", "ap_kind",
+    "ap_change_high", "ap_kind", "measured_on",
 )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def changes(rows: list[Row], films: pd.DataFrame) -> pd.DataFrame:
     `to` is the faster of the two. ratio: geometric mean over the pairs of rows of the median time with `to` /
     that with `from`, with a 95 % interval; overlapping: pairs whose ranges from P5 to P95 meet. ap_change:
     the mean difference of AP, `to` - `from`, None where one is not known; its interval is paired by image.
-    films: of every.table, which tells what the interval of the detector is worth.
+    films: of every.table, which tells what the detector's interval is worth, on the films of measured_on.
     """
     groups: dict = {}
     for pair in pairs_of(rows):
