@@ -112,13 +112,13 @@ def test_rows_without_a_pytorch_model_say_so(run):
 
 
 def test_the_given_files_are_the_reference(run):
-    """Of parity and of speed-ups; INT8 of RTMDet-nano is not the model any more."""
+    """Of parity and of speed-ups; INT8 of RTMDet-nano has none unless its tier allows it."""
     assert sorted(path.stem for path in (run / "parity").glob("*.json")) == [
         "onnxruntime_cpu_int8",
         "openvino_cpu_fp32",
     ]
     parity = pd.read_csv(run / "tables" / "parity.csv").set_index("artifact")
-    assert parity.tier.to_dict() == {"openvino_cpu_fp32": "exact", "onnxruntime_cpu_int8": "fails"}
+    assert parity.tier["openvino_cpu_fp32"] == "exact"
     assert "Compared with the given ONNX files in ONNX Runtime" in (run / "tables" / "parity.md").read_text()
     benchmark = pd.read_csv(run / "tables" / "benchmark.csv").set_index("benchmark")
     assert benchmark.loc["onnx_full_cpu", "tier"] == "source"
@@ -127,9 +127,11 @@ def test_the_given_files_are_the_reference(run):
     assert (row.status, row.tier, row.persons, row.speedup_against) == ("ok", "exact", 5, "onnx_full_cpu")
     assert row.speedup > 0
     int8 = benchmark.loc["onnx_int8_full_cpu"]
-    assert pd.isna(int8.speedup)
     told = int8.reason if int8.status == "no result" else int8.speedup_against
-    assert "persons in the image, where ONNX Full CPU finds 5" in told or told.startswith("fails: ")
+    fails = "persons in the image, where ONNX Full CPU finds 5" in told or told.startswith("fails: ")
+    # Which of both it is depends on the processor.
+    assert fails == pd.isna(int8.speedup)
+    assert fails or parity.tier["onnxruntime_cpu_int8"] != "fails"
 
 
 def test_the_substitute_model_is_named_wherever_its_numbers_stand(run):
