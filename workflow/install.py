@@ -74,7 +74,9 @@ def setup(given: argparse.Namespace) -> None:
         if given.target.exists() and any(given.target.iterdir()):
             raise PoseGaugeError(f"{given.target} is not empty: say another TARGET, or remove it first")
         place.require_pip()
-        wheelhouse.install(place.Place(given.target, sys.executable, target=True), given.wheelhouse, found)
+        folder = place.Place(given.target, sys.executable, target=True)
+        wheelhouse.install(folder, given.wheelhouse, found)
+        folder.compile()
         print(
             f"To use it: PYTHONPATH={given.target} {sys.executable} -m snakemake --cores all ...", flush=True
         )
@@ -88,6 +90,7 @@ def setup(given: argparse.Namespace) -> None:
     else:
         for text in packages.install(venv, given.torch, cuda):
             print(f"Left out: {text}", flush=True)
+    venv.compile()
     told = given.venv / ".cuda"
     told.write_text(str(cuda), encoding="utf-8") if cuda else told.unlink(missing_ok=True)
     if given.stamp:
