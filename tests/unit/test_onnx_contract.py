@@ -181,7 +181,8 @@ def test_weights_beside_the_file_are_put_into_it(tmp_path):
     assert onnx_files.weights_beside(split) == [str(tmp_path / "split.onnx.data")]
     assert onnx_files.weights_beside(path) == []
     # Both are inputs of the rule that reads them.
-    rules = {"config": {"models": {"pose": {"onnx": str(split)}}}, "onnx_files": onnx_files}
+    models = {"pose": {"onnx": str(split)}}
+    rules = {"config": {"models": models}, "onnx_files": onnx_files, "DATASET": {"name": "any"}}
     exec((ROOT / "workflow/rules/inputs.smk").read_text(encoding="utf-8"), rules)
     assert rules["given_onnx"]("pose") == [str(split), str(tmp_path / "split.onnx.data")]
     folder = tmp_path / "run"

@@ -274,7 +274,7 @@ def test_boxes_of_a_detector_with_nms_inside_are_compared_after_it():
 
 def test_what_pytorch_gave_is_what_it_gives(config, data, source):
     """Bit for bit, so that a check gives what it would give with PyTorch beside it."""
-    settings = Settings(**config["pipeline"])
+    settings = Settings.of(config["pipeline"])
     pipeline = torch_pipeline(settings)
     entry = parity.chosen_images(config, data)[3]
     image = read_entry(data["images"], entry)

@@ -397,7 +397,7 @@ def test_other_words_in_the_library_run_nothing_again(tmp_path):
 def test_a_backend_runs_its_own_rows_again(plan):
     rules = plan({})
     for runtime, rows in {
-        "openvino": "measure_openvino_* measure_peers",
+        "openvino": "measure_openvino_* measure_peers quantisation_tries",
         "tensorrt": "measure_tensorrt_* check_parity",
         "torch": "measure_pytorch_* measure_peers measure_throughput predict_source",
     }.items():

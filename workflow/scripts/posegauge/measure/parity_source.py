@@ -79,7 +79,7 @@ def predict(config: dict, files: dict, target, threads: int) -> dict:
             pipeline = Pipeline(
                 *(Recorder(sessions[role]) for role in study.ROLES),
                 *(models[role]["input_size"] for role in study.ROLES),
-                Settings(**config["pipeline"]),
+                Settings.of(config["pipeline"]),
                 conventions=Conventions.of(models),
             )
             entries = chosen_images(config, files)

@@ -139,7 +139,7 @@ def _convert(config: dict, role: str, source, path, calibration: dict, how: Int8
 def _pipeline(config: dict, sessions: dict) -> Pipeline:
     sizes = [config["models"][role]["input_size"] for role in ROLES]
     conventions = Conventions.of(config["models"])
-    settings = Settings(**config["pipeline"])
+    settings = Settings.of(config["pipeline"])
     return Pipeline(sessions["detector"], sessions["pose"], *sizes, settings, conventions=conventions)
 
 

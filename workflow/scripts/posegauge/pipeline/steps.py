@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -37,7 +37,7 @@ class Settings:
     @classmethod
     def of(cls, group: dict) -> "Settings":
         """Return what the config's `pipeline` says of one image; detect_every, for films, is left out."""
-        return cls(**{entry.name: group[entry.name] for entry in fields(cls)})
+        return cls(**{key: value for key, value in group.items() if key != "detect_every"})
 
 
 @functools.cache

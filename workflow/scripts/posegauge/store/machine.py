@@ -197,7 +197,8 @@ def compare(records: list[dict]) -> dict:
     """
     processors, gpus = {}, {}
     for record in records:
-        if record.get("status", "ok") != "ok":
+        parts = [record, *record.get("ways", [])]  # the other programs have a status each
+        if not any(part.get("status", "ok") == "ok" for part in (parts[1:] or parts)):
             continue
         job, provenance = _job(record), record["provenance"]
         device = record.get("device") or (provenance.get("backend") or {}).get("device") or "cpu"
