@@ -118,6 +118,8 @@ def test_a_corrupt_image_is_named_or_counted(prepared):
         "conditions": ["clean"],
         "benchmarks": ["onnx_pose_cpu"],
         "dataset": {"unreadable": "skip"},
+        "detect_every": {"clip": None, "annotations": None},
+        "video": {"input": None},
     }
     prepared.write("skip.yaml", yaml.safe_dump(skip))
     with changed(image, half):
