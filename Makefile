@@ -17,7 +17,7 @@ CONFIG ?=
 RUN    ?=
 RUNS   ?=
 PAIRS  ?= nano-t nano-s nano-m nano-l m-m m-l
-AS     ?=
+PAGE   ?=
 SHOW   ?=
 MINUTES ?= 10
 DETECTOR ?=
@@ -79,7 +79,7 @@ help: ## list targets and variables
 	@echo "  A, B         the runs to compare: names under results/, or paths; published-t4 is the published study"
 	@echo "  DETECTOR     sample: nano for the small detector                 [RTMDet-m]"
 	@echo "  PAIRS, RUNS  board: pairs of config/pairs/ to time [$(PAIRS)], or finished runs to take"
-	@echo "  RUN, AS, SHOW  publish: the run, by its name under results/; another name in docs/; parts of the README to"
+	@echo "  RUN, PAGE, SHOW  publish: the run, by its name under results/; another name in docs/; parts of the README to"
 	@echo "               show it in, like latency or latency,findings"
 	@echo "  MINUTES      gpu-trial: the time of one call                     [$(MINUTES)]"
 	@echo "  PHOTOGRAPHS  photographs: the folder that has the files, linked as data/photographs"
@@ -157,7 +157,7 @@ endif
 
 publish: $(STAMP) ## show a finished run in docs/results/ and in the README: make publish RUN=demo
 	@test -n "$(RUN)" || { echo "Which run? Say make publish RUN=<its name under results/>" >&2; exit 1; }
-	@$(PY) workflow/publish.py "$(RUN)" $(if $(AS),--as "$(AS)") $(if $(SHOW),--show "$(SHOW)")
+	@$(PY) workflow/publish.py "$(RUN)" $(if $(PAGE),--as "$(PAGE)") $(if $(SHOW),--show "$(SHOW)")
 
 # Everything is made anew, since Snakemake does not see that a package has changed.
 verify: $(STAMP) ## run a small part of the demo again and check it against committed results (docs/verify.md)

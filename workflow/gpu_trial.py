@@ -185,7 +185,7 @@ def finish(plan: list[trial.Step], states: dict) -> None:
     if waiting := [step.name for step in plan if states.get(step.name, {}).get("status") not in done]:
         print(f"Not done: {', '.join(waiting)}. `make gpu-trial` again goes on there.")
     elif (FOLDER / "run.json").is_file():
-        print(f"To publish it: make publish RUN={trial.ROWS} AS={machine.slug(here)} SHOW=latency")
+        print(f"To publish it: make publish RUN={trial.ROWS} PAGE={machine.slug(here)} SHOW=latency")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Publishing a run: its page and pictures, the README's blocks, and that a fault leaves nothing half done."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 from fake_results import fake_latency, fake_limits, fake_scores
@@ -197,3 +199,18 @@ def test_a_run_is_published_under_another_name_and_shown_where_asked(repository)
         publish("fake", repository, show=["gird"])
     with pytest.raises(PoseGaugeError, match="is no name for a file; say NVIDIA-T5"):
         publish("fake", repository, "NVIDIA T5")
+
+
+def test_make_gives_the_run_another_name_only_where_one_is_said():
+    root = Path(__file__).resolve().parents[2]
+
+    def words(*variables: str) -> str:
+        told = subprocess.run(
+            ["make", "-n", "publish", "RUN=demo", *variables], cwd=root, capture_output=True, text=True
+        )
+        assert told.returncode == 0, told.stderr
+        return told.stdout.strip().splitlines()[-1]
+
+    assert words().endswith('workflow/publish.py "demo"')
+    named = words("PAGE=nvidia-h100", "SHOW=latency")
+    assert named.endswith('workflow/publish.py "demo" --as "nvidia-h100" --show "latency"')

@@ -40,7 +40,7 @@ def publish(run: str, repository: Path, name: str | None = None, show=()) -> lis
     folder = runs.find(run)
     if (folder / "board.json").is_file():
         if name or show:
-            raise PoseGaugeError(f"{folder}: a board has one name and one place: leave out AS and SHOW")
+            raise PoseGaugeError(f"{folder}: a board has one name and one place: leave out PAGE and SHOW")
         return _publish_board(folder, repository)
     about = runs.read_about(folder)
     runs.check_files(folder, about)
