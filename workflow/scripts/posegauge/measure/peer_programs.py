@@ -20,6 +20,7 @@ from posegauge.models.network import Network
 from posegauge.pipeline.conventions import Conventions, Pixels
 from posegauge.pipeline.pipeline import Pipeline
 from posegauge.pipeline.steps import Settings, decode_simcc, padded_box, pose_input
+from posegauge.study import ROLES
 
 
 def provider_of(pipeline: Pipeline) -> str:
@@ -43,14 +44,27 @@ class Ours:
         return self.pipeline.estimate(image, bboxes)[0]
 
 
-class Bare:
-    """The networks alone: inputs are prepared at the first call, outputs are not looked at."""
+class Networks:
+    """The two networks alone: inputs are prepared at the first call, outputs are not looked at.
+
+    Who inherits says in `run` how a network (role "detector" or "pose") takes a batch, float32 [N, 3, height,
+    width].
+    """
 
     def __init__(self, pipeline: Pipeline):
+        """`pipeline` is ours, on ONNX Runtime: its sessions name the files, it prepares the inputs."""
         self.pipeline = pipeline
         self.provider = provider_of(pipeline)
-        self.detector, self.pose = map(network_call, (pipeline.detector, pipeline.pose))
         self.prepared = {}
+
+    def detect_and_pose(self, image, bboxes):
+        """Run both networks; return None."""
+        for role, batch in zip(ROLES, self._inputs(image, bboxes), strict=True):
+            self.run(role, batch)
+
+    def pose_only(self, image, bboxes):
+        """Run the pose network; return None."""
+        self.run("pose", self._inputs(image, bboxes)[1])
 
     def _inputs(self, image, bboxes):
         key = (id(image), len(bboxes))
@@ -62,15 +76,17 @@ class Bare:
             )
         return self.prepared[key]
 
-    def detect_and_pose(self, image, bboxes):
-        """Run both networks; return None."""
-        batches = self._inputs(image, bboxes)
-        for call, batch in zip((self.detector, self.pose), batches, strict=True):
-            call(batch)
 
-    def pose_only(self, image, bboxes):
-        """Run the pose network; return None."""
-        self.pose(self._inputs(image, bboxes)[1])
+class Bare(Networks):
+    """One image at a time, on the sessions of the pipeline."""
+
+    def __init__(self, pipeline: Pipeline):
+        super().__init__(pipeline)
+        self.calls = {role: network_call(getattr(pipeline, role)) for role in ROLES}
+
+    def run(self, role: str, batch: np.ndarray) -> None:
+        """See Networks."""
+        self.calls[role](batch)
 
 
 def network_call(session: Session):
