@@ -170,10 +170,12 @@ def test_the_page_says_over_which_images_each_is(run):
 
 
 def test_the_page_is_shown_where_all_images_are_scored():
-    tables = [page.table for page in pages.shown(scored=True)]
-    assert "all_images" not in tables and "robustness" in tables
-    assert "all_images" in [page.table for page in pages.shown(scored=True, all_images=True)]
-    assert "all_images" not in [page.table for page in pages.shown(scored=False)]
+    times = ["latency", "parity", "roofline", "peers", "batches", "cameras"]
+    tables = [page.table for page in pages.shown([*times, "scores", "throughput"])]
+    assert "all_images" not in tables and "robustness" in tables and "detect_every" not in tables
+    assert "all_images" in [page.table for page in pages.shown([*times, "scores", "all_images"])]
+    assert "all_images" not in [page.table for page in pages.shown(times)]
+    assert "detect_every" in [page.table for page in pages.shown([*times, "detect_every"])]
 
 
 CHECKPOINT = "data/downloads/rtmpose-m_simcc-coco_pt-aic-coco_420e-256x192-d8dd5ca4_20230127.pth"

@@ -127,10 +127,7 @@ COMPARISON = f"results/compare/{'-vs-'.join(map(runs.label, COMPARED))}"
 BOARDED = [str(runs.find(name, place("results"))) for name in config["runs"]]
 BOARD = "results/board"
 
-# Of the report: its subjects, those of them with a table, and the kinds of records that tables and sentences are of.
-PAGES = pages.shown(scored=not RANDOM_ROLES, all_images=ALL_IMAGES, film=bool(config["detect_every"]["clip"]))
-TABLE_PAGES = [page for page in PAGES if page.table]
-TABLE_KINDS = list(dict.fromkeys(kind for page in TABLE_PAGES for kind in page.reads))
+# The kinds of records of the run; its subjects in the report, those of them with a table, and what these are made of.
 RECORD_KINDS = [
     "latency",
     "parity",
@@ -142,6 +139,9 @@ RECORD_KINDS = [
     *(["all_images"] if ALL_IMAGES else []),
     *(["detect_every"] if config["detect_every"]["clip"] else []),
 ]
+PAGES = pages.shown(RECORD_KINDS)
+TABLE_PAGES = [page for page in PAGES if page.table]
+TABLE_KINDS = list(dict.fromkeys(kind for page in TABLE_PAGES for kind in page.reads))
 # What stands in every table, figure and grid.
 SHOWN = {
     "title": f"{config['models']['detector']['name']} + {config['models']['pose']['name']} on {DATASET['title']}",

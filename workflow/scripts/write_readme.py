@@ -11,7 +11,7 @@ from posegauge.store.files import read_json, write_text
 log = logs.start(snakemake.log[0])
 given, params = snakemake.input, snakemake.params
 run = Run({kind: given[kind] for kind in params.kinds})
-shown = pages.shown(params.scored, bool(run.all_images), bool(run.detect_every))
+shown = pages.shown(params.kinds)
 tables = {page.table: Path(given[f"{page.table}_md"]).read_text("utf-8") for page in shown if page.table}
 names = [*(page.figure for page in shown if page.figure), *(pages.GRIDS if params.scored else ())]
 links = readme.relative_links({name: given[f"{name}_picture"] for name in names}, snakemake.output.readme)

@@ -145,15 +145,12 @@ TABLES = {page.table: page for page in PAGES if page.table}
 FIGURES = {page.figure: page for page in PAGES if page.figure}
 
 
-def shown(scored: bool, all_images: bool = False, film: bool = False) -> list[Page]:
-    """Return the pages of a run.
+def shown(kinds) -> list[Page]:
+    """Return the pages of a run that has the records `kinds`: those that read no other.
 
-    scored: false for networks with random weights. all_images: whether those without persons are scored.
-    film: whether the detector on every n-th frame of a film is measured.
+    Networks with random weights have no scores, most runs no film and no images without persons.
     """
-    pages = [page for page in PAGES if scored or not page.scored]
-    pages = [page for page in pages if all_images or "all_images" not in page.reads]
-    return [page for page in pages if film or "detect_every" not in page.reads]
+    return [page for page in PAGES if set(page.reads) <= set(kinds)]
 
 
 def load(page: Page, function: str):
