@@ -244,7 +244,7 @@ class FakeSession:
 
 
 class FakePipeline:
-    detector = pose = FakeSession()
+    sessions = dict.fromkeys(("detector", "pose"), FakeSession())
 
     def __init__(self):
         self.calls = []

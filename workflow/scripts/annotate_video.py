@@ -34,7 +34,7 @@ except Unavailable as error:
     raise PoseGaugeError(
         f"video: {runtime} on {device} does not run here: {error}; set video.runtime and video.device"
     ) from error
-provenance = collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads)
+provenance = collect(config, pipeline.sessions, threads)
 described = {"file_name": source.name, "sha256": sha256_file(source)}
 folder = output.with_name(f".{output.name}.parts")
 key = sha256_json(

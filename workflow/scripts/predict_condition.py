@@ -49,7 +49,7 @@ def main():
         "annotations_sha256": dataset["annotations_sha256"],
         "settings": config["pipeline"],
         **swept,
-        "provenance": collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads),
+        "provenance": collect(config, pipeline.sessions, threads),
     }
     if params.shards == 1:
         check_some_read(record)

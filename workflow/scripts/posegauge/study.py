@@ -34,6 +34,16 @@ class Artifact:
         parts += [part for part, usual in ((self.execution, "plain"), (self.images, "host")) if part != usual]
         return "_".join(parts)
 
+    def fields(self) -> dict:
+        """Return what a record says of it beside its name."""
+        return {
+            "runtime": self.runtime,
+            "device": self.device,
+            "precision": self.precision,
+            "execution": self.execution,
+            "images_on": self.images,
+        }
+
     @property
     def onnx_precision(self) -> str | None:
         """The precision of the ONNX files that it runs; None where it runs the checkpoints themselves."""

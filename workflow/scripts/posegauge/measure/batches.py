@@ -67,15 +67,11 @@ def measure_batches(config: dict, files: dict, onnx: dict, threads: int) -> dict
     artifacts = []
     for name in protocol["artifacts"]:
         artifact, pipeline = ARTIFACTS[name], pipelines.get(name)
-        sessions = {"detector": pipeline.detector, "pose": pipeline.pose} if pipeline else {}
+        sessions = pipeline.sessions if pipeline else {}
         artifacts.append(
             {
                 "artifact": name,
-                "runtime": artifact.runtime,
-                "device": artifact.device,
-                "precision": artifact.precision,
-                "execution": artifact.execution,
-                "images_on": artifact.images,
+                **artifact.fields(),
                 **outcomes[name].fields(),
                 "points": measured.get(name, []),
                 "backends": {role: session.provenance() for role, session in sessions.items()},

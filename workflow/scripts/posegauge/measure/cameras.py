@@ -73,11 +73,7 @@ def measure_cameras(config: dict, files: dict, onnx: dict, threads: int) -> dict
         artifacts.append(
             {
                 "artifact": name,
-                "runtime": artifact.runtime,
-                "device": artifact.device,
-                "precision": artifact.precision,
-                "execution": artifact.execution,
-                "images_on": artifact.images,
+                **artifact.fields(),
                 **outcome.fields(),
                 "servers": count,
                 "streams": streams,
@@ -140,8 +136,7 @@ class Worker:
 
     def provenance(self) -> dict:
         """Return what really runs each network."""
-        sessions = {"detector": self.pipeline.detector, "pose": self.pipeline.pose}
-        return {role: session.provenance() for role, session in sessions.items()}
+        return {role: session.provenance() for role, session in self.pipeline.sessions.items()}
 
 
 def most_cameras(servers: list[Server], shown: list, protocol: dict, seed: int) -> tuple[int, list[dict]]:

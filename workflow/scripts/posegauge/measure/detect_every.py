@@ -68,7 +68,7 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
     with tempfile.TemporaryDirectory() as folder:
         with attempt(name) as outcomes[OURS]:
             pipeline = build_pipeline(config, artifact, threads, onnx)
-            sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
+            sessions = pipeline.sessions
             ways[OURS] = {n: DetectEvery(pipeline, n) for n in intervals}
         if artifact in BESIDE and OURS in ways:
             with attempt(peer_tracker.TITLE) as outcomes[PEER]:
@@ -82,11 +82,7 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
         collect(config, sessions, threads),
         outcomes[OURS],
         artifact=name,
-        runtime=artifact.runtime,
-        device=artifact.device,
-        precision=artifact.precision,
-        execution=artifact.execution,
-        images_on=artifact.images,
+        **artifact.fields(),
         threads=threads,
         film={
             "file_name": Path(files["clip"]).name,

@@ -73,7 +73,7 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
         monitor = gpu_monitor.watch(row.artifact.device)
         meter.idle(energy["idle_seconds"])
         pipeline = build_pipeline(config, row.artifact, threads, files, pose_only)
-        sessions = {"detector": pipeline.detector, "pose": pipeline.pose}
+        sessions = pipeline.sessions
         detector = None if pose_only else detector_work(pipeline, image)
         pipeline.always_detect = not pose_only
         measured = measure(pipeline, image, bboxes, protocol, monitor, meter)

@@ -141,7 +141,7 @@ def measure_peers(config: dict, device: str, files: dict, threads: int) -> dict:
         if device == "cuda":
             ways = first_calls(ways, outcomes, image, boxes[max(boxes)])
         if OURS in ways:
-            sessions = {role: getattr(ways[OURS].pipeline, role) for role in ROLES}
+            sessions = ways[OURS].pipeline.sessions
             samples = take_turns(ways, image, boxes, protocol["rounds"])
             agrees = agreement(ways, image, boxes[max(boxes)])
     return make_record(

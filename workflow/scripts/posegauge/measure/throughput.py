@@ -85,8 +85,7 @@ def measure_throughput(config: dict, files: dict, threads: int) -> dict:
                 ready[name] = Swept(pipelines[way.runtime], images, annotated, way.sets)
         turns = take_turns(ready, entries, how, protocol["rounds"])
     provenance = {
-        runtime: collect(config, {"detector": pipeline.detector, "pose": pipeline.pose}, threads)
-        for runtime, pipeline in pipelines.items()
+        runtime: collect(config, pipeline.sessions, threads) for runtime, pipeline in pipelines.items()
     }
     return make_record(
         "throughput",

@@ -181,6 +181,11 @@ class Pipeline:
         self.conventions = conventions
         self.steps = steps or HostSteps(self.detector_size, self.pose_size, conventions)
 
+    @property
+    def sessions(self) -> dict:
+        """The session of each network, by role; None for a detector that is left out."""
+        return {"detector": self.detector, "pose": self.pose}
+
     def on_host(self, detector, pose) -> "Pipeline":
         """Return a pipeline like this one with other sessions of its networks, and its steps on the host."""
         sizes = self.detector_size, self.pose_size
