@@ -18,6 +18,7 @@ from posegauge.measure import batches
 from posegauge.measure.batches import Picture, Point, boxes_of, measure, run_batch
 from posegauge.pipeline.steps import Settings
 from posegauge.report import batches as report_batches
+from posegauge.report import lines_of_artifacts
 from posegauge.report.records import Run
 from posegauge.score import intervals
 from posegauge.store.files import write_json
@@ -262,7 +263,7 @@ def test_a_file_of_another_shape_is_refused(tmp_path):
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=8))
 @settings(deadline=None)
 def test_labels_keep_their_distance_and_their_order(places):
-    moved = report_batches.spread(places, 0.33)
+    moved = lines_of_artifacts.spread(places, 0.33)
     order = np.argsort(places, kind="stable")
     gaps = np.diff(np.array(moved)[order])
     assert (gaps >= 0.33 - 1e-9).all()

@@ -238,9 +238,8 @@ class Fake:
 def fake_programs(monkeypatch, **programs):
     """Put programs in the place of those that load_ways makes: {class: Fake}; all others run on CUDA."""
     monkeypatch.setattr(peers, "build_pipeline", lambda *_: SimpleNamespace(**PARTS))
-    monkeypatch.setattr(peers, "append_nms", lambda *_: "nms.onnx")
     limits = "OnnxThroughput", "OpenVINOThroughput"
-    for name in ("Bare", "Ours", "Rtmlib", "Original", "MMPose", "Inferencer", *limits):
+    for name in ("Bare", "Ours", "rtmlib_beside", "Original", "MMPose", "Inferencer", *limits):
         way = programs.get(name, Fake())
         monkeypatch.setattr(peers, name, lambda *_, way=way: way)
 
@@ -252,7 +251,7 @@ FILES = {"detector": "run/models/detector.onnx", "pose": "run/models/pose.onnx"}
 
 
 def test_a_way_that_ran_elsewhere_than_asked_is_none(monkeypatch, tmp_path):
-    fake_programs(monkeypatch, Rtmlib=Fake("CPUExecutionProvider"), MMPose=Fake("CUDA (NVIDIA T4)"))
+    fake_programs(monkeypatch, rtmlib_beside=Fake("CPUExecutionProvider"), MMPose=Fake("CUDA (NVIDIA T4)"))
     ways, outcomes = peers.load_ways(CONFIG, "cuda", FILES, 1, tmp_path)
     assert set(peers.WAYS) - set(ways) == {"rtmlib", *peers.CPU_ALONE}
     assert {outcomes[name].reason for name in peers.CPU_ALONE} == {"runs on the CPU alone"}

@@ -16,8 +16,8 @@ from posegauge.backends.assemble import build_pipeline
 from posegauge.data.films import Film, read_film
 from posegauge.logs import progress
 from posegauge.measure import peer_tracker
-from posegauge.measure.peer_programs import Rtmlib, append_nms
-from posegauge.pipeline.pipeline import Persons, Pipeline
+from posegauge.measure.peer_programs import rtmlib_beside
+from posegauge.pipeline.pipeline import Persons
 from posegauge.pipeline.tracking import MAX_MARGIN, MIN_KEYPOINTS, SAME_PERSON, DetectEvery
 from posegauge.predict.predictions import coco_results
 from posegauge.score import bootstrap
@@ -72,7 +72,7 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
             ways[OURS] = {n: DetectEvery(pipeline, n) for n in intervals}
         if artifact in BESIDE and OURS in ways:
             with attempt(peer_tracker.TITLE) as outcomes[PEER]:
-                programs = _rtmlib(pipeline, onnx, Path(folder), threads, artifact.device)
+                programs = rtmlib_beside(pipeline, onnx, Path(folder), threads, artifact.device)
                 ways[PEER] = {n: peer_tracker.RtmlibTracker(programs, n) for n in intervals}
         passes = take_turns(ways, film.frames, protocol["rounds"])
     judge = Judge(film, intervals, config["seed"], config["bootstrap"]["resamples"], config["pipeline"])
@@ -102,13 +102,6 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
             for way, outcome in outcomes.items()
         ],
     )
-
-
-def _rtmlib(pipeline: Pipeline, onnx: dict, folder: Path, threads: int, device: str) -> Rtmlib:
-    settings = pipeline.settings
-    sizes = (pipeline.detector_size, pipeline.pose_size)
-    detector = append_nms(onnx["detector"], folder / "nms.onnx", settings)
-    return Rtmlib(detector, onnx["pose"], sizes, pipeline.conventions, settings, threads, device)
 
 
 # ---------------------------------------------------------------------------------------------- measurement

@@ -7,6 +7,7 @@ the keypoints in these boxes, float32 [N, K, 2]. pose_only is None where a progr
 
 import contextlib
 import io
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -191,6 +192,22 @@ class Rtmlib:
     def pose_only(self, image, bboxes):
         """See Ours."""
         return self.pose(image, bboxes)[0]
+
+
+def rtmlib_beside(pipeline: Pipeline, files: dict, folder: Path, threads: int, device: str) -> Rtmlib:
+    """Return rtmlib with the networks, sizes and thresholds of a pipeline.
+
+    files: {"detector", "pose": the ONNX files}. folder: where the detector with NMS lies while it is used.
+    """
+    return Rtmlib(
+        append_nms(files["detector"], folder / "nms.onnx", pipeline.settings),
+        files["pose"],
+        (pipeline.detector_size, pipeline.pose_size),
+        pipeline.conventions,
+        pipeline.settings,
+        threads,
+        device,
+    )
 
 
 def _mean_and_std(pixels: Pixels) -> dict:

@@ -21,7 +21,7 @@ from posegauge.data.images import find_entry, read_entry
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
 from posegauge.measure.peer_limits import OnnxThroughput, OpenVINOThroughput
-from posegauge.measure.peer_programs import Bare, Inferencer, MMPose, Original, Ours, Rtmlib, append_nms
+from posegauge.measure.peer_programs import Bare, Inferencer, MMPose, Original, Ours, rtmlib_beside
 from posegauge.score.intervals import paired_ratio
 from posegauge.store.files import read_json
 from posegauge.store.provenance import collect
@@ -206,15 +206,7 @@ def load_ways(config: dict, device: str, files: dict, threads: int, folder: Path
         "openvino_limit": lambda: OpenVINOThroughput(pipeline, threads),
         OURS: lambda: Ours(pipeline),
         "openvino": lambda: Ours(build_pipeline(config, Artifact("openvino", "cpu"), threads, files)),
-        "rtmlib": lambda: Rtmlib(
-            append_nms(files["detector"], folder / "nms.onnx", settings),
-            files["pose"],
-            (pipeline.detector_size, pipeline.pose_size),
-            pipeline.conventions,
-            settings,
-            threads,
-            device,
-        ),
+        "rtmlib": lambda: rtmlib_beside(pipeline, files, folder, threads, device),
         "original": lambda: Original(pipeline),
         "pytorch": lambda: Ours(build_pipeline(config, torch, threads, files)),
         "mmpose": lambda: MMPose(*networks, settings, device),

@@ -5,11 +5,12 @@ import textwrap
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from posegauge.report import lines_of_artifacts
+from posegauge.report.lines_of_artifacts import LABEL_IN, LINES, MARKERS
 from posegauge.report.markdown import cell, machines, markdown, page
 from posegauge.report.parity import artifact_title, tiers_note, titled
-from posegauge.report.style import GREY, QUIET, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
+from posegauge.report.style import GREY, QUIET, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
 from posegauge.score import tiers
 from posegauge.score.intervals import median_interval
 from posegauge.study import RUNTIME_TITLES
@@ -111,30 +112,6 @@ AXES = {"persons": "persons in the image (logarithmic)", "images": "images in a 
 LEFT_IN, AXES_IN, PANEL_IN = 0.75, 5.6, 2.75  # left edge and width of the axes, height of a panel
 
 
-LINES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # artifacts of one runtime
-
-
-MARKERS = ("o", "s", "^", "D")
-
-
-LABEL_IN = 0.33  # least distance of two labels of two lines
-
-
-def spread(values: list[float], gap: float) -> list[float]:
-    """Move values apart until neighbours lie at least `gap` from each other; in the order given.
-
-    The mean of two ways that both keep the gap: everything moved up only, and everything moved down only.
-    """
-    order = np.argsort(values, kind="stable")
-    steps = gap * np.arange(len(values))
-    standing = np.asarray(values, np.float64)[order] - steps
-    up = np.maximum.accumulate(standing)
-    down = np.minimum.accumulate(standing[::-1])[::-1]
-    moved = np.empty(len(values))
-    moved[order] = (up + down) / 2 + steps
-    return moved.tolist()
-
-
 def _panel(axes, lines: pd.DataFrame, series: str, styles: dict) -> None:
     """Draw one series: medians with their intervals, each line with its name at the right."""
     ends = []
@@ -147,35 +124,11 @@ def _panel(axes, lines: pd.DataFrame, series: str, styles: dict) -> None:
         axes.vlines(x, low.to_numpy(), high.to_numpy(), color=colour, linewidth=3.5, alpha=0.35)
         row = points.iloc[-1]
         ends.append((x[-1], speed[-1], titled(row), colour))
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
     counts = sorted({int(count) for count in lines[series]})
-    axes.set_xlim(counts[0] / 1.12, counts[-1] * 1.12)
-    axes.xaxis.set_major_locator(FixedLocator(counts))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
     bounds = lines[["images_per_s", "images_per_s_low", "images_per_s_high"]].astype(float)
-    low, high = np.nanmin(bounds) / 1.25, np.nanmax(bounds) * 1.25
-    axes.set_ylim(low, high)
-    wide = high / low > 30
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 3, 5, 7), numticks=20))
-    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(color=RULE, linewidth=0.8, zorder=0)
-    axes.set_axisbelow(True)
+    lines_of_artifacts.scale(axes, counts, counts, np.nanmin(bounds) / 1.25, np.nanmax(bounds) * 1.25)
     axes.set_xlabel(AXES[series], fontsize=10)
-    height = axes.get_window_extent().height / axes.figure.dpi
-    where = [np.log(speed / low) / np.log(high / low) * height for _, speed, _, _ in ends]
-    for y, (x, speed, text, colour) in zip(spread(where, LABEL_IN), ends, strict=True):
-        axes.annotate(
-            "\n".join(textwrap.wrap(text, 34)), xy=(x, speed), xycoords="data",
-            xytext=(1.04, y / height), textcoords="axes fraction", va="center", fontsize=9, color=colour,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 4},
-        )  # fmt: skip
-
-
-def _plain(value: float, _position=None) -> str:
-    return f"{value:g}"
+    lines_of_artifacts.name_ends(axes, ends)
 
 
 def plot_batches(table: pd.DataFrame, record: dict, path, title: str = "", notice: str | None = None) -> None:

@@ -5,12 +5,12 @@ import textwrap
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from posegauge.report.batches import LABEL_IN, LINES, MARKERS, spread
+from posegauge.report import lines_of_artifacts
+from posegauge.report.lines_of_artifacts import LINES, MARKERS
 from posegauge.report.markdown import cell, listed, machines, markdown, page, percent
 from posegauge.report.parity import artifact_title, tiers_note, titled
-from posegauge.report.style import GREY, QUIET, RULE, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
+from posegauge.report.style import GREY, QUIET, RUNTIME_COLOURS, STYLE, WIDTH_IN, dress, message, save
 from posegauge.score import tiers
 from posegauge.study import RUNTIME_TITLES
 
@@ -237,21 +237,9 @@ def _panel(axes, ran: pd.DataFrame, runtimes: dict[str, str], limit_ms: float) -
     counts = sorted({int(count) for count in ran["streams"]})
     bounds = ran[["latency_ms_p95_low", "latency_ms_p95_high"]].to_numpy(float)
     low, high = min(np.nanmin(bounds), limit_ms) / 1.3, max(np.nanmax(bounds), limit_ms) * 1.3
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xlim(counts[0] / 1.12, counts[-1] * 1.12)
-    axes.set_ylim(low, high)
     # Neighbours of a large number would write over each other.
     ticks = [count for i, count in enumerate(counts) if i == 0 or count / counts[i - 1] > 1.15]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
-    wide = high / low > 30
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 3, 5, 7), numticks=20))
-    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(color=RULE, linewidth=0.8, zorder=0)
-    axes.set_axisbelow(True)
+    lines_of_artifacts.scale(axes, counts, ticks, low, high)
     axes.set_xlabel("cameras at the same time (logarithmic)", fontsize=10)
     axes.set_ylabel("P95 in milliseconds", fontsize=10)
     axes.axhline(limit_ms, color="black", linewidth=1.2)
@@ -274,18 +262,7 @@ def _panel(axes, ran: pd.DataFrame, runtimes: dict[str, str], limit_ms: float) -
             )
         row = points.iloc[-1]
         ends.append((x[-1], p95[-1], titled(row), colour))
-    height = axes.get_window_extent().height / axes.figure.dpi
-    where = [np.log(ms / low) / np.log(high / low) * height for _, ms, _, _ in ends]
-    for y, (x, ms, text, colour) in zip(spread(where, LABEL_IN), ends, strict=True):
-        axes.annotate(
-            "\n".join(textwrap.wrap(text, 34)), xy=(x, ms), xycoords="data",
-            xytext=(1.04, y / height), textcoords="axes fraction", va="center", fontsize=9, color=colour,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 4},
-        )  # fmt: skip
-
-
-def _plain(value: float, _position=None) -> str:
-    return f"{value:g}"
+    lines_of_artifacts.name_ends(axes, ends)
 
 
 # ------------------------------------------------------------------- what report/pages.py asks for
