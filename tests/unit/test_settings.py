@@ -1,75 +1,31 @@
 """The config check: the shipped files pass, every fault is named with what to do about it."""
 
 import copy
-import zipfile
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-import helpers_onnx
+from helpers_config import ROOT, load, only_problem, problems, put
 from posegauge.data.download import read_table
 from posegauge.errors import PoseGaugeError, nearest
-from posegauge.pipeline.steps import Settings
-from posegauge.settings import check, parts
+from posegauge.settings import check
 from posegauge.study import (
     BENCHMARKS,
     COCO_C_CORRUPTIONS,
     CONDITIONS,
-    PIPELINE_KEYS,
     SEVERITIES,
     STUDY_BENCHMARKS,
     STUDY_CONDITIONS,
     SUITES,
 )
 
-ROOT = Path(__file__).parents[2]
-
-
-def load(*files: str) -> dict:
-    """Merge config files as Snakemake does: groups of keys recursively, everything else replaced."""
-    merged = {}
-
-    def lay_over(below, above):
-        for key, value in above.items():
-            if isinstance(value, dict) and isinstance(below.get(key), dict):
-                lay_over(below[key], value)
-            else:
-                below[key] = value
-
-    for file in files:
-        lay_over(merged, yaml.safe_load((ROOT / file).read_text(encoding="utf-8")))
-    return merged
-
 
 @pytest.fixture
 def config() -> dict:
     return load("config/config.yaml")
-
-
-def put(config: dict, place: str, value) -> None:
-    *groups, key = place.split(".")
-    for group in groups:
-        config = config[group]
-    config[key] = value
-
-
-def problems(config) -> list[str]:
-    with pytest.raises(PoseGaugeError) as caught:
-        check.check(config)
-    heading, *lines = str(caught.value).splitlines()
-    assert heading == f"config: {len(lines)} problem{'s' if len(lines) > 1 else ''}"
-    assert all(line.startswith("  - ") for line in lines)
-    return [line.removeprefix("  - ") for line in lines]
-
-
-def only_problem(config) -> str:
-    (line,) = problems(config)
-    return line
 
 
 # ---------------------------------------------------------------------------------- what is shipped
@@ -357,212 +313,6 @@ def test_one_line_per_value(config):
 def test_config_must_be_a_group(config):
     with pytest.raises(PoseGaugeError, match="expected keys and values"):
         check.check(config)
-
-
-# ---------------------------------------------------------------------------- keys that belong together
-
-
-def folder_config(config, tmp_path):
-    (tmp_path / "images").mkdir()
-    (tmp_path / "a.json").write_text("{}")
-    config["dataset"].update(
-        kind="folder", images=str(tmp_path / "images"), annotations=str(tmp_path / "a.json")
-    )
-    return config
-
-
-def test_folder_passes(config, tmp_path):
-    check.check(folder_config(config, tmp_path))
-
-
-def test_the_users_annotations_are_not_written_over(config, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    config = folder_config(config, tmp_path)
-    (tmp_path / "data/mine").mkdir(parents=True)
-    (tmp_path / "a.json").rename(tmp_path / "data/mine/read_annotations.json")
-    config["dataset"].update(name="mine", annotations="data/mine/read_annotations.json")
-    assert "is written by the workflow; name it otherwise" in only_problem(config)
-
-
-@pytest.mark.parametrize("key", ["images", "annotations"])
-def test_folder_needs_paths(config, tmp_path, key):
-    config = folder_config(config, tmp_path)
-    config["dataset"][key] = None
-    assert only_problem(config) == f"dataset.{key}: is null, but kind folder needs the path of your {key}"
-    config["dataset"][key] = str(tmp_path / "missing.json")
-    assert only_problem(config).startswith(f"dataset.{key}: no ")
-
-
-def test_a_path_may_hold_anything_but_braces(config, tmp_path):
-    config, folder = (
-        folder_config(config, tmp_path),
-        tmp_path / """My [x] 'q' "d" ünï; -é & (1) #% $HOME *?""",
-    )
-    (tmp_path / "images").rename(folder)
-    config["dataset"]["images"] = str(folder)
-    check.check(config)
-    # Snakemake has no way to say that they are meant as they are.
-    braces = tmp_path / "a{b}c"
-    folder.rename(braces)
-    config["dataset"]["images"] = str(braces)
-    assert only_problem(config).startswith(f"dataset.images: '{braces}' has a brace in it")
-    (tmp_path / "link").symlink_to(braces)
-    config["dataset"]["images"] = str(tmp_path / "link")
-    check.check(config)
-
-
-def test_the_home_folder_may_be_said_as_usual(config, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    config = folder_config(config, tmp_path)
-    config["dataset"]["images"] = "~/images"
-    found = parts.find_files(config, ROOT, absolute=False)
-    assert found["dataset"]["images"] == str(tmp_path / "images")
-
-
-@pytest.mark.parametrize("name", ["a{b}c", "a{", "{{role}}"])
-def test_a_repository_in_a_folder_with_braces_is_refused(name):
-    with pytest.raises(PoseGaugeError, match="Rename the folder"):
-        check.check_folder(Path("/home/me") / name / "posegauge")
-    check.check_folder(Path("/home/me/My [Projects] 'é' $HOME"))
-
-
-def test_scenes_must_add_up(config):
-    config["dataset"].update(kind="scenes", expected_person_images=50)
-    check.check(config)
-    config["dataset"]["scenes"]["images"] = 20
-    assert "20 scenes, 10 of them empty, leave 10; say so, or null" in only_problem(config)
-    config["dataset"]["scenes"]["images"] = 10
-    assert "dataset.scenes.empty: is 10, expected less than" in only_problem(config)
-
-
-def test_onnx_models(config, tmp_path):
-    model = tmp_path / "m.onnx"
-    model.write_bytes(b"")
-    config["robustness"]["runtime"] = "onnxruntime"
-    for name in ("detector", "pose"):
-        config["models"][name].update(config=None, checkpoint=None, onnx=str(model))
-    check.check(config)
-    config["robustness"]["runtime"] = "pytorch"
-    assert "models.detector and models.pose is an ONNX file; say onnxruntime" in only_problem(config)
-
-
-def test_video_is_not_written_over_itself(config, tmp_path):
-    (tmp_path / "clip.mp4").touch()
-    config["video"] |= {"input": f"{tmp_path}/clip.mp4", "output": f"{tmp_path}/../{tmp_path.name}/clip.mp4"}
-    assert "video.output: is the input" in only_problem(config)
-    config["video"]["output"] = "null"  # what make writes where no OUT is given
-    assert check.check(config)["video"]["output"] is None
-
-
-def test_a_film_is_not_measured_with_random_weights(config, tmp_path):
-    (tmp_path / "clip.mp4").touch()
-    config["detect_every"]["clip"] = str(tmp_path / "clip.mp4")
-    check.check(config)
-    config["models"]["pose"]["checkpoint"] = None
-    assert "detect_every.clip: is set, but a model has random weights" in only_problem(config)
-
-
-def test_the_keys_of_one_image_are_those_of_the_thresholds(config):
-    """All of `pipeline` but detect_every, so that no row runs again for what is for films."""
-    keys = {f"pipeline.{key}" for key in config["pipeline"]} - {"pipeline.detect_every"}
-    assert set(PIPELINE_KEYS) == keys == {f"pipeline.{entry.name}" for entry in fields(Settings)}
-    assert Settings.of(config["pipeline"]) == Settings()
-
-
-@pytest.mark.parametrize(
-    ("video", "expected"),
-    [
-        ({}, ("pytorch", "auto")),
-        ({"runtime": "onnxruntime"}, ("onnxruntime", "auto")),
-        ({"device": "cpu"}, ("pytorch", "cpu")),
-        ({"runtime": "tensorrt", "device": "cpu"}, ("tensorrt", "cuda")),
-    ],
-)
-def test_video_runs_as_the_robustness_pass_unless_told(config, video, expected):
-    config["video"] |= video
-    assert check.video_backend(check.check(config)) == expected
-
-
-def test_model_is_not_both(config, tmp_path):
-    model = tmp_path / "m.onnx"
-    model.write_bytes(b"")
-    config["robustness"]["runtime"] = "onnxruntime"
-    config["models"]["pose"]["onnx"] = str(model)
-    assert only_problem(config).startswith("models.pose: has onnx and config and checkpoint;")
-
-
-def test_onnx_must_exist_outside_data(config):
-    config["robustness"]["runtime"] = "onnxruntime"
-    config["models"]["pose"].update(config=None, checkpoint=None, onnx="no.onnx")
-    assert only_problem(config).startswith("models.pose.onnx: no file 'no.onnx'")
-    config["models"]["pose"]["onnx"] = "data/downloads/no.onnx"
-    check.check(config)
-
-
-def test_model_files_are_looked_into_where_that_is_asked_for(config, tmp_path):
-    config["robustness"]["runtime"] = "onnxruntime"
-    with zipfile.ZipFile(tmp_path / "detector.onnx", "w") as archive:
-        archive.writestr("rtmdet/end2end.onnx", b"")
-    helpers_onnx.write(tmp_path / "pose.onnx", helpers_onnx.simcc(26))
-    for role in ("detector", "pose"):
-        config["models"][role].update(config=None, checkpoint=None, onnx=f"{tmp_path}/{role}.onnx")
-    config["models"]["pose"]["input_size"] = list(helpers_onnx.SIZE)
-    check.check(config)
-    with pytest.raises(PoseGaugeError) as told:
-        check.check(config, read_models=True)
-    assert "2 problems" in str(told.value)
-    assert "a zip archive that holds rtmdet/end2end.onnx: unpack that one and name it" in str(told.value)
-    assert "models.pose.onnx:" in str(told.value) and "has 26 keypoints, 17 expected" in str(told.value)
-    helpers_onnx.write(tmp_path / "detector.onnx", {"dets": helpers_onnx.dets()}, (1, 3, 640, 640))
-    config["models"]["pose"]["keypoints"] = "halpe26"
-    check.check(config, read_models=True)
-
-
-def test_a_checkpoint_that_is_none_is_told(config, tmp_path):
-    page = tmp_path / "rtmpose.pth"
-    page.write_text("<!DOCTYPE html><html>404</html>")
-    config["models"]["pose"]["checkpoint"] = str(page)
-    check.check(config)
-    with pytest.raises(PoseGaugeError, match=r"rtmpose\.pth: is not a PyTorch checkpoint but a web page"):
-        check.check(config, read_models=True)
-
-
-def test_pixels_are_a_name_or_three_keys(config):
-    pixels = {"mean": [0, 0, 0], "std": [255, 255, 255.0], "to_rgb": True}
-    for value in ("yolox", "rtmpose", pixels):
-        put(config, "models.detector.pixels", value)
-        check.check(config)
-    for value, said in (
-        ("yolov8", "is the text 'yolov8', expected rtmdet, rtmpose, yolox"),
-        (
-            pixels | {"std": [255, 0, 255]},
-            "models.detector.pixels.std[1]: is the number 0, expected a number above 0",
-        ),
-        ({"mean": [0, 0, 0]}, "models.detector.pixels.std: is missing; rtmdet, rtmpose, yolox"),
-    ):
-        put(config, "models.detector.pixels", value)
-        with pytest.raises(PoseGaugeError) as told:
-            check.check(config)
-        assert said in str(told.value)
-
-
-def test_values_of_the_command_line(config):
-    """Snakemake hands over what stands inside {} and [] of --config as text."""
-    config["benchmark"].update(runs="20", image="null")
-    config["pipeline"]["nms_thr"] = "0.5"
-    config["models"]["pose"]["input_size"] = ["288", "384"]
-    config["threads"] = "2"
-    config["robustness"]["threads"] = "1"
-    config["asset_mirror"] = "None"
-    checked = check.check(config)
-    assert checked["benchmark"] == {
-        "image": None, "boxes": "detected", "warmup": 10, "max_warmup": 200, "runs": 20, "processes": 1,
-    }  # fmt: skip
-    assert checked["pipeline"]["nms_thr"] == 0.5
-    assert checked["models"]["pose"]["input_size"] == [288, 384]
-    assert checked["threads"] == 2
-    assert checked["robustness"]["threads"] == 1
-    assert checked["asset_mirror"] is None
 
 
 # --------------------------------------------------------------------------------------------- names
