@@ -41,6 +41,12 @@ def main(words: list[str]) -> int:
     given = arguments(words)
     plan = trial.steps(*(benchmarks(files[-1]) for files in trial.CONFIGS.values()))
     revision = machine.git_revision(REPOSITORY)
+    if unknown := set(given.steps) - {step.name for step in plan}:
+        print(
+            f"No step {', '.join(sorted(unknown))}; there are: {', '.join(step.name for step in plan)}",
+            file=sys.stderr,
+        )
+        return 2
     known = {} if given.anew else earlier()
     states = known["steps"] if known and known.get("git_revision") == revision else {}
     if known and not states:
@@ -48,7 +54,7 @@ def main(words: list[str]) -> int:
     end = time.monotonic() + given.minutes * 60
     device = cuda_devices() > 0
     try:
-        for number, step in in_order(plan, states):
+        for number, step in in_order(plan, states, given.steps):
             left = end - time.monotonic()
             print(f"[{number}/{len(plan)}] {step.title} ", end="", flush=True)
             if step.run and not device and not given.rehearse:
@@ -75,6 +81,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=10, help="for all steps of this call [10]")
     parser.add_argument("--cores", default="all", help="processor cores to use [all]")
+    parser.add_argument("--steps", nargs="+", default=[], metavar="STEP", help="these alone, done ones again")
     parser.add_argument("--rehearse", action="store_true", help="go through the steps though there is no GPU")
     parser.add_argument("--anew", action="store_true", help="forget what earlier calls did")
     return parser.parse_args(words)
@@ -94,11 +101,14 @@ def earlier() -> dict:
     return found if isinstance(found, dict) and isinstance(found.get("steps"), dict) else {}
 
 
-def in_order(plan: list[trial.Step], states: dict) -> list[tuple[int, trial.Step]]:
+def in_order(plan: list[trial.Step], states: dict, asked=()) -> list[tuple[int, trial.Step]]:
     """Return (place, step) of the steps to do: those never begun first, then those cut or failed.
 
     The smoke checks, which take seconds, are made in any case: what they tell of is a matter of the moment.
+    asked: names of the only steps to do, in the order of the plan, though they may be done.
     """
+    if asked:
+        return [item for item in enumerate(plan, 1) if item[1].name in asked]
     status = {step.name: states.get(step.name, {}).get("status") for step in plan}
     to_do = [item for item in enumerate(plan, 1) if item[1].run is None or status[item[1].name] != "ok"]
     return sorted(to_do, key=lambda item: bool(item[1].run) and status[item[1].name] in ("cut", "failed"))

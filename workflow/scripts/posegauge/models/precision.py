@@ -102,7 +102,9 @@ def convert_fp16(source, path) -> dict:
     decoding = decoding_nodes(model)
     last = _last_convolutions(model, decoding)
     kept = [*decoding, *(node.name for node in last if set(_attribute(node, "kernel_shape", [0])) == {1})]
-    half = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=kept))
+    converted = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
+    _one_cast_each(converted)
+    half = OnnxModel(converted)
     # The converter casts to FP16 and back between two nodes that stay: there a large number would overflow.
     half.remove_cascaded_cast_nodes()
     half.remove_useless_cast_nodes()
@@ -113,6 +115,18 @@ def convert_fp16(source, path) -> dict:
         onnx.save(half.model, str(temporary))
         onnx.checker.check_model(str(temporary), full_check=True)
     return {"kept": len(kept), "nodes": node_precisions(half.model)}
+
+
+def _one_cast_each(model) -> None:
+    """Remove a cast that another one before it has made by the same name.
+
+    Up to ONNX Runtime 1.31, which onnxruntime-gpu still is, the converter writes one for each node that reads.
+    """
+    made = set()
+    for node in [node for node in model.graph.node if node.op_type == "Cast"]:
+        if (made_by := (node.input[0], node.output[0])) in made:
+            model.graph.node.remove(node)
+        made.add(made_by)
 
 
 def _own_weights(model) -> None:
