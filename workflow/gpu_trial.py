@@ -2,9 +2,9 @@
 
 It goes through the steps of posegauge/compare/trial.py, the one that says most first. Each has its own time:
 one that takes longer is cut, and the next begins. Started again, it goes on where it stopped: with what was
-never begun, then with what was cut or failed. It ends with a table of what ran, what did not and why
-(results/gpu-trial/trial.md), and packs the small files of both runs into results/gpu-trial/records.zip.
-Without a GPU every line says so, within seconds.
+never begun, then with what was cut or failed. It ends with a page of what ran, what did not and why, with the
+tables and figures of that (results/gpu-trial/trial.md), and packs the small files of both runs into
+results/gpu-trial/records.zip. Without a GPU every line says so, within seconds.
 """
 
 import argparse
@@ -23,13 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 from posegauge.backends.base import cuda_devices
 from posegauge.compare import trial
 from posegauge.errors import PoseGaugeError
-from posegauge.store import machine, provenance
-from posegauge.store.files import read_json, write_json, write_text
+from posegauge.store import machine
+from posegauge.store.files import read_json, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDER = Path("results") / trial.ROWS
 STATE, SMOKE = FOLDER / "trial.json", FOLDER / "smoke.json"
-PAGE, PACKED = FOLDER / "trial.md", FOLDER / trial.ARCHIVE
+PAGE, PACKED = FOLDER / trial.PAGE, FOLDER / trial.ARCHIVE
 # With less left, a step is not begun.
 LEAST_S = 15
 # For Snakemake to end its jobs after Ctrl-C, before all are killed.
@@ -48,6 +48,9 @@ def main(words: list[str]) -> int:
         )
         return 2
     known = {} if given.anew else earlier()
+    if given.page:
+        finish(plan, known.get("steps", {}))
+        return 0
     states = known["steps"] if known and known.get("git_revision") == revision else {}
     if known and not states:
         print("The code has another revision than at the last call: every step is gone through again.")
@@ -82,6 +85,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10, help="for all steps of this call [10]")
     parser.add_argument("--cores", default="all", help="processor cores to use [all]")
     parser.add_argument("--steps", nargs="+", default=[], metavar="STEP", help="these alone, done ones again")
+    parser.add_argument("--page", action="store_true", help="run nothing, write the page anew")
     parser.add_argument("--rehearse", action="store_true", help="go through the steps though there is no GPU")
     parser.add_argument("--anew", action="store_true", help="forget what earlier calls did")
     return parser.parse_args(words)
@@ -175,27 +179,23 @@ def alive(process: subprocess.Popen) -> bool:
 
 
 def finish(plan: list[trial.Step], states: dict) -> None:
-    """Write the table and the archive, and say what to do with them."""
+    """Write the page and the archive of what there is, and say what to do with them."""
     checks = read_json(SMOKE) if SMOKE.is_file() else []
-    here = machine.fingerprint()
-    packages = machine.versions(*provenance.PACKAGES)
-    about = [
-        f"Machine: {machine.describe(here)}. Revision: {machine.git_revision(REPOSITORY) or 'not known'}.",
-        f"Packages: {', '.join(f'{name} {version}' for name, version in packages.items())}.",
-    ]
-    lines = trial.table(plan, states, checks)
-    content = trial.text(lines, plan, states, about)
-    write_text(PAGE, content)
+    measured = [row["provenance"]["machine"] for row in trial.records()[0].latency if row["status"] == "ok"]
+    # With rows the page tells of the machine that measured them.
+    here = f"Machine: {machine.describe(machine.fingerprint())}."
+    content = trial.text(trial.table(plan, states, checks), plan, states, [] if measured else [here])
+    trial.write_page(content)
     left = trial.pack(PACKED)
-    print(f"\n{content}\nTable: {PAGE}")
+    print(f"\n{content}\n\nPage: {PAGE}")
     print(f"To attach to a report: {PACKED} ({PACKED.stat().st_size / 1e6:.1f} MB)")
     if left:
         print(f"No room in it for {len(left)} files, the first: {left[0]}")
     done = ("ok", "no device")
     if waiting := [step.name for step in plan if states.get(step.name, {}).get("status") not in done]:
         print(f"Not done: {', '.join(waiting)}. `make gpu-trial` again goes on there.")
-    elif (FOLDER / "run.json").is_file():
-        print(f"To publish it: make publish RUN={trial.ROWS} PAGE={machine.slug(here)} SHOW=latency")
+    if measured:
+        print(f"To publish it: make publish RUN={trial.ROWS} PAGE={machine.slug(measured[0])} SHOW=gpu")
 
 
 if __name__ == "__main__":

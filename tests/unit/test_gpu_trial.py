@@ -41,7 +41,7 @@ def test_every_row_of_a_gpu_and_every_artifact_is_in_a_step(plan):
     assert sorted(rows) == sorted(on_gpu)
     assert sorted(compared) == sorted(set(on_gpu.values()))
     assert [step.name for step in plan][:4] == ["smoke", "pytorch", "pytorch-parity", "onnx"]
-    assert plan[-1].targets == (f"results/{trial.ROWS}/run.json",)
+    assert plan[-1].targets == ("measure_cameras",)
 
 
 # ------------------------------------------------------------------------------------------------ the steps
@@ -146,7 +146,7 @@ def test_the_table_shows_what_ran_and_why_the_rest_did_not(plan, tmp_path):
     broken.write_text("Traceback\nRuntimeError: no C compiler\n")
     states = {step.name: {"status": "ok", "seconds": 20.0, "log": "x.log"} for step in plan}
     states["compiled"]["status"], states["tensorrt-parity"]["status"] = "failed", "cut"
-    del states["page"]
+    del states["cameras"]
     smoke = [{"check": "Driver", "status": "ok", "seconds": 0.1, "found": "NVIDIA T5"}]
     lines = {line["what"]: line for line in trial.table(plan, states, smoke, tmp_path)}
     eager, onnx = lines["PyTorch Full GPU"], lines["ONNX Full GPU"]
@@ -163,10 +163,35 @@ def test_the_table_shows_what_ran_and_why_the_rest_did_not(plan, tmp_path):
     )
     assert "images/s (" in lines["PyTorch, CPU, FP32"]["said"]
     assert lines["rtmlib"]["said"] == "rtmlib is not installed" and lines["MMPose functions"]["ms"] == 21.0
-    assert lines["Tables and figures"]["said"].startswith("no time was left")
+    assert lines["Cameras"]["said"].startswith("no time was left")
     assert lines["Driver"]["said"] == "NVIDIA T5" and not lines["PyTorch"]["ran"]
     text = trial.text(trial.table(plan, states, smoke, tmp_path), plan, states, ["Machine: a T5."])
     assert "| ONNX Runtime: rows | ONNX Full GPU |" in text and "compiled 20 s (failed)" in text
+    # The page has the tables, figures and findings of what there is, and none of what there is not.
+    kinds = trial.write_page(text, tmp_path)
+    assert {"latency", "parity", "roofline", "peers", "batches"} == set(kinds)
+    page = (rows / "trial.md").read_text()
+    assert page.startswith("# Trial of a GPU: ") and "| ONNX Runtime: rows | ONNX Full GPU |" in page
+    assert "## Latency" in page and "## Beside other programs" in page and "## Parity" in page
+    assert trial.OTHER_MODELS in page and "## Cameras" not in page and "## Robustness" not in page
+    assert all((rows / f"figures/{name}.png").is_file() for name in ("latency", "peers", "batches"))
+    assert any(found["id"] == "fastest_full" for found in read_json(rows / "findings.json"))
+
+
+def test_steps_are_asked_for_by_name(program, plan, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked = Machine(program, monkeypatch)
+    assert program.main(["--steps", "onnx", "pytorch"]) == 0
+    assert asked.began == ["pytorch", "onnx"], "in the order of the plan"
+    program.main(["--steps", "onnx"])
+    assert asked.began[2:] == ["onnx"], "again, though it is done"
+    assert program.main(["--steps", "onx"]) == 2
+    assert "No step onx; there are: smoke, pytorch" in capsys.readouterr().err
+    page = Path("results/gpu-trial/trial.md")
+    page.unlink()
+    assert program.main(["--page"]) == 0
+    assert page.is_file() and len(asked.began) == 3, "nothing is run for the page alone"
+    assert "Steps: pytorch 3 s (ok), onnx 3 s (ok)." in page.read_text()
 
 
 def test_the_archive_has_what_is_small_and_stays_small(tmp_path):

@@ -370,9 +370,26 @@ def test_the_tables_show_joules_or_the_reason():
     assert benchmark.loc["onnx_pose_cpu", "energy_reason"] == "RAPL: none"
     told = {one["id"]: one["text"] for one in findings.key_findings(benchmark.reset_index(), [])}
     assert told["energy"] == (
-        "ONNX Full CPU needs the least energy of 2 detect+pose rows: 1.75 J per frame over idle (RAPL); "
-        "the most, PyTorch Full CPU, 3.75 J."
+        "ONNX Full CPU needs the least energy of 2 detect+pose rows: 2.1 J per frame with idle, 1.75 J over "
+        "it (RAPL); the most, PyTorch Full CPU, 4.1 J."
     )
+
+
+def test_rows_that_began_from_unlike_idle_states_are_compared_with_idle():
+    # A GPU that holds its clocks draws more before the row: over idle that row would need the least.
+    records = [
+        row("pytorch_full_cpu", measured(busy_j=420.0, idle_j=250.0)),
+        row("onnx_full_cpu", measured(busy_j=400.0, idle_j=50.0)),
+    ]
+    table = energy.energy_table(records)
+    text = energy.energy_markdown(table, records)
+    assert "Idle differed between rows: 10 to 50 W (package-0, dram of package-0)" in text
+    assert table["joules_per_frame"].idxmin() == 0
+    found = findings.key_findings(report_latency.benchmark_table(records), [])
+    told = next(one["text"] for one in found if one["id"] == "energy")
+    assert told.startswith("ONNX Full CPU needs the least energy")
+    alike = [row("onnx_full_cpu", measured()), row("pytorch_full_cpu", measured())]
+    assert "Idle differed" not in energy.energy_markdown(energy.energy_table(alike), alike)
 
 
 def test_a_machine_where_nothing_is_measurable_says_so():

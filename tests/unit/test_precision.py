@@ -151,7 +151,7 @@ def largest(model, output: str, batch) -> np.ndarray:
 
 
 def test_a_cast_that_the_converter_writes_twice_is_kept_once(demo_onnx, demo_fp16, tmp_path, monkeypatch):
-    # onnxruntime-gpu 1.31 writes one of the same name for each node that reads; the one of the tests does not.
+    # onnxruntime-gpu 1.31 writes one of the same name for each node that reads; that of the tests does not.
     from onnxruntime.transformers import float16
 
     convert = float16.convert_float_to_float16

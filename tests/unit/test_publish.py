@@ -1,6 +1,7 @@
 """Publishing a run: its page and pictures, the README's blocks, and that a fault leaves nothing half done."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from fake_results import fake_latency, fake_limits, fake_scores
 from fake_runs import write_run
 
-from posegauge.compare import headline
+from posegauge.compare import headline, trial
 from posegauge.compare.publish import fill, publish
 from posegauge.compare.published import read_published
 from posegauge.errors import PoseGaugeError
@@ -29,6 +30,8 @@ old
 <!-- generated:begin latency from other -->
 of another run
 <!-- generated:end latency -->
+<!-- generated:begin gpu from a-gpu -->
+<!-- generated:end gpu -->
 <!-- generated:begin robustness from fake -->
 <!-- generated:end robustness -->
 <!-- generated:begin findings from fake -->
@@ -184,7 +187,6 @@ def test_the_headline_tables_have_the_studys_rows_beside_ours(repository):
 
 
 def test_a_run_is_published_under_another_name_and_shown_where_asked(repository):
-    (repository / "results/fake/records.zip").write_bytes(b"records")
     publish("fake", repository, "nvidia-t5", ["latency"])
     readme = (repository / "README.md").read_text()
     assert "<!-- generated:begin latency from nvidia-t5 -->\n| Configuration" in readme
@@ -193,12 +195,34 @@ def test_a_run_is_published_under_another_name_and_shown_where_asked(repository)
     assert "<!-- generated:begin grid from fake -->\nold" in readme
     page = (repository / "docs/results/nvidia-t5.md").read_text()
     assert "(nvidia-t5/latency.png)" in page
-    assert (repository / "docs/results/nvidia-t5/records.zip").read_bytes() == b"records"
     assert not (repository / "docs/results/fake.md").exists()
     with pytest.raises(PoseGaugeError, match=r"has no block 'gird'.*there are grid, latency"):
         publish("fake", repository, show=["gird"])
     with pytest.raises(PoseGaugeError, match="is no name for a file; say NVIDIA-T5"):
         publish("fake", repository, "NVIDIA T5")
+
+
+def test_a_trial_of_a_gpu_is_published_with_what_it_has(repository):
+    folder = repository / "results" / trial.ROWS
+    for name in ("pytorch_full_gpu", "onnx_full_gpu", "pytorch_pose_gpu"):
+        record = fake_latency(name, name != "pytorch_pose_gpu")
+        write_json(folder / f"latency/{name}.json", record, "latency.schema.yaml")
+    trial.write_page("What ran.", "results")
+    trial.pack(folder / trial.ARCHIVE, "results")
+    written = {path.as_posix() for path in publish(trial.ROWS, repository, "nvidia-t5", ["gpu"])}
+    assert {f"docs/results/nvidia-t5{end}" for end in (".md", "/latency.png", "/records.zip")} < written
+    readme = (repository / "README.md").read_text()
+    table = rows_of(readme.partition("gpu from nvidia-t5 -->\n")[2].partition("\n\n")[0])
+    # The rows that ran, beside those that were published.
+    assert list(table)[2:] == ["PyTorch Full GPU", "ONNX Full GPU"]
+    assert table["PyTorch Full GPU"][1] == "46.37" and "1.00×" in table["PyTorch Full GPU"][-1]
+    assert "RTMDet-m + RTMPose-m on Synthetic scenes (timing)" in readme
+    assert "(nvidia-t5/latency.png)" in (repository / "docs/results/nvidia-t5.md").read_text()
+    with pytest.raises(PoseGaugeError, match="'latency' is of a whole run; a trial fills gpu"):
+        publish(trial.ROWS, repository, "nvidia-t5", ["latency"])
+    shutil.rmtree(folder / "latency")
+    with pytest.raises(PoseGaugeError, match="no row of it ran: there is nothing to show"):
+        publish(trial.ROWS, repository, "nvidia-t5", ["gpu"])
 
 
 def test_make_gives_the_run_another_name_only_where_one_is_said():

@@ -10,10 +10,10 @@ from posegauge.report.closing import headline
 from posegauge.report.markdown import DASH, cell, machines, markdown, number, percent, spread
 from posegauge.report.pages import GRIDS
 from posegauge.report.records import Run
-from posegauge.study import STUDY_BENCHMARKS, STUDY_CONDITIONS
+from posegauge.study import BENCHMARKS, STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 # The blocks, each made from the run that its marker names.
-BLOCKS = ("grid", "latency", "robustness", "findings")
+BLOCKS = ("grid", "latency", "gpu", "robustness", "findings")
 
 
 def block(
@@ -27,6 +27,7 @@ def block(
     parts = {
         "grid": lambda: [f"[![{GRIDS['conditions'].alt}]({grid})]({page})"],
         "latency": lambda: [latency_table(run, published), _latency_notes(run, published)],
+        "gpu": lambda: [gpu_table(run, published), _latency_notes(run, published)],
         "robustness": lambda: [robustness_table(run, published), _robustness_notes(run, about, published)],
         "findings": lambda: [readme.bullets(cell(finding["text"]) for finding in headline(findings))],
     }[name]()
@@ -64,6 +65,29 @@ def latency_table(run: Run, published: dict) -> str:
         elif row:
             shown["Speed-up"] = f"{row['status']} ¹"
         rows.append(shown)
+    return markdown(rows, columns)
+
+
+def gpu_table(run: Run, published: dict) -> str:
+    """Return the rows of a run that ran on a GPU: what was published, and this run."""
+    columns = {"Configuration": "left", "Pipeline": "left", "Published (ms)": "right", "P50 (ms)": "right"}
+    columns |= {"P95 (ms)": "right", "FPS": "right", "Speed-up": "left"}
+    rows = []
+    for row in latency_page.table(run).to_dict("records"):
+        if row["status"] != "ok" or BENCHMARKS[row["benchmark"]].artifact.device != "cuda":
+            continue
+        theirs = published["benchmark"].get(row["benchmark"])
+        rows.append(
+            {
+                "Configuration": row["title"],
+                "Pipeline": row["pipeline"],
+                "Published (ms)": f"{theirs['latency_ms_mean']:.2f}" if theirs else DASH,
+                "P50 (ms)": cell(row["latency_ms_p50"]),
+                "P95 (ms)": cell(row["latency_ms_p95"]),
+                "FPS": cell(row["fps"]),
+                "Speed-up": latency_page.speedup_text(row),
+            }
+        )
     return markdown(rows, columns)
 
 

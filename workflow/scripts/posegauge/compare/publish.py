@@ -9,10 +9,9 @@ import re
 import shutil
 from pathlib import Path
 
-from posegauge.compare import board_findings
+from posegauge.compare import board_findings, trial
 from posegauge.compare.headline import BLOCKS, block
 from posegauge.compare.published import published_markdown, read_published
-from posegauge.compare.trial import ARCHIVE
 from posegauge.errors import PoseGaugeError
 from posegauge.report.readme import GRIDS_HEADING
 from posegauge.report.records import Run
@@ -32,7 +31,7 @@ def publish(run: str, repository: Path, name: str | None = None, show=()) -> lis
 
     run: its name under results/, or a path. name: what it is called in the documents, where that is not its
     folder's name. show: blocks of the README whose marker is to name this run, whichever it names now. The
-    small files of a trial (trial.ARCHIVE) are copied beside its pictures.
+    small files of a trial of a GPU (trial.ARCHIVE) come beside its pictures, without its logs.
 
     Raises PoseGaugeError when the run is not finished or was changed since, when a marker is missing, and for
     a name that is none for a file.
@@ -42,16 +41,28 @@ def publish(run: str, repository: Path, name: str | None = None, show=()) -> lis
         if name or show:
             raise PoseGaugeError(f"{folder}: a board has one name and one place: leave out PAGE and SHOW")
         return _publish_board(folder, repository)
-    about = runs.read_about(folder)
-    runs.check_files(folder, about)
     if name and name != runs.label(name):
         raise PoseGaugeError(f"--as '{name}': is no name for a file; say {runs.label(name)}")
     name = name or runs.label(folder)
-    text = read_text(folder / "readme.md")
-    photographs = about["config"]["dataset"]["kind"] != "scenes"
+    # A trial has a page of what there is, and is never finished.
+    tried = (folder / trial.PAGE).is_file()
+    if tried:
+        records = trial.records(folder.parent)[0]
+        if not any(row["status"] == "ok" for row in records.latency):
+            raise PoseGaugeError(f"{folder}: no row of it ran: there is nothing to show")
+        about, source = (
+            trial.ABOUT | {"notice": records.latency[0]["provenance"].get("weights")},
+            folder / trial.PAGE,
+        )
+    else:
+        about, source = runs.read_about(folder), folder / "readme.md"
+        runs.check_files(folder, about)
+        records = Run.of_folder(folder)
+    text = read_text(source)
+    photographs = not tried and about["config"]["dataset"]["kind"] != "scenes"
     if photographs:
         text = without_grids(text)
-    pictures = _pictures(text, folder / "readme.md")
+    pictures = _pictures(text, source)
     readme, published_page = repository / "README.md", repository / "docs" / "published.md"
     page = repository / "docs" / "results" / f"{name}.md"
     published = read_published(repository / "config" / "published_t4.yaml")
@@ -69,11 +80,19 @@ def publish(run: str, repository: Path, name: str | None = None, show=()) -> lis
             f"{readme}: the block 'grid' names {name}, whose grids show photographs and are not published; "
             "name a run of rendered scenes"
         )
-    findings, records = files.read_json(folder / "findings.json"), Run.of_folder(folder)
+    if tried and (others := set(wanted) - set(trial.BLOCKS)):
+        raise PoseGaugeError(
+            f"{readme}: the block '{others.pop()}' is of a whole run; a trial fills {', '.join(trial.BLOCKS)}"
+        )
+    findings = files.read_json(folder / "findings.json")
     links = {"page": f"docs/results/{name}.md", "grid": f"docs/results/{name}/{GRID}"}
     blocks = {what: block(what, records, about, findings, published, **links) for what in wanted}
     texts[readme] = fill(before, blocks, readme)
-    archive = [folder / ARCHIVE] if (folder / ARCHIVE).is_file() else []
+    archive = []
+    if tried:
+        # Without the logs: what is published tells no path of the machine.
+        archive = [folder / "published" / trial.ARCHIVE]
+        trial.pack(archive[0], folder.parent, logs=False)
     return _write(repository, name, texts, [*pictures.values(), *archive])
 
 

@@ -1,6 +1,7 @@
 """The trial of a GPU (make gpu-trial): its steps in order of value, and the table of what ran and what not.
 
 Two runs make it: RTMDet-m + RTMPose-m with random weights, for speed; the demo's trained models, for parity.
+Its page is made of the records that there are: ten minutes seldom suffice for all steps.
 """
 
 import math
@@ -11,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posegauge.measure import gpu_smoke
-from posegauge.report import latency, parity
+from posegauge.report import latency, pages, parity, readme
 from posegauge.report.batches import batches_table
-from posegauge.report.markdown import cell, markdown
+from posegauge.report.cameras import cameras_table
+from posegauge.report.findings import all_findings
+from posegauge.report.markdown import cell, machines, markdown
 from posegauge.report.peers import peers_table
 from posegauge.report.records import Run
-from posegauge.store.files import atomic_path
+from posegauge.store.files import atomic_path, write_json, write_text
 from posegauge.study import BENCHMARKS, Artifact
 
 ROWS, PARITY = "gpu-trial", "gpu-trial-parity"
@@ -53,13 +56,14 @@ class _Kind:
     holds: Callable[[Artifact], bool]
 
 
+# Half as long again as they took on an H100 with 16 cores; TensorRT's were never seen.
 _KINDS = (
-    _Kind("pytorch", "PyTorch", 150, 90, lambda a: a.runtime == "pytorch" and a.execution == "plain"),
+    _Kind("pytorch", "PyTorch", 240, 80, lambda a: a.runtime == "pytorch" and a.execution == "plain"),
     _Kind(
-        "onnx", "ONNX Runtime", 100, 90, lambda a: a.runtime == "onnxruntime" and a.execution != "tensorrt"
+        "onnx", "ONNX Runtime", 200, 120, lambda a: a.runtime == "onnxruntime" and a.execution != "tensorrt"
     ),
-    _Kind("compiled", "PyTorch, compiled", 120, 90, lambda a: a.execution == "compiled"),
-    _Kind("tensorrt", "TensorRT", 150, 60, lambda a: "tensorrt" in (a.runtime, a.execution)),
+    _Kind("compiled", "PyTorch, compiled", 240, 90, lambda a: a.execution == "compiled"),
+    _Kind("tensorrt", "TensorRT", 200, 60, lambda a: "tensorrt" in (a.runtime, a.execution)),
 )
 
 
@@ -93,10 +97,10 @@ def steps(benchmarks: list[str], compared: list[str]) -> list[Step]:
     return [
         *made,
         Step("roofline", "What the GPU can do at best", 40, ROWS, (f"{folder}/roofline/cuda.json",)),
-        Step("batches", "Persons and batches", 80, ROWS, ("measure_batches",)),
-        Step("peers", "Beside other programs", 80, ROWS, (f"{folder}/peers/cuda.json",)),
+        Step("peers", "Beside other programs", 200, ROWS, (f"{folder}/peers/cuda.json",)),
+        Step("batches", "Persons and batches", 150, ROWS, ("measure_batches",)),
         *later,
-        Step("page", "Tables and figures", 240, ROWS, (f"{folder}/run.json",)),
+        Step("cameras", "Cameras", 120, ROWS, ("measure_cameras",)),
     ]
 
 
@@ -237,26 +241,34 @@ def _peer_lines(run: Run, folder: Path, reason: str) -> list[dict]:
     return lines
 
 
-def _page_lines(run: Run, folder: Path, reason: str) -> list[dict]:
-    done = (folder / "run.json").is_file()
-    return [_line("Tables and figures", f"{folder}/readme.md" if done else reason, done)]
+def _camera_lines(run: Run, folder: Path, reason: str) -> list[dict]:
+    if not (folder / "cameras.json").is_file():
+        return [_line("Cameras", reason, False)]
+    lines = []
+    for title, tried in cameras_table(run.cameras).groupby("title", sort=False):
+        first = tried.iloc[0]
+        if first["status"] != "ok":
+            lines.append(_line(title, first["reason"], False))
+        else:
+            lines.append(_line(title, f"{first['streams_served']} cameras served"))
+    return lines
 
 
 _OTHERS = {
     "roofline": _roofline_lines,
     "batches": _batch_lines,
     "peers": _peer_lines,
-    "page": _page_lines,
+    "cameras": _camera_lines,
 }
 
 
 def text(lines: list[dict], plan: list[Step], states: dict[str, dict], about: list[str]) -> str:
-    """Return the trial as Markdown: what it ran on, the table, and how long each step took.
+    """Return the trial's table as Markdown: what it ran on, the lines, and how long each step took.
 
     lines: of `table`. about: sentences on the machine, above it.
     """
     titles = {step.name: step.title for step in plan}
-    columns = {"Step": "left", "What": "left", "ms": "right", "P95": "right", "Speed-up": "right"}
+    columns = {"Step": "left", "What": "left", "P50 (ms)": "right", "P95 (ms)": "right", "Speed-up": "right"}
     columns |= {"Parity": "left", "Result": "left"}
     shown, last = [], None
     for line in lines:
@@ -264,8 +276,8 @@ def text(lines: list[dict], plan: list[Step], states: dict[str, dict], about: li
             {
                 "Step": titles[line["step"]] if line["step"] != last else "",
                 "What": cell(line["what"]),
-                "ms": cell(line["ms"]) if line["ms"] is not None else "",
-                "P95": cell(line["p95"]) if line["p95"] is not None else "",
+                "P50 (ms)": cell(line["ms"]) if line["ms"] is not None else "",
+                "P95 (ms)": cell(line["p95"]) if line["p95"] is not None else "",
                 "Speed-up": f"{line['speedup']:.2f}×" if line["speedup"] is not None else "",
                 "Parity": line["parity"] or "",
                 "Result": cell(line["said"]) if line["ran"] else f"*{cell(line['said'])}*",
@@ -280,16 +292,87 @@ def text(lines: list[dict], plan: list[Step], states: dict[str, dict], about: li
     ran = sum(line["ran"] for line in lines)
     return "\n\n".join(
         [
-            "# Trial of a GPU",
             *about,
             f"{ran} of {len(lines)} lines ran.",
             markdown(shown, columns),
-            "Rows: RTMDet-m + RTMPose-m with random weights, the median of the timed runs; speed-up: against "
-            "PyTorch, eager, on the same GPU. Parity: the demo's trained models on rendered scenes against "
-            "PyTorch in FP32 on the CPU. In italics: what did not run, and why.",
+            "Rows: RTMDet-m + RTMPose-m with random weights, the median of the timed runs; speed-up: of the "
+            "mean, against PyTorch, eager, on the same GPU. Parity: the demo's trained models on rendered "
+            "scenes against PyTorch in FP32 on the CPU. In italics: what did not run, and why.",
             f"Steps: {', '.join(took) or 'none'}.",
         ]
-    ) + "\n"  # fmt: skip
+    )  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------- the page
+
+PAGE, FINDINGS = "trial.md", "findings.json"
+# Of the README, which a trial may fill.
+BLOCKS = ("gpu",)
+TITLE = "RTMDet-m + RTMPose-m on Synthetic scenes (timing)"
+COMMAND = "make gpu-trial"
+ABOUT = {
+    "config": {
+        "models": {"detector": {"name": "RTMDet-m"}, "pose": {"name": "RTMPose-m"}},
+        "dataset": {"title": "Synthetic scenes (timing)"},
+    },
+    "git_revision": None,
+}
+# What the parity section compares is not what the rows time.
+OTHER_MODELS = (
+    "Parity is that of the demo's trained models, each with the same runtime, precision and device."
+)
+
+
+def records(results="results") -> tuple[Run, list[str]]:
+    """Return what both runs have measured as the records of one, and the kinds of which there are any."""
+    rows, compared = (Path(results) / name for name in CONFIGS)
+    files = {
+        "latency": sorted((rows / "latency").glob("*.json")),
+        "parity": sorted((compared / "parity").glob("*.json")),
+        "roofline": sorted((rows / "roofline").glob("*.json")),
+        "peers": sorted((rows / "peers").glob("*.json")),
+    }
+    files |= {kind: rows / f"{kind}.json" for kind in ("batches", "cameras")}
+    there = {
+        kind: found
+        for kind, found in files.items()
+        if (found if isinstance(found, list) else found.is_file())
+    }
+    # Rows without a comparison or a floor have neither; a subject of its own is not shown empty.
+    return Run({"latency": [], "parity": [], "roofline": []} | there), list(there)
+
+
+def write_page(table_text: str, results="results") -> list[str]:
+    """Write the trial's page with its figures and findings, of the records that there are.
+
+    table_text: of `text`. Nothing but that table is in it where no row ran. Returns the kinds of records.
+    """
+    folder = Path(results) / ROWS
+    run, kinds = records(results)
+    measured = ", ".join(machines(run.latency))
+    parts = [f"# Trial of a GPU{measured and f': {measured}'}", table_text.strip()]
+    findings = []
+    if any(record["status"] == "ok" for record in run.latency):
+        notice = run.latency[0]["provenance"].get("weights")
+        shown = [page for page in pages.shown({*kinds, "parity", "roofline"}) if set(page.reads) & set(kinds)]
+        shown = [page for page in shown if page.module != "parity" or "parity" in kinds]
+        findings = all_findings(run)
+        tables, links = {}, {}
+        for page in shown:
+            if page.table:
+                about = f"{TITLE}. {OTHER_MODELS}" if page.module == "parity" else TITLE
+                tables[page.table] = pages.load(page, "text")(
+                    pages.load(page, "table")(run), run, about, notice
+                )
+            if page.figure:
+                file = folder / "figures" / f"{page.figure}.png"
+                pages.load(page, "plot")(run, file, TITLE, notice)
+                links[page.figure] = f"figures/{file.name}"
+        facts = readme.make_facts(run.latency, "Synthetic scenes (timing)", 2017, COMMAND)
+        parts.append(readme.section(shown, tables, findings, links, facts, {}, notice).strip())
+    write_json(folder / FINDINGS, findings)
+    write_text(folder / PAGE, "\n\n".join(parts) + "\n")
+    return kinds
 
 
 # ------------------------------------------------------------------------------------------------ the archive
@@ -301,17 +384,19 @@ MOST_BYTES = 5_000_000
 FIRST = (".md", ".json", ".csv", ".txt", ".tsv", ".log", ".png")
 
 
-def pack(target, results="results", most_bytes: int = MOST_BYTES) -> list[str]:
+def pack(target, results="results", most_bytes: int = MOST_BYTES, logs: bool = True) -> list[str]:
     """Write a zip of the small files of both runs; return those that had no room, by path.
 
-    The file is below `most_bytes`.
+    The file is below `most_bytes`. logs: with the logs, in which paths of the machine stand.
     """
     results = Path(results)
     found = [
         path
         for name in CONFIGS
         for path in sorted((results / name).rglob("*"))
-        if path.is_file() and path.suffix not in LEFT_OUT and "engines" not in path.relative_to(results).parts
+        if path.is_file()
+        and path.suffix not in LEFT_OUT | (set() if logs else {".log"})
+        and "engines" not in path.relative_to(results).parts
     ]
     found.sort(key=lambda path: FIRST.index(path.suffix) if path.suffix in FIRST else len(FIRST))
     left = []

@@ -120,7 +120,7 @@ def convert_fp16(source, path) -> dict:
 def _one_cast_each(model) -> None:
     """Remove a cast that another one before it has made by the same name.
 
-    Up to ONNX Runtime 1.31, which onnxruntime-gpu still is, the converter writes one for each node that reads.
+    Up to ONNX Runtime 1.31, as onnxruntime-gpu still is, the converter writes one for each node that reads.
     """
     made = set()
     for node in [node for node in model.graph.node if node.op_type == "Cast"]:

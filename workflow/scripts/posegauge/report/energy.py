@@ -22,6 +22,10 @@ NUMBERS = (
 )  # fmt: skip
 
 
+# Idle watts of two rows that are told as unlike, as a ratio.
+UNLIKE_IDLE = 1.2
+
+
 NOT_MEASURED = "the record is from before energy was measured"
 
 
@@ -123,13 +127,30 @@ def energy_markdown(
         "device, other programs too."
     )
     line = " · ".join(filter(None, (title, f"Machine: {'; '.join(machines(ran)) or 'not recorded'}")))
-    return page([markdown(rows, columns), line, explained, tiers_note(measured), *told], notice)
+    parts = [markdown(rows, columns), line, explained, _idle_note(measured), tiers_note(measured), *told]
+    return page(parts, notice)
+
+
+def _idle_note(measured: pd.DataFrame) -> str:
+    """Say where the rows began from unlike idle states, as of a GPU that still holds its clocks."""
+    apart = [
+        f"{part['idle_watts'].min():.0f} to {part['idle_watts'].max():.0f} W ({domains})"
+        for domains, part in measured.groupby("power_domains", sort=False)
+        if part["idle_watts"].max() > UNLIKE_IDLE * part["idle_watts"].min()
+    ]
+    if not apart:
+        return ""
+    return (
+        f"Idle differed between rows: {', '.join(apart)}, since a device keeps its clocks for a while after "
+        "work. So compare the rows by the joules with idle."
+    )
 
 
 def energy_finding(ran: list[dict]) -> str | None:
-    """Return which detect+pose row needs the fewest joules per frame; None if no row has any.
+    """Return which detect+pose row needs the fewest joules per frame, idle included; None if no row has any.
 
-    ran: the detect+pose rows of the latency table that count.
+    What a row draws over idle depends on how idle the device was just before. ran: the detect+pose rows of
+    the latency table that count.
     """
     known = [row for row in ran if not pd.isna(row["joules_per_frame"])]
     # Those of which a part is not counted would win by it.
@@ -137,7 +158,10 @@ def energy_finding(ran: list[dict]) -> str | None:
     if not known:
         return None
     best, most = (pick(known, key=_per_frame) for pick in (min, max))
-    joules = f"{_per_frame(best):.3g} J per frame over idle ({best['power_source']})"
+    joules = (
+        f"{_per_frame(best):.3g} J per frame with idle, {best['joules_per_frame']:.3g} J over it "
+        f"({best['power_source']})"
+    )
     if len(known) == 1:
         return f"{best['title']} needs {joules}."
     return (
@@ -147,7 +171,7 @@ def energy_finding(ran: list[dict]) -> str | None:
 
 
 def _per_frame(row: dict) -> float:
-    return row["joules_per_frame"]
+    return row["joules_per_frame_total"]
 
 
 # ------------------------------------------------------------------- what report/pages.py asks for

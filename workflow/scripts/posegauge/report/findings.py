@@ -240,7 +240,7 @@ def all_findings(run) -> list[dict]:
     told = {
         "peers": peers_finding(run.peers),
         "detect_every": detect_every_finding(run.detect_every),
-        "cameras": cameras_finding(run.cameras, run.parity),
+        "cameras": cameras_finding(run.cameras, run.parity) if run.cameras else None,
     }
     return [*found, *({"id": name, "text": text} for name, text in told.items() if text)]
 

@@ -243,7 +243,7 @@ class Run:
     @functools.cached_property
     def peers(self) -> list[dict]:
         """The pipeline beside other programs, one record a device."""
-        return read_records(self._files["peers"], "peers.schema.yaml", "device", DEVICE_TITLES)
+        return read_records(self._files.get("peers") or [], "peers.schema.yaml", "device", DEVICE_TITLES)
 
     @functools.cached_property
     def batches(self) -> dict:
@@ -251,9 +251,10 @@ class Run:
         return read_record(self._files["batches"], "batches.schema.yaml")
 
     @functools.cached_property
-    def cameras(self) -> dict:
-        """How many cameras each artifact serves."""
-        return read_record(self._files["cameras"], "cameras.schema.yaml")
+    def cameras(self) -> dict | None:
+        """How many cameras each artifact serves; None where that was not measured."""
+        path = self._files.get("cameras")
+        return read_record(path, "cameras.schema.yaml") if path else None
 
     @functools.cached_property
     def detect_every(self) -> list[dict]:
