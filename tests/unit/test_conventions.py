@@ -43,7 +43,9 @@ def test_pixels_are_as_the_config_says_on_every_path(given, tmp_path):
         )
     pixels = pixels_of({"pixels": given}, "detector")
     size = (96, 64)
-    canvas, scale = steps.letterbox(IMAGE, size)
+    resized, scale = steps.resize_to_fit(IMAGE, size)
+    canvas = np.full((size[1], size[0], 3), 114, np.uint8)
+    canvas[: len(resized), : resized.shape[1]] = resized
     batch, told = steps.detector_input(IMAGE, size, pixels)
     np.testing.assert_array_equal(batch[0], expected(canvas, pixels))
     np.testing.assert_array_equal(told, scale)

@@ -167,15 +167,15 @@ def test_letterbox_fits_and_is_mmcvs(height, width, input_size):
     import mmcv
 
     image = np.full((height, width, 3), 7, np.uint8)
-    canvas, scale = steps.letterbox(image, input_size)
-    assert canvas.shape == (input_size[1], input_size[0], 3)
+    batch, scale = steps.detector_input(image, input_size, PIXELS["yolox"])  # bytes as they are
+    assert batch.shape == (1, 3, input_size[1], input_size[0])
     new_width, new_height = round(scale[0] * width), round(scale[1] * height)
     assert new_width == input_size[0] or new_height == input_size[1]
     if input_size[0] == input_size[1]:  # of other sizes mmcv takes width and height for each other
         assert mmcv.imrescale(image, input_size).shape[:2] == (new_height, new_width)
-    assert (canvas[:new_height, :new_width] == 7).all()
-    assert (canvas[new_height:] == 114).all()
-    assert (canvas[:, new_width:] == 114).all()
+    assert (batch[..., :new_height, :new_width] == 7).all()
+    assert (batch[..., new_height:, :] == 114).all()
+    assert (batch[..., new_width:] == 114).all()
 
 
 def test_normalisation_has_the_bits_of_float32_arithmetic():
@@ -201,6 +201,26 @@ def test_nms_is_that_of_mmcvs_definition(corners, seed):
     ours = steps.nms(corners, scores, 0.6)
     theirs = _nms(torch.from_numpy(corners), torch.from_numpy(scores), 0.6).numpy()
     np.testing.assert_array_equal(ours, theirs)
+
+
+@given(boxes, st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=60)
+def test_selected_boxes_are_those_of_plain_arithmetic(corners, seed):
+    generator = np.random.default_rng(seed)
+    scores = generator.permutation(len(corners)).astype(np.float32) / 30
+    scale, size, chosen = generator.uniform(0.3, 3, 2), (160, 120), Settings(nms_thr=1.0, max_persons=9)
+    expected = []
+    for box, score in zip(corners - np.float32(20), scores, strict=True):
+        box = np.float32([min(max(edge, 0), size[i % 2]) for i, edge in enumerate(box)])
+        box = box * np.float32([1 / scale[i % 2] for i in range(4)])
+        if score > np.float32(chosen.score_thr) and box[2] > box[0] and box[3] > box[1]:
+            expected.append((score, box))
+    expected = sorted(expected, key=lambda one: -one[0])[:9]
+    outputs = {"boxes": corners[None] - np.float32(20), "scores": scores[None, :, None]}
+    bboxes, kept = steps.select_boxes(outputs, scale, size, chosen)
+    assert bboxes.dtype == kept.dtype == np.float32
+    np.testing.assert_array_equal(kept, [score for score, _ in expected])
+    np.testing.assert_array_equal(bboxes, np.reshape([box for _, box in expected], (-1, 4)))
 
 
 def test_neighbours_do_not_suppress_each_other():

@@ -53,44 +53,43 @@ def normalize_table(pixels: Pixels) -> list[np.ndarray]:
 
 def normalize(image: np.ndarray, pixels: Pixels, out: np.ndarray) -> None:
     """Write an image, uint8 [H, W, 3] BGR, into `out`, float32 [3, H, W], as a network takes its pixels."""
-    for channel, table in enumerate(normalize_table(pixels)):
-        # Channel 0 of a network that takes RGB is red, which is channel 2 of a BGR image.
-        plane = cv2.extractChannel(image, 2 - channel if pixels.to_rgb else channel)
-        cv2.LUT(plane, table, out[channel])
+    planes = cv2.split(image)
+    # Channel 0 of a network that takes RGB is red, which is channel 2 of a BGR image.
+    for table, plane, target in zip(
+        normalize_table(pixels), planes[::-1] if pixels.to_rgb else planes, out, strict=True
+    ):
+        cv2.LUT(plane, table, target)
 
 
-def letterbox(image: np.ndarray, input_size: tuple[int, int]):
-    """Resize to fit `input_size` with the aspect ratio kept; pad right and bottom with 114.
+def resize_to_fit(image: np.ndarray, input_size: tuple[int, int]):
+    """Resize to fit `input_size` with the aspect ratio kept.
 
     Args:
         image: uint8 [H, W, 3] BGR.
         input_size: (width, height) of the detector's input.
 
     Returns:
-        (uint8 [height, width, 3], float64 [2] scale in x and y from image to input pixels). As in
-        mmcv.imrescale the new size is rounded half up, so the two scales differ a little.
+        (uint8 [H, W, 3], float64 [2] scale in x and y from image to input pixels). As in mmcv.imrescale the
+        new size is rounded half up, so the two scales differ a little.
     """
     height, width = image.shape[:2]
     factor = min(input_size[0] / width, input_size[1] / height)
     new_width, new_height = int(width * factor + 0.5), int(height * factor + 0.5)
     resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
-    canvas = cv2.copyMakeBorder(
-        resized,
-        0,
-        input_size[1] - new_height,
-        0,
-        input_size[0] - new_width,
-        cv2.BORDER_CONSTANT,
-        value=(LETTERBOX_VALUE,) * 3,
-    )
-    return canvas, np.array([new_width / width, new_height / height])
+    return resized, np.array([new_width / width, new_height / height])
 
 
 def detector_input(image: np.ndarray, input_size: tuple[int, int], pixels: Pixels = USUAL["detector"]):
-    """Return (float32 [1, 3, height, width] normalised, float64 [2] scale) for the detector."""
-    canvas, scale = letterbox(image, input_size)
-    batch = np.empty((1, 3, *canvas.shape[:2]), np.float32)
-    normalize(canvas, pixels, batch[0])
+    """Return (float32 [1, 3, height, width], float64 [2] scale, see resize_to_fit) for the detector.
+
+    The letterbox: the image is padded right and bottom with 114; then all is normalised.
+    """
+    resized, scale = resize_to_fit(image, input_size)
+    height, width = resized.shape[:2]
+    batch = np.empty((1, 3, input_size[1], input_size[0]), np.float32)
+    normalize(resized, pixels, batch[0, :, :height, :width])
+    for plane, table in zip(batch[0], normalize_table(pixels), strict=True):
+        plane[height:] = plane[:height, width:] = table[LETTERBOX_VALUE]
     return batch, scale
 
 
@@ -118,22 +117,22 @@ def select_boxes(outputs: dict, scale: np.ndarray, input_size: tuple[int, int], 
     Returns:
         (float32 [N, 4] xyxy, float32 [N] scores), best first, at most settings.max_persons.
     """
-    if "dets" in outputs:
+    has_nms = "dets" in outputs
+    if has_nms:
         bboxes, scores = outputs["dets"][0, :, :4], outputs["dets"][0, :, 4]
     else:
         bboxes, scores = outputs["boxes"][0], outputs["scores"][0, :, 0]
-    above = np.flatnonzero(scores > settings.score_thr)
+    above = scores > settings.score_thr
     bboxes, scores = bboxes[above], scores[above]
     limit = np.array([*input_size, *input_size], np.float32)
     # A product, as in MMDetection: a quotient has another last bit, which can move a crop by 1/32 px.
     to_image = (1 / np.concatenate([scale, scale])).astype(np.float32)
-    bboxes = np.clip(bboxes, 0, limit) * to_image
-    solid = np.all(bboxes[:, 2:] > bboxes[:, :2], axis=1)
+    bboxes = bboxes.clip(0, limit) * to_image
+    solid = (bboxes[:, 2] > bboxes[:, 0]) & (bboxes[:, 3] > bboxes[:, 1])
     bboxes, scores = bboxes[solid], scores[solid]
-    has_nms = "dets" in outputs
     keep = np.argsort(-scores, kind="stable") if has_nms else nms(bboxes, scores, settings.nms_thr)
     keep = keep[: settings.max_persons]
-    return bboxes[keep].astype(np.float32), scores[keep].astype(np.float32)
+    return bboxes[keep].astype(np.float32, copy=False), scores[keep].astype(np.float32, copy=False)
 
 
 def padded_box(bboxes: np.ndarray, input_size: tuple[int, int]):
@@ -224,7 +223,8 @@ def decode_simcc(simcc_x: np.ndarray, simcc_y: np.ndarray, input_size: tuple[int
         (float32 [N, K, 2] positions in crop pixels, float32 [N, K] scores: the smaller of the two maxima).
         Where the score is not positive the position is one bin before the first, as in MMPose.
     """
-    locations = np.stack([simcc_x.argmax(-1), simcc_y.argmax(-1)], -1).astype(np.float32)
+    locations = np.empty((*simcc_x.shape[:2], 2), np.float32)
+    locations[..., 0], locations[..., 1] = simcc_x.argmax(-1), simcc_y.argmax(-1)
     scores = np.minimum(simcc_x.max(-1), simcc_y.max(-1))
     locations[scores <= 0] = -1
     return locations / np.float32(simcc_x.shape[-1] / input_size[0]), scores
