@@ -56,8 +56,6 @@ def test_figures_agree_with_an_independent_implementation(table):
 @pytest.mark.parametrize("condition", [name for name in EXPECTED if name not in WHOLE])
 def test_figures_of_a_condition_agree_with_an_independent_implementation(real, run, condition):
     config = json.loads((run / "run.json").read_text())["config"]
-    # COCO scores twenty persons of an image at most: poses of weaker boxes are work for nearly nothing.
-    config["pipeline"]["max_persons"] = 20
     # The fastest of the runtimes that are the given files to the pixel.
     artifact = study.Artifact("openvino", "cpu")
     pipeline = build_pipeline(
