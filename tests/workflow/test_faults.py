@@ -22,13 +22,14 @@ POSE = "results/small/models/pose.onnx"
 BY_TIME = ("--rerun-triggers", "mtime")
 CLEAN = "results/small/predictions/clean/detected.json"
 PARITY = "parity/onnxruntime_cpu_fp32"
+LISTED = "data/scenes-demo/person_images.json"
 
 
 @pytest.fixture(scope="module")
 def prepared(session_workspace):
-    """A workspace with scenes and ONNX files, so that faults meet the later rules."""
+    """A workspace with scenes, their list and ONNX files, so that faults meet the later rules."""
     workspace = session_workspace("faults")
-    workspace.snakemake("results/small/models/detector.onnx", POSE, configs=SMALL)
+    workspace.snakemake("results/small/models/detector.onnx", POSE, LISTED, configs=SMALL)
     return workspace
 
 
@@ -112,7 +113,7 @@ def test_a_killed_job_leaves_no_half_file(prepared):
 
 def test_a_corrupt_image_is_named_or_counted(prepared):
     fresh(prepared)
-    listed = json.loads((prepared.path / "data/scenes-demo/person_images.json").read_text())["images"]
+    listed = json.loads((prepared.path / LISTED).read_text())["images"]
     image = prepared.path / "data/scenes-demo/images" / listed[2]["file_name"]
     half = image.read_bytes()[: image.stat().st_size // 2]
     skip = {
