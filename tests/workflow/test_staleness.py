@@ -184,7 +184,7 @@ def plan(tmp_path_factory):
 
 WILDCARDS = {
     "role": ["detector", "pose"],
-    "precision": ["fp16", "int8", "int8_bf16"],
+    "precision": ["fp16", "int8", "int8_openvino"],
     "condition": ["clean", "occlusion"],
     "device": ["cpu", "cuda"],
     "artifact": ["onnxruntime_cpu_fp32", "onnxruntime_cuda_fp32", "tensorrt_cuda_fp16"],

@@ -155,7 +155,7 @@ wildcard_constraints:
     condition="|".join(CHOSEN),
     benchmark="|".join(config["benchmarks"]),
     role="|".join(ROLES),
-    precision="fp16|int8|int8_bf16",
+    precision="fp16|int8|int8_openvino",
     shard=r"\d+",
     artifact="|".join(ARTIFACTS) or "none",
     tracked="|".join(config["detect_every"]["artifacts"]),

@@ -80,12 +80,12 @@ def network_file(role, precision="fp32"):
 
 def network_inputs(artifact):
     """What an artifact runs, by the names of the rules' inputs: ONNX files, engines' records, checkpoints."""
-    files = {role: artifact.file_precision(role) for role in ROLES}
+    precision = artifact.onnx_precision
     engines = f"{RUN}/engines/{{role}}.json" if artifact.runtime == "tensorrt" else []
     return {
-        **{role: network_file(role, files[role]) if files[role] else [] for role in ROLES},
+        **{role: network_file(role, precision) if precision else [] for role in ROLES},
         "engines": expand(engines, role=ROLES) if engines else [],
-        "checkpoints": [] if files["pose"] else [path for role in ROLES for path in checkpoint(role)],
+        "checkpoints": [] if precision else [path for role in ROLES for path in checkpoint(role)],
     }
 
 
@@ -128,8 +128,8 @@ def source_file(kind):
 def parity_inputs(wildcards):
     """What an artifact runs, by the names of the rules' inputs, and of INT8 the images that set its ranges."""
     artifact = KNOWN_ARTIFACTS[wildcards.artifact]
-    made = [(role, artifact.file_precision(role)) for role in ROLES if artifact.precision.startswith("int8")]
-    records = [f"{RUN}/models/{role}_{precision}.json" for role, precision in made if precision != "fp32"]
+    made = ROLES if artifact.precision.startswith("int8") else ()
+    records = [f"{RUN}/models/{role}_{artifact.onnx_precision}.json" for role in made]
     return {**network_inputs(artifact), "calibration": records}
 
 

@@ -19,8 +19,8 @@ class Artifact:
 
     runtime: str  # pytorch | onnxruntime | openvino | tensorrt
     device: str  # cpu | cuda
-    # fp32 | fp16 | int8 | bf16: the FP32 files, computed in bfloat16 by the runtime | int8_bf16: the pose
-    # network's convolutions in INT8, all else in bfloat16
+    # fp32 | fp16 | int8 | bf16: the FP32 files, computed in bfloat16 by the runtime | int8_bf16: convolutions
+    # in INT8, all else in bfloat16
     precision: str = "fp32"
     # plain; compiled: torch.compile with CUDA graphs; graph: a CUDA graph per input shape; tensorrt: ONNX
     # Runtime's TensorRT provider, as the study used it
@@ -46,14 +46,15 @@ class Artifact:
 
     @property
     def onnx_precision(self) -> str | None:
-        """The precision of the ONNX files that it runs; None where it runs the checkpoints themselves."""
-        return None if self.runtime == "pytorch" else self.precision
+        """The precision of the ONNX files that it runs; None where it runs the checkpoints themselves.
 
-    def file_precision(self, role: str) -> str | None:
-        """The precision of the ONNX file of a role: a runtime makes bfloat16 of FP32 itself."""
-        if self.precision == "bf16" or (self.precision == "int8_bf16" and role == "detector"):
-            return None if self.runtime == "pytorch" else "fp32"
-        return self.onnx_precision
+        A runtime makes bfloat16 of FP32 itself. OpenVINO's INT8 files have ranges in other places.
+        """
+        if self.runtime == "pytorch":
+            return None
+        if self.runtime == "openvino" and self.precision.startswith("int8"):
+            return "int8_openvino"
+        return "fp32" if self.precision == "bf16" else self.precision
 
     @property
     def config_keys(self) -> tuple[str, ...]:

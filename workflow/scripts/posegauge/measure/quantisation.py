@@ -5,7 +5,7 @@ images; the ranges are set by those that the run's INT8 files are calibrated on.
 """
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +39,17 @@ class Try:
     runtimes: dict[str, str]  # {runtime: precision of its artifact}
 
 
-BOTH = {"onnxruntime": "int8", "openvino": "int8"}
+BOTH, MIXED = {"onnxruntime": "int8", "openvino": "int8"}, {"openvino": "int8_bf16"}
+
+
+def _inputs(last: bool = False, depthwise: bool = False, **others) -> Int8:
+    return replace(INT8["int8_openvino"], last=last, depthwise=depthwise, **others)
+
+
 TRIES = (
     Try("BF16", None, {"openvino": "bf16"}),
     Try("INT8, one scale per tensor", Int8(per_channel=False), BOTH),
-    Try("INT8, the row's own: first 4, last and depthwise convolutions FP32", INT8["int8"], BOTH),
+    Try("INT8, ONNX Runtime's row: first 4, last and depthwise convolutions FP32", INT8["int8"], BOTH),
     Try("INT8, percentile ranges", Int8(ranges="Percentile"), BOTH),
     Try("INT8, first convolution, last and depthwise FP32", Int8(first=1), BOTH),
     Try("INT8, first 8 convolutions, last and depthwise FP32", Int8(first=8), BOTH),
@@ -51,19 +57,26 @@ TRIES = (
     Try("INT8, symmetric, first convolution, last and depthwise FP32", Int8(first=1, symmetric=True), BOTH),
     Try(
         "INT8, symmetric, first convolution, last and depthwise BF16, as is the rest",
-        INT8["int8_bf16"],
-        {"openvino": "int8_bf16"},
+        Int8(first=1, symmetric=True),
+        MIXED,
+    ),
+    Try("INT8, first convolution, last and depthwise BF16, as is the rest", Int8(first=1), MIXED),
+    Try("INT8, symmetric, every convolution, the rest BF16", Int8(0, True, True, symmetric=True), MIXED),
+    Try(
+        "INT8, OpenVINO's rows: ranges of inputs alone, last and depthwise convolutions FP32",
+        INT8["int8_openvino"],
+        {"openvino": "int8"},
     ),
     Try(
-        "INT8, first convolution, last and depthwise BF16, as is the rest",
-        Int8(first=1),
-        {"openvino": "int8_bf16"},
+        "INT8, OpenVINO's rows: ranges of inputs alone, last and depthwise convolutions BF16, as is the rest",
+        INT8["int8_openvino"],
+        MIXED,
     ),
-    Try(
-        "INT8, symmetric, every convolution, the rest BF16",
-        Int8(0, True, True, symmetric=True),
-        {"openvino": "int8_bf16"},
-    ),
+    Try("INT8, ranges of inputs alone, last BF16, as is the rest", _inputs(depthwise=True), MIXED),
+    Try("INT8, ranges of inputs alone, depthwise BF16, as is the rest", _inputs(last=True), MIXED),
+    Try("INT8, ranges of inputs alone, every convolution, the rest BF16", _inputs(True, True), MIXED),
+    Try("INT8, ranges of inputs alone, symmetric, last and depthwise BF16", _inputs(symmetric=True), MIXED),
+    Try("INT8, ranges of inputs alone, percentile", _inputs(ranges="Percentile"), MIXED),
 )
 
 

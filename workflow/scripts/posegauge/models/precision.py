@@ -26,15 +26,16 @@ class Int8:
     """What becomes INT8, and how its ranges are set; see convert_int8."""
 
     first: int = 4  # convolutions at the image's end that stay as they are
-    last: bool = False  # whether those before the decoding_nodes become INT8, too
+    last: bool = False  # whether the 1 x 1 ones before the decoding_nodes become INT8, too
     depthwise: bool = False  # whether depthwise ones do
     per_channel: bool = True  # one scale per channel of the weights, or one in all
     symmetric: bool = False  # activations int8 around zero, or uint8 with a zero point
+    outputs: bool = True  # whether what a convolution gives out has a range, or what the next one reads alone
     ranges: str = "MinMax"  # MinMax | Percentile | Entropy
 
 
-# By the precision of the file. Of int8_bf16 only the pose network has one, and OpenVINO alone reads it.
-INT8 = {"int8": Int8(), "int8_bf16": Int8(first=1, symmetric=True)}
+# By the precision of the file.
+INT8 = {"int8": Int8(), "int8_openvino": Int8(first=0, outputs=False)}
 
 
 # The first operator set in which weights have a scale per channel, and that to which older files are brought.
@@ -100,8 +101,7 @@ def convert_fp16(source, path) -> dict:
     model = read_onnx(source)
     _own_weights(model)
     decoding = decoding_nodes(model)
-    last = _last_convolutions(model, decoding)
-    kept = [*decoding, *(node.name for node in last if set(_attribute(node, "kernel_shape", [0])) == {1})]
+    kept = [*decoding, *_last_convolutions(model, decoding)]
     converted = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
     _one_cast_each(converted)
     half = OnnxModel(converted)
@@ -223,14 +223,22 @@ class Batches:
             for first in range(0, len(boxes), CALIBRATION_BATCH):
                 center, size = padded_box(boxes[first : first + CALIBRATION_BATCH], self.input_size)
                 self.samples += len(center)
-                yield pose_input(image, center, size, self.input_size, self.pixels)
+                # One by one: percentile ranges want batches of one size.
+                for crop in pose_input(image, center, size, self.input_size, self.pixels):
+                    yield crop[None]
 
 
-def _last_convolutions(model, decoding: list[str]) -> list:
-    """Return the convolutions whose outputs are decoded."""
+def _last_convolutions(model, decoding: list[str]) -> list[str]:
+    """Return the names of the 1 x 1 convolutions whose outputs are decoded."""
     decoding = set(decoding)
     read = {name for node in model.graph.node if node.name in decoding for name in node.input}
-    return [node for node in model.graph.node if node.op_type in CONVOLUTIONS and node.output[0] in read]
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type in CONVOLUTIONS
+        and node.output[0] in read
+        and set(_attribute(node, "kernel_shape", [0])) == {1}
+    ]
 
 
 def _attribute(node, name: str, default):
@@ -242,7 +250,7 @@ def _attribute(node, name: str, default):
 
 def _sensitive_convolutions(model, decoding: list[str], how: Int8) -> list[str]:
     """Return the names of the convolutions that stay float32 in INT8: see convert_int8."""
-    last = {node.name for node in _last_convolutions(model, decoding)}
+    last = set(_last_convolutions(model, decoding))
     convolutions = [node for node in model.graph.node if node.op_type in CONVOLUTIONS]
     return [
         node.name
@@ -260,12 +268,12 @@ def convert_int8(
 
     Activations uint8, weights int8 per channel: what ONNX Runtime and OpenVINO both compute in VNNI
     instructions. A processor without them would lose part of the sums, so its weights have seven bits
-    (`weight_bits`: 7 or 8; None: as this processor needs). decoding_nodes, the last convolutions before them,
+    (`weight_bits`: 7 or 8; None: as this processor needs). decoding_nodes, 1 x 1 convolutions before them,
     depthwise convolutions (little work, and a range per channel that one number cannot hold) and the
     first convolutions stay float32: each was seen to bring the keypoints of the demo's models nearer to those
-    of FP32. With symmetric activations OpenVINO puts SiLU and the next range into the convolution, which it
-    does not where a zero point is taken off: twice as fast, and a little farther from FP32. ONNX Runtime is
-    slower with them. docs/quantisation.md has what was tried.
+    of FP32. ONNX Runtime multiplies in eight bits only where a convolution's output has a range too, before
+    SiLU. OpenVINO does not need it, and without it puts SiLU and the next range into the convolution: twice
+    as fast, and nearer to FP32. docs/quantisation.md has what was tried.
     A file of an operator set before 13 is brought to a newer one, since it knows one scale per tensor only.
     Returns as convert_fp16, and "weight_bits". Raises PoseGaugeError where no image can be calibrated on.
     """
@@ -291,7 +299,10 @@ def convert_int8(
                 weight_type=QuantType.QInt8,
                 reduce_range=weight_bits == 7,
                 nodes_to_exclude=kept,
-                extra_options={"ActivationSymmetric": how.symmetric},
+                extra_options={
+                    "ActivationSymmetric": how.symmetric,
+                    "OpTypesToExcludeOutputQuantization": [] if how.outputs else ["Conv"],
+                },
             )
         except ValueError as error:
             if batches.samples:
@@ -327,7 +338,7 @@ def record(role: str, precision: str, source, path, made: dict, calibration: dic
     tool = {
         "fp16": "onnxruntime.transformers.float16",
         "int8": quantised,
-        "int8_bf16": f"{quantised}, symmetric",
+        "int8_openvino": f"{quantised}, no ranges of outputs",
     }
     return {
         "schema_version": SCHEMA_VERSION,
