@@ -37,7 +37,7 @@ def test_jobs_then_nothing_to_do_then_snakemakes_own(repository):
     assert sorted(line[2] for line in lines) == ["begin"] * 3 + ["done"] * 3
     assert [int(line[1]) for line in lines if line[2] == "done"] == [33, 66, 100]
     assert any(re.match(r"Draw a synthetic video: [\d.]+ s", line[3]) for line in lines)
-    assert "scenes: 60 done in" in log.read_text() and "60 done in" not in errors
+    assert "scenes: 48 done in" in log.read_text() and "48 done in" not in errors
     # Nothing was printed outside of the jobs' own logs.
     assert not list((repository.path / ".snakemake/log").glob("*.jobs.log"))
 
