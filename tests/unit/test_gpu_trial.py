@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -59,6 +60,10 @@ def test_a_step_over_its_time_is_cut_with_all_that_it_started(program, tmp_path,
     # Its child does not listen to Ctrl-C, and is still there when the parent has gone.
     status, seconds = program.run([sys.executable, "-c", PARENT], 2.0, log)
     assert status == "cut" and 2.0 <= seconds < 8
+    # What was killed is gone when the system has taken note of it.
+    end = time.monotonic() + 20
+    while program.alive(stopped[0]) and time.monotonic() < end:
+        time.sleep(0.05)
     assert "child" in log.read_text() and not program.alive(stopped[0])
     assert program.run([sys.executable, "-c", "print('done')"], 20, log)[0] == "ok"
     assert program.run([sys.executable, "-c", "raise SystemExit(1)"], 20, log)[0] == "failed"

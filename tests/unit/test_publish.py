@@ -230,8 +230,9 @@ def test_make_gives_the_run_another_name_only_where_one_is_said():
 
     def words(*variables: str) -> str:
         told = subprocess.run(
-            ["make", "-n", "publish", "RUN=demo", *variables], cwd=root, capture_output=True, text=True
-        )
+            ["make", "--no-print-directory", "-n", "publish", "RUN=demo", *variables],
+            cwd=root, capture_output=True, text=True,
+        )  # fmt: skip
         assert told.returncode == 0, told.stderr
         return told.stdout.strip().splitlines()[-1]
 
