@@ -34,7 +34,9 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """One process more than there are cores: those on Slurm wait for it most of their time."""
-    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())) + 1
+    from posegauge.store.machine import usable_cores
+
+    return usable_cores() + 1
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,7 +10,7 @@ from posegauge.report.closing import headline
 from posegauge.report.markdown import DASH, cell, machines, markdown, number, percent, spread
 from posegauge.report.pages import GRIDS
 from posegauge.report.records import Run
-from posegauge.study import BENCHMARKS, STUDY_BENCHMARKS, STUDY_CONDITIONS
+from posegauge.study import STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 # The blocks, each made from the run that its marker names.
 BLOCKS = ("grid", "latency", "gpu", "robustness", "findings")
@@ -74,7 +74,7 @@ def gpu_table(run: Run, published: dict) -> str:
     columns |= {"P95 (ms)": "right", "FPS": "right", "Speed-up": "left"}
     rows = []
     for row in latency_page.table(run).to_dict("records"):
-        if row["status"] != "ok" or BENCHMARKS[row["benchmark"]].artifact.device != "cuda":
+        if row["status"] != "ok" or row["device"] != "cuda":
             continue
         theirs = published["benchmark"].get(row["benchmark"])
         rows.append(

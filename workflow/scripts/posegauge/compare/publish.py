@@ -50,16 +50,14 @@ def publish(run: str, repository: Path, name: str | None = None, show=()) -> lis
         records = trial.records(folder.parent)[0]
         if not any(row["status"] == "ok" for row in records.latency):
             raise PoseGaugeError(f"{folder}: no row of it ran: there is nothing to show")
-        about, source = (
-            trial.ABOUT | {"notice": records.latency[0]["provenance"].get("weights")},
-            folder / trial.PAGE,
-        )
+        about = trial.ABOUT | {"notice": records.latency[0]["provenance"].get("weights")}
+        source = folder / trial.PAGE
     else:
         about, source = runs.read_about(folder), folder / "readme.md"
         runs.check_files(folder, about)
         records = Run.of_folder(folder)
     text = read_text(source)
-    photographs = not tried and about["config"]["dataset"]["kind"] != "scenes"
+    photographs = about["config"]["dataset"]["kind"] != "scenes"
     if photographs:
         text = without_grids(text)
     pictures = _pictures(text, source)

@@ -144,7 +144,7 @@ def table(plan: list[Step], states: dict[str, dict], smoke: list[dict], results=
                 for name in step.shows
             ]
         else:
-            of_step = _OTHERS[step.name](runs[ROWS], Path(results) / ROWS, reason)
+            of_step = _OTHERS[step.name](runs[ROWS], reason)
         lines += [{"step": step.name} | line for line in of_step]
     return lines
 
@@ -198,7 +198,7 @@ def _parity_line(name: str, record: dict | None, verdicts, reason: str) -> dict:
     return _line(name, f"{row['images']} images", parity=_parity_text(name, record, verdicts))
 
 
-def _roofline_lines(run: Run, folder: Path, reason: str) -> list[dict]:
+def _roofline_lines(run: Run, reason: str) -> list[dict]:
     record = run.roofline.get("cuda")
     if record is None or record["status"] != "ok":
         return [_line("Matrix products, copies", reason if record is None else record["reason"], False)]
@@ -207,8 +207,8 @@ def _roofline_lines(run: Run, folder: Path, reason: str) -> list[dict]:
     return [*lines, _line("Copies", f"{record['rates']['copy']['best_per_s'] / 1e9:.0f} GB/s")]
 
 
-def _batch_lines(run: Run, folder: Path, reason: str) -> list[dict]:
-    if not (folder / "batches.json").is_file():
+def _batch_lines(run: Run, reason: str) -> list[dict]:
+    if run.batches is None:
         return [_line("Persons and batches", reason, False)]
     lines = []
     for title, rows in batches_table(run.batches).groupby("title", sort=False):
@@ -223,7 +223,7 @@ def _batch_lines(run: Run, folder: Path, reason: str) -> list[dict]:
     return lines
 
 
-def _peer_lines(run: Run, folder: Path, reason: str) -> list[dict]:
+def _peer_lines(run: Run, reason: str) -> list[dict]:
     records = [record for record in run.peers if record["device"] == "cuda"]
     if not records:
         return [_line("Other programs", reason, False)]
@@ -241,17 +241,16 @@ def _peer_lines(run: Run, folder: Path, reason: str) -> list[dict]:
     return lines
 
 
-def _camera_lines(run: Run, folder: Path, reason: str) -> list[dict]:
-    if not (folder / "cameras.json").is_file():
+def _camera_lines(run: Run, reason: str) -> list[dict]:
+    if run.cameras is None:
         return [_line("Cameras", reason, False)]
-    lines = []
-    for title, tried in cameras_table(run.cameras).groupby("title", sort=False):
-        first = tried.iloc[0]
-        if first["status"] != "ok":
-            lines.append(_line(title, first["reason"], False))
-        else:
-            lines.append(_line(title, f"{first['streams_served']} cameras served"))
-    return lines
+    firsts = cameras_table(run.cameras).groupby("title", sort=False).head(1)
+    return [
+        _line(row["title"], f"{row['streams_served']} cameras served")
+        if row["status"] == "ok"
+        else _line(row["title"], row["reason"], False)
+        for row in firsts.to_dict("records")
+    ]
 
 
 _OTHERS = {
@@ -308,12 +307,14 @@ def text(lines: list[dict], plan: list[Step], states: dict[str, dict], about: li
 PAGE, FINDINGS = "trial.md", "findings.json"
 # Of the README, which a trial may fill.
 BLOCKS = ("gpu",)
-TITLE = "RTMDet-m + RTMPose-m on Synthetic scenes (timing)"
 COMMAND = "make gpu-trial"
+DETECTOR, POSE, DATASET, SEED = "RTMDet-m", "RTMPose-m", "Synthetic scenes (timing)", 2017
+TITLE = f"{DETECTOR} + {POSE} on {DATASET}"
+# What a finished run says of itself in run.json.
 ABOUT = {
     "config": {
-        "models": {"detector": {"name": "RTMDet-m"}, "pose": {"name": "RTMPose-m"}},
-        "dataset": {"title": "Synthetic scenes (timing)"},
+        "models": {"detector": {"name": DETECTOR}, "pose": {"name": POSE}},
+        "dataset": {"title": DATASET, "kind": "scenes"},
     },
     "git_revision": None,
 }
@@ -368,7 +369,7 @@ def write_page(table_text: str, results="results") -> list[str]:
                 file = folder / "figures" / f"{page.figure}.png"
                 pages.load(page, "plot")(run, file, TITLE, notice)
                 links[page.figure] = f"figures/{file.name}"
-        facts = readme.make_facts(run.latency, "Synthetic scenes (timing)", 2017, COMMAND)
+        facts = readme.make_facts(run.latency, DATASET, SEED, COMMAND)
         parts.append(readme.section(shown, tables, findings, links, facts, {}, notice).strip())
     write_json(folder / FINDINGS, findings)
     write_text(folder / PAGE, "\n\n".join(parts) + "\n")

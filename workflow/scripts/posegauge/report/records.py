@@ -246,9 +246,10 @@ class Run:
         return read_records(self._files.get("peers") or [], "peers.schema.yaml", "device", DEVICE_TITLES)
 
     @functools.cached_property
-    def batches(self) -> dict:
-        """The speed by persons and batch."""
-        return read_record(self._files["batches"], "batches.schema.yaml")
+    def batches(self) -> dict | None:
+        """The speed by persons and batch; None where that was not measured."""
+        path = self._files.get("batches")
+        return read_record(path, "batches.schema.yaml") if path else None
 
     @functools.cached_property
     def cameras(self) -> dict | None:
