@@ -14,7 +14,7 @@ from posegauge.backends import assemble, load
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
 from posegauge.measure.parity import chosen_images, read_images
-from posegauge.models.precision import CALIBRATION_BATCH, INT8, Batches, Int8, convert_int8
+from posegauge.models.precision import INT8, Batches, Int8, convert_int8
 from posegauge.pipeline.conventions import Conventions
 from posegauge.pipeline.pipeline import Persons, Pipeline
 from posegauge.pipeline.steps import Settings, padded_box, pose_input
@@ -38,6 +38,9 @@ class Try:
     how: Int8 | None
     runtimes: dict[str, str]  # {runtime: precision of its artifact}
 
+
+# The pose network is timed on so many persons of one image at most.
+MOST_PERSONS = 16
 
 BOTH, MIXED = {"onnxruntime": "int8", "openvino": "int8"}, {"openvino": "int8_bf16"}
 
@@ -184,7 +187,7 @@ def _timed_batch(config: dict, role: str, base: dict, images: list) -> np.ndarra
     if role == "detector":
         return pipeline.detector_input(image)[0].copy()
     size = config["models"]["pose"]["input_size"]
-    center, extent = padded_box(boxes[:CALIBRATION_BATCH], size)
+    center, extent = padded_box(boxes[:MOST_PERSONS], size)
     return pose_input(image, center, extent, size, pipeline.conventions.pose).copy()
 
 

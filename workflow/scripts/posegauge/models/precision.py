@@ -42,10 +42,6 @@ INT8 = {"int8": Int8(), "int8_openvino": Int8(first=0, outputs=False)}
 PER_CHANNEL, NEWER = 13, 17
 
 
-# Persons per calibration run of the pose network.
-CALIBRATION_BATCH = 16
-
-
 def read_onnx(path):
     """Read an ONNX file; every node has a name afterwards. PoseGaugeError names a file that is damaged."""
     import onnx
@@ -220,12 +216,11 @@ class Batches:
                 continue
             # The boxes as annotated: this needs no detector, and brings in no detector's mistakes.
             boxes = person_boxes(self.annotations, entry["id"])
-            for first in range(0, len(boxes), CALIBRATION_BATCH):
-                center, size = padded_box(boxes[first : first + CALIBRATION_BATCH], self.input_size)
-                self.samples += len(center)
-                # One by one: percentile ranges want batches of one size.
-                for crop in pose_input(image, center, size, self.input_size, self.pixels):
-                    yield crop[None]
+            center, size = padded_box(boxes, self.input_size)
+            self.samples += len(center)
+            # One by one: percentile ranges want batches of one size.
+            for crop in pose_input(image, center, size, self.input_size, self.pixels):
+                yield crop[None]
 
 
 def _last_convolutions(model, decoding: list[str]) -> list[str]:
