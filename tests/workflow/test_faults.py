@@ -21,7 +21,6 @@ POSE = "results/small/models/pose.onnx"
 # Other code in the library would run the earlier rules again, too.
 BY_TIME = ("--rerun-triggers", "mtime")
 CLEAN = "results/small/predictions/clean/detected.json"
-PARITY = "parity/onnxruntime_cpu_fp32"
 LISTED = "data/scenes-demo/person_images.json"
 
 
@@ -131,16 +130,13 @@ def test_a_corrupt_image_is_named_or_counted(prepared):
         assert listed[2]["file_name"] in done.stdout and "dataset.unreadable: skip" in done.stdout
         assert "Traceback" not in (prepared.path / "results/small/logs/predict_clean.log").read_text()
         assert not (prepared.path / CLEAN).exists()
-        # Of the tables' records those that the image is in; what else they show never reads it.
-        targets = (f"results/small/{name}.json" for name in ("robustness/clean", PARITY))
-        prepared.snakemake(*targets, configs=(*SMALL, "skip.yaml"))
+        prepared.snakemake("make_tables", configs=(*SMALL, "skip.yaml"))
     run = Run.of_folder(prepared.path / "results/small")
     table = robustness.table(run)
     row = table.iloc[0]
     assert (row.images, row.unreadable) == (5, 1)
     assert listed[2]["file_name"] in robustness.text(table, run)
-    (compared,) = run.parity
-    assert compared["images"] == 5
+    assert {one["images"] for one in run.parity if one["status"] == "ok"} == {5}
 
 
 def test_faults_of_annotations_are_told_before_any_job(workspace):
