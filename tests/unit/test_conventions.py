@@ -13,7 +13,7 @@ from helpers_onnx import SIZE, dets, simcc
 from posegauge.backends.assemble import build_pipeline
 from posegauge.data.scenes.people import KEYPOINTS
 from posegauge.measure.peer_programs import Ours, Rtmlib
-from posegauge.models.precision import Batches
+from posegauge.models.int8 import Batches
 from posegauge.pipeline import device_steps as ops
 from posegauge.pipeline import steps
 from posegauge.pipeline.conventions import PIXELS, USUAL, Conventions, Pixels, pixels_of

@@ -24,8 +24,9 @@ from posegauge.data.coco import filter_person_images
 from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.models import precision
+from posegauge.models.int8 import INT8, Batches, calibration_entries, convert_int8
 from posegauge.pipeline.steps import detector_input, padded_box, pose_input
-from posegauge.store import files
+from posegauge.store import files, machine
 from posegauge.study import ARTIFACTS, Artifact
 
 NETWORKS = {network.role: network for network in (DETECTOR, POSE)}
@@ -205,9 +206,9 @@ def int8(demo_onnx, scenes, tmp_path_factory) -> dict:
     folder, made = tmp_path_factory.mktemp("int8"), {}
     for role, network in NETWORKS.items():
         chosen = scenes["entries"][1:]
-        batches = precision.Batches(role, network.input_size, scenes["images"], chosen, scenes["annotations"])
+        batches = Batches(role, network.input_size, scenes["images"], chosen, scenes["annotations"])
         path = folder / f"{role}_int8.onnx"
-        made[role] = (str(path), precision.convert_int8(demo_onnx[role], path, batches), batches)
+        made[role] = (str(path), convert_int8(demo_onnx[role], path, batches), batches)
     return made
 
 
@@ -236,11 +237,11 @@ def test_int8_quantises_the_dense_convolutions(role, int8, demo_onnx, inputs, sc
 def test_weights_have_seven_bits_where_sums_would_saturate(
     exact, bits, largest, demo_onnx, scenes, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(precision.machine, "exact_int8", lambda: exact)
-    batches = precision.Batches(
+    monkeypatch.setattr(machine, "exact_int8", lambda: exact)
+    batches = Batches(
         "pose", POSE.input_size, scenes["images"], scenes["entries"][1:2], scenes["annotations"]
     )
-    made = precision.convert_int8(demo_onnx["pose"], tmp_path / "pose.onnx", batches)
+    made = convert_int8(demo_onnx["pose"], tmp_path / "pose.onnx", batches)
     assert made["weight_bits"] == bits
     weights = [
         np.abs(numpy_helper.to_array(tensor).astype(int)).max()
@@ -262,37 +263,33 @@ def test_seven_bits_are_summed_exactly_on_any_processor(emulated):
         sums = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     for form in ("7 bits", "8 bits, unsigned"):
         assert sums[form][0] == sums[form][1]
-    exact = precision.machine.exact_int8() and not emulated
+    exact = machine.exact_int8() and not emulated
     assert (sums["8 bits"][0] == sums["8 bits"][1]) == exact
 
 
 def test_int8_is_the_same_every_time(int8, demo_onnx, scenes, tmp_path):
     path, _, batches = int8["detector"]
-    again = precision.Batches(
-        "detector", DETECTOR.input_size, scenes["images"], batches.entries, scenes["annotations"]
-    )
-    precision.convert_int8(demo_onnx["detector"], tmp_path / "again.onnx", again)
+    again = Batches("detector", DETECTOR.input_size, scenes["images"], batches.entries, scenes["annotations"])
+    convert_int8(demo_onnx["detector"], tmp_path / "again.onnx", again)
     assert files.sha256_file(path) == files.sha256_file(tmp_path / "again.onnx")
 
 
 def test_int8_needs_persons(demo_onnx, scenes, tmp_path):
-    nobody = precision.Batches(
-        "pose", POSE.input_size, scenes["images"], scenes["entries"][:1], {"annotations": []}
-    )
+    nobody = Batches("pose", POSE.input_size, scenes["images"], scenes["entries"][:1], {"annotations": []})
     with pytest.raises(PoseGaugeError, match=r"no annotated person .* precision\.calibration_images"):
-        precision.convert_int8(demo_onnx["pose"], tmp_path / "pose.onnx", nobody)
+        convert_int8(demo_onnx["pose"], tmp_path / "pose.onnx", nobody)
     assert not list(tmp_path.iterdir())
 
 
 def test_ranges_are_set_by_other_images_than_parity_looks_at():
     entries = [{"id": index} for index in range(50)]
-    chosen, shared = precision.calibration_entries(entries, 12, 10)
+    chosen, shared = calibration_entries(entries, 12, 10)
     assert len(chosen) == 12 and shared == 0
     compared = {entry["id"] for entry in coco.spread(entries, 10)}
     assert not compared & {entry["id"] for entry in chosen}
     # With too few images they have to be the same ones, and that is counted.
-    assert precision.calibration_entries(entries, 12, 45)[1] > 0
-    assert len(precision.calibration_entries(entries[:3], 12, 45)[0]) == 3
+    assert calibration_entries(entries, 12, 45)[1] > 0
+    assert len(calibration_entries(entries[:3], 12, 45)[0]) == 3
 
 
 @pytest.mark.parametrize("kind", ["fp16", "int8"])
@@ -340,7 +337,7 @@ def test_a_file_of_an_old_operator_set(tmp_path):
     precision.convert_fp16(source, tmp_path / "fp16.onnx")
     half = onnx_fp16_on_cpu.rounded(onnx.load(str(tmp_path / "fp16.onnx")))
     assert 0 < np.abs(run(half, batch)[0] - expected).max() < 0.01
-    precision.convert_int8(source, tmp_path / "int8.onnx", OneBatch())
+    convert_int8(source, tmp_path / "int8.onnx", OneBatch())
     assert 0 < np.abs(run(str(tmp_path / "int8.onnx"), batch)[0] - expected).max() < 0.1
 
 
@@ -349,8 +346,8 @@ def test_openvinos_file_has_ranges_only_where_a_convolution_reads(demo_onnx, sce
     before_silu = {}
     for name in ("int8", "int8_openvino"):
         path, chosen = tmp_path / f"{name}.onnx", scenes["entries"][:1]
-        batches = precision.Batches("pose", (192, 256), scenes["images"], chosen, scenes["annotations"])
-        precision.convert_int8(demo_onnx["pose"], path, batches, how=precision.INT8[name])
+        batches = Batches("pose", (192, 256), scenes["images"], chosen, scenes["annotations"])
+        convert_int8(demo_onnx["pose"], path, batches, how=INT8[name])
         model = onnx.load(path)
         ranges = {node.input[0] for node in by_type(model, "QuantizeLinear")}
         assert ranges
@@ -360,11 +357,9 @@ def test_openvinos_file_has_ranges_only_where_a_convolution_reads(demo_onnx, sce
 
 def test_percentile_ranges_of_persons(demo_onnx, scenes, tmp_path):
     """Images have different numbers of persons; these ranges want inputs of one size."""
-    batches = precision.Batches(
-        "pose", (192, 256), scenes["images"], scenes["entries"][:2], scenes["annotations"]
-    )
-    how = replace(precision.INT8["int8_openvino"], ranges="Percentile")
-    precision.convert_int8(demo_onnx["pose"], tmp_path / "pose.onnx", batches, how=how)
+    batches = Batches("pose", (192, 256), scenes["images"], scenes["entries"][:2], scenes["annotations"])
+    how = replace(INT8["int8_openvino"], ranges="Percentile")
+    convert_int8(demo_onnx["pose"], tmp_path / "pose.onnx", batches, how=how)
     assert batches.samples > 1
 
 

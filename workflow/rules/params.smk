@@ -135,6 +135,7 @@ def calibration_settings(role):
         "input_size": config["models"][role]["input_size"],
         "pixels": config["models"][role]["pixels"],
         "images": config["precision"]["calibration_images"],
+        "max_error": config["precision"]["int8_error"],
         "compared": config["parity"]["images"],
         "held_out": config["precision"]["calibration"] == "scenes",
     }

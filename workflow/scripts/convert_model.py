@@ -2,7 +2,8 @@
 
 from posegauge import logs
 from posegauge.data.annotations import read_annotations
-from posegauge.models.precision import INT8, Batches, calibration_entries, convert_fp16, convert_int8, record
+from posegauge.models.int8 import INT8, Batches, calibration_entries, convert_int8
+from posegauge.models.precision import convert_fp16, record
 from posegauge.pipeline.conventions import pixels_of
 from posegauge.store.files import read_json, write_json
 
@@ -27,7 +28,7 @@ else:
         read_annotations(snakemake.input.annotations),
         pixels_of(how, role),
     )
-    made = convert_int8(source, target, batches, how=INT8[precision])
+    made = convert_int8(source, target, batches, how=INT8[precision], max_error=how["max_error"])
     names = [entry["file_name"] for entry in chosen]
     calibration = {"images": names, "samples": batches.samples, "in_parity": in_parity}
 log.info("%s: written, nodes by precision: %s", target, made["nodes"])

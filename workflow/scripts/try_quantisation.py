@@ -7,7 +7,7 @@ from posegauge.backends.assemble import prediction_threads
 from posegauge.data.annotations import read_annotations
 from posegauge.measure.parity import chosen_images
 from posegauge.measure.quantisation import measure
-from posegauge.models.precision import calibration_entries
+from posegauge.models.int8 import calibration_entries
 from posegauge.report.quantisation import text
 from posegauge.store.files import read_json, write_json, write_text
 

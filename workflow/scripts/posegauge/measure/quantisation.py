@@ -14,7 +14,7 @@ from posegauge.backends import assemble, load
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.logs import progress
 from posegauge.measure.parity import chosen_images, read_images
-from posegauge.models.precision import INT8, Batches, Int8, convert_int8
+from posegauge.models.int8 import INT8, Batches, Int8, convert_int8
 from posegauge.pipeline.conventions import Conventions
 from posegauge.pipeline.pipeline import Persons, Pipeline
 from posegauge.pipeline.steps import Settings, padded_box, pose_input
