@@ -272,6 +272,9 @@ def test_it_runs_on_the_sessions_that_take_tensors(host, scenes):
     boxes = [ours.bboxes, ours.bboxes[:1]]
     found = real.run([scenes[1], scenes[0]], boxes)
     np.testing.assert_allclose(found[0].keypoints, ours.keypoints, atol=1e-2)
+    told = real.provenance()
+    assert (told["pose"]["execution"], told["steps"]["device"]) == ({"mode": "eager"}, "cpu")
+    assert set(host.provenance()) == {"detector", "pose"}
 
 
 def test_images_of_other_shapes_leave_nothing_behind(device, scenes):
