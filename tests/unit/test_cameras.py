@@ -238,16 +238,12 @@ def test_an_error_of_the_server_ends_the_cameras():
 # ------------------------------------------------------------------------------------- a whole measurement
 
 
-class FakeSession:
-    def provenance(self):
-        return {"file": "fake.onnx", "sha256": "0" * 64}
-
-
 class FakePipeline:
-    sessions = dict.fromkeys(("detector", "pose"), FakeSession())
-
     def __init__(self):
         self.calls = []
+
+    def provenance(self):
+        return {role: {"file": "fake.onnx", "sha256": "0" * 64} for role in ("detector", "pose")}
 
     def __call__(self, image, bboxes):
         self.calls.append((image.shape, None if bboxes is None else len(bboxes)))

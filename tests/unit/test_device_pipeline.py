@@ -86,7 +86,8 @@ def test_the_detectors_input_has_the_same_bits(height, width, input_size, seed):
     expected, scale = steps.detector_input(image, input_size)
     how = ops.Letterbox.of((height, width), input_size, "cpu")
     batch = ops.blank_input(1, input_size, CONSTANTS)
-    ops.detector_input(torch.from_numpy(image), how, CONSTANTS, batch[0])
+    resized = ops.detector_input(torch.from_numpy(image), how, CONSTANTS)
+    batch[0, :, : how.size[1], : how.size[0]] = resized
     np.testing.assert_array_equal(batch.numpy(), expected)
     np.testing.assert_array_equal(how.to_image.numpy(), np.float32(1 / np.tile(scale, 2)))
 
@@ -271,6 +272,9 @@ def test_it_runs_on_the_sessions_that_take_tensors(host, scenes):
     boxes = [ours.bboxes, ours.bboxes[:1]]
     found = real.run([scenes[1], scenes[0]], boxes)
     np.testing.assert_allclose(found[0].keypoints, ours.keypoints, atol=1e-2)
+    told = real.provenance()
+    assert (told["pose"]["execution"], told["steps"]["device"]) == ({"mode": "eager"}, "cpu")
+    assert set(host.provenance()) == {"detector", "pose"}
 
 
 def test_images_of_other_shapes_leave_nothing_behind(device, scenes):

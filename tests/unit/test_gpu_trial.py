@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from fake_graphs import FakeRecorder
 from fake_results import fake_latency, fake_limits, fake_parity
 from test_batch_speed import fake_record
 from test_peers import fake_peers
@@ -15,6 +16,7 @@ from posegauge.backends import base
 from posegauge.compare import trial
 from posegauge.errors import Unavailable
 from posegauge.measure import gpu_smoke
+from posegauge.pipeline import captured
 from posegauge.store.files import read_json, write_json
 from posegauge.study import BENCHMARKS
 
@@ -249,6 +251,28 @@ def test_the_driver_tells_its_gpu_with_and_without_nvidia_smi(monkeypatch):
 
     monkeypatch.setattr(gpu_smoke.subprocess, "run", none)
     assert gpu_smoke.driver() == "compute capability 8.7; Orin"
+
+
+def test_the_pipelines_steps_are_compared_with_their_graphs(monkeypatch):
+    monkeypatch.setattr(captured, "Recorder", FakeRecorder)
+    monkeypatch.setattr(FakeRecorder, "made", [])
+    told = gpu_smoke.captured_steps("cpu")
+    assert told == "letterbox, nms, padded_box, crops, decode: the same bytes"
+
+    class Once(FakeRecorder):
+        """Its graphs go on to give what they gave first."""
+
+        def __call__(self, function):
+            replay, outputs = super().__call__(function)
+            first = [replay]
+            return lambda: first and first.pop()(), outputs
+
+    monkeypatch.setattr(captured, "Recorder", Once)
+    with pytest.raises(Unavailable, match="the pipeline's steps give other bytes as CUDA graphs"):
+        gpu_smoke.captured_steps("cpu")
+    monkeypatch.setattr(captured.Captured, "_has_place", lambda self: False)
+    with pytest.raises(Unavailable, match="not replayed as CUDA graphs: letterbox, nms, padded_box"):
+        gpu_smoke.captured_steps("cpu")
 
 
 def test_one_node_runs_on_the_provider_that_was_asked_for(monkeypatch):

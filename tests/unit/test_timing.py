@@ -2,11 +2,12 @@
 
 import sys
 import types
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from demo_models import DETECTOR, POSE
+from fake_graphs import FakeRecorder
 from fake_power import drawing, zone
 
 from posegauge.backends import base
@@ -14,12 +15,13 @@ from posegauge.data.coco import filter_person_images
 from posegauge.data.scenes.scenes import write_scenes
 from posegauge.errors import PoseGaugeError
 from posegauge.measure import gpu_monitor, latency, power
+from posegauge.pipeline import captured
 from posegauge.pipeline.pipeline import Persons
 from posegauge.pipeline.steps import Settings
 from posegauge.report.energy import energy_columns
 from posegauge.store import machine
 from posegauge.store.files import read_json, write_json
-from posegauge.study import STAGES
+from posegauge.study import BENCHMARKS, STAGES, Artifact
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
 
@@ -84,6 +86,22 @@ def test_nothing_is_compiled_during_the_timed_runs():
     assert len(latency.measure(Compiling(3), IMAGE, None, protocol())["latency_ms"]) == 7
     with pytest.raises(PoseGaugeError, match=r"compiled, captured or tuned .* set benchmark\.warmup higher"):
         latency.measure(Compiling(4), IMAGE, None, protocol())
+
+
+def test_all_steps_are_replayed_in_the_timed_runs():
+    class Capturing(FakePipeline):
+        def __init__(self, builds):
+            super().__init__()
+            self.builds, self.steps = builds, types.SimpleNamespace(builds=0)
+
+        def __call__(self, image, bboxes=None):
+            persons = super().__call__(image, bboxes)
+            self.steps.builds = min(self.calls, self.builds)
+            return persons
+
+    assert len(latency.measure(Capturing(3), IMAGE, None, protocol())["latency_ms"]) == 7
+    with pytest.raises(PoseGaugeError, match=r"or a step ran otherwise than as a CUDA graph from before"):
+        latency.measure(Capturing(4), IMAGE, None, protocol())
 
 
 def runs_of(times):
@@ -318,6 +336,28 @@ def test_a_detector_that_finds_nobody_gives_no_result(demo_onnx, scenes, tmp_pat
     name = record["image"]["file_name"]
     assert (record["status"], record["reason"]) == ("no result", f"finds no person in {name}")
     assert record["source"] == {"detector": "pytorch", "pose": "pytorch"}
+
+
+def test_a_row_says_that_its_steps_were_captured(scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(captured, "Recorder", FakeRecorder)
+    monkeypatch.setattr(FakeRecorder, "made", [])
+    # The row as it is, but on the CPU, where its networks are no graphs.
+    row = BENCHMARKS["pytorch_compiled_device_full_gpu"]
+    artifact = replace(row.artifact, device="cpu", precision="fp32", execution="plain")
+    name = "pytorch_compiled_device_full_gpu"
+    monkeypatch.setitem(BENCHMARKS, name, replace(row, artifact=artifact))
+    onnx = {"detector": None, "pose": None}
+    for way in (False, True):
+        monkeypatch.setattr(Artifact, "captured", way)
+        record = latency.measure_row(row_config(warmup=3, max_warmup=3), name, onnx | scenes, 1)
+        write_json(tmp_path / "row.json", record, "latency.schema.yaml")
+        steps = record["provenance"]["steps"]
+        assert steps["device"] == "cpu" and bool(steps["cuda_graphs"]) == way
+    # Three runs of warm-up, of which the third captures, and three that are timed. Before them the detector
+    # alone runs once, for the number of candidates.
+    found = steps["cuda_graphs"]
+    assert found["crops"] == {"graphs": 1, "captures": 1, "replays": 4, "plain_calls": 2}
+    assert found["nms"] == {"graphs": 1, "captures": 1, "replays": 5, "plain_calls": 2}
 
 
 @pytest.mark.skipif(base.cuda_devices() > 0, reason="this machine has a CUDA device")

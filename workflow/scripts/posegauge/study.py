@@ -23,7 +23,7 @@ class Artifact:
     # in INT8, all else in bfloat16
     precision: str = "fp32"
     # plain; compiled: torch.compile with CUDA graphs; graph: a CUDA graph per input shape; tensorrt: ONNX
-    # Runtime's TensorRT provider, as the study used it
+    # Runtime's TensorRT provider, as the study used it. See `captured`
     execution: str = "plain"
     images: str = "host"  # host | device: where letterbox, NMS, crops and decoding run
 
@@ -33,6 +33,11 @@ class Artifact:
         parts = [self.runtime, self.device, self.precision]
         parts += [part for part, usual in ((self.execution, "plain"), (self.images, "host")) if part != usual]
         return "_".join(parts)
+
+    @property
+    def captured(self) -> bool:
+        """Whether CUDA graphs run its networks; where its images are on the device, the other steps, too."""
+        return self.device == "cuda" and self.execution in ("compiled", "graph")
 
     def fields(self) -> dict:
         """Return what a record says of it beside its name."""

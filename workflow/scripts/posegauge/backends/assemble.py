@@ -111,5 +111,5 @@ def build_pipeline(
         # Needs torch, which the other artifacts of a runtime do not.
         from posegauge.pipeline.device_pipeline import DevicePipeline
 
-        return DevicePipeline(*parts, artifact.device, conventions)
+        return DevicePipeline(*parts, artifact.device, conventions, artifact.captured)
     return Pipeline(*parts, conventions=conventions)

@@ -67,14 +67,13 @@ def measure_batches(config: dict, files: dict, onnx: dict, threads: int) -> dict
     artifacts = []
     for name in protocol["artifacts"]:
         artifact, pipeline = ARTIFACTS[name], pipelines.get(name)
-        sessions = pipeline.sessions if pipeline else {}
         artifacts.append(
             {
                 "artifact": name,
                 **artifact.fields(),
                 **outcomes[name].fields(),
                 "points": measured.get(name, []),
-                "backends": {role: session.provenance() for role, session in sessions.items()},
+                "backends": pipeline.provenance() if pipeline else {},
             }
         )
     return make_record(

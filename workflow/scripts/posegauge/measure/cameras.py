@@ -68,8 +68,8 @@ def measure_cameras(config: dict, files: dict, onnx: dict, threads: int) -> dict
 
         with attempt(name) as outcome, contextlib.ExitStack() as open_servers:
             servers = [open_servers.enter_context(Server(load)) for _ in range(count)]
-            ran = servers[0].call(servers[0].work.provenance)
             streams, tries = most_cameras(servers, shown, protocol, config["seed"])
+            ran = servers[0].call(servers[0].work.provenance)
         artifacts.append(
             {
                 "artifact": name,
@@ -136,7 +136,7 @@ class Worker:
 
     def provenance(self) -> dict:
         """Return what really runs each network."""
-        return {role: session.provenance() for role, session in self.pipeline.sessions.items()}
+        return self.pipeline.provenance()
 
 
 def most_cameras(servers: list[Server], shown: list, protocol: dict, seed: int) -> tuple[int, list[dict]]:

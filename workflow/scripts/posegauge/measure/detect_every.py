@@ -64,7 +64,7 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
     artifact, protocol = ARTIFACTS[name], config["detect_every"]
     film = read_film(files["clip"], files["annotations"] or None, protocol["frames"])
     intervals = protocol["intervals"]
-    ways, outcomes, sessions = {}, {}, {}
+    ways, outcomes, sessions, pipeline = {}, {}, {}, None
     with tempfile.TemporaryDirectory() as folder:
         with attempt(name) as outcomes[OURS]:
             pipeline = build_pipeline(config, artifact, threads, onnx)
@@ -79,7 +79,7 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
     rows = judge.rows(passes)
     return make_record(
         "detect_every",
-        collect(config, sessions, threads),
+        collect(config, sessions, threads, steps=pipeline and pipeline.steps.provenance()),
         outcomes[OURS],
         artifact=name,
         **artifact.fields(),

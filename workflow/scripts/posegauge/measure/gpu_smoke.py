@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 from posegauge.backends import tensorrt_engines
 from posegauge.backends.base import first_line, require_cuda
@@ -75,6 +76,48 @@ def cuda_graph() -> str:
     return f"a replay differs by {error:.0e}"
 
 
+def captured_steps(device: str = "cuda") -> str:
+    """Run the pipeline's own steps, plain and as CUDA graphs, with networks that only pass pixels on."""
+    if device == "cuda":
+        require_torch_cuda("is what the rows run on")
+    import numpy as np
+    import torch
+
+    from posegauge.pipeline.captured import CAPTURED_CALL
+    from posegauge.pipeline.device_pipeline import DevicePipeline
+    from posegauge.pipeline.steps import Settings
+
+    low = np.arange(0, 300, 10, dtype=np.float32)[:, None]
+    boxes = np.hstack([low, low, low + 40, low + 90])
+    there = torch.from_numpy(boxes).to(device)
+
+    def detect(batch):
+        return {"boxes": there.expand(len(batch), -1, -1), "scores": batch.flatten(1)[:, : len(there), None]}
+
+    def pose(crops):
+        pixels = crops.flatten(1)
+        x, y = pixels[:, : 17 * 384], pixels[:, -17 * 512 :]
+        return {"simcc_x": x.view(-1, 17, 384), "simcc_y": y.view(-1, 17, 512)}
+
+    networks = [SimpleNamespace(run_device=network) for network in (detect, pose)]
+    plain, captured = (
+        DevicePipeline(*networks, (640, 640), (192, 256), Settings(flip_test=True), device, captured=way)
+        for way in (False, True)
+    )
+    noise = np.random.default_rng(0)
+    for _ in range(CAPTURED_CALL + 1):
+        image = noise.integers(0, 256, (480, 640, 3), np.uint8)
+        found, expected = (
+            [*each.detect(image), *each.estimate(image, boxes[:3])] for each in (captured, plain)
+        )
+        if any(one.tobytes() != other.tobytes() for one, other in zip(found, expected, strict=True)):
+            raise Unavailable("the pipeline's steps give other bytes as CUDA graphs")
+    steps = captured.steps.provenance()["cuda_graphs"]
+    if idle := [name for name, step in steps.items() if step["replays"] < 2]:
+        raise Unavailable(f"not replayed as CUDA graphs: {', '.join(idle)}")
+    return f"{', '.join(steps)}: the same bytes"
+
+
 def compiled() -> str:
     """Let torch.compile make one kernel, which needs Triton and a C compiler."""
     require_torch_cuda("is what the rows run on")
@@ -140,6 +183,7 @@ CHECKS = {
     "Driver": driver,
     "PyTorch": pytorch,
     "CUDA graph": cuda_graph,
+    "Steps as CUDA graphs": captured_steps,
     "torch.compile": compiled,
     "ONNX Runtime, CUDA": onnxruntime_cuda,
     "TensorRT": tensorrt,

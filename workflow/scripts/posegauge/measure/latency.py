@@ -65,7 +65,7 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
                 f"{entry['file_name']} has no annotated box to estimate poses in; set benchmark.image"
             )
     roles = ("pose",) if pose_only else ROLES
-    sessions, detector = {}, None
+    sessions, steps, detector = {}, None, None
     measured = {"persons": None, "latency_ms": [], "stages_ms": {}, "device_ms": {}, "measured_under": []}
     energy = config["energy"]
     with attempt(name) as outcome, power.meter(energy["source"], row.artifact.device) as meter:
@@ -77,12 +77,13 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
         detector = None if pose_only else detector_work(pipeline, image)
         pipeline.always_detect = not pose_only
         measured = measure(pipeline, image, bboxes, protocol, monitor, meter)
+        steps = pipeline.steps.provenance()
         if measured["persons"] == 0:
             outcome.status, outcome.reason = "no result", f"finds no person in {entry['file_name']}"
     boxes = "annotated" if given_boxes else "detected"
     return make_record(
         "latency",
-        collect(config, sessions, threads) | {"boxes": boxes, "detector": detector},
+        collect(config, sessions, threads, steps=steps) | {"boxes": boxes, "detector": detector},
         outcome,
         benchmark=name,
         title=row.title,
@@ -144,8 +145,8 @@ def measure(
     meter.stop(len(done), run)
     if _builds(pipeline) != built:
         raise PoseGaugeError(
-            "a network was compiled, captured or tuned for a new batch size during the timed runs: set "
-            "benchmark.warmup higher"
+            "a network was compiled, captured or tuned for a new batch size during the timed runs, or a step "
+            "ran otherwise than as a CUDA graph from before them: set benchmark.warmup higher"
         )
     if monitor:
         monitor.sample(force=True)
@@ -168,9 +169,9 @@ def measure(
 
 
 def _builds(pipeline: Pipeline) -> int:
-    """What the pipeline's sessions have built so far, see posegauge.backends.base.Session."""
-    sessions = (getattr(pipeline, role, None) for role in ("detector", "pose"))
-    return sum(getattr(session, "builds", 0) for session in sessions)
+    """What the pipeline's sessions and steps have built so far, see posegauge.backends.base.Session."""
+    parts = (getattr(pipeline, part, None) for part in ("detector", "pose", "steps"))
+    return sum(getattr(part, "builds", 0) for part in parts)
 
 
 def warm_up(run: Callable[[], float], least: int, most: int) -> dict:

@@ -250,7 +250,7 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
     """
     kind, models = ARTIFACTS[artifact], config["models"]
     gates = {gate: config["parity"][gate] for gate in GATES}
-    figures, raw, sessions, beside = {}, {}, {}, {}
+    figures, raw, sessions, beside, ours = {}, {}, {}, {}, None
     with attempt(artifact) as outcome:
         onnx = {role: files[role] for role in study.ROLES}
         ours = assemble.build_pipeline(config, kind, threads, onnx)
@@ -268,7 +268,7 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
     failed = failed_gates(figures, gates) if figures else []
     return make_record(
         "parity",
-        {**collect(config, sessions, threads), "source": beside},
+        {**collect(config, sessions, threads, steps=ours and ours.steps.provenance()), "source": beside},
         outcome,
         artifact=artifact,
         **kind.fields(),

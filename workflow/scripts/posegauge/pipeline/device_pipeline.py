@@ -4,6 +4,7 @@ Same steps, numbers and methods as pipeline.py, in the torch operations of devic
 twice: for the number of persons, which is the batch size of the pose network, and for the keypoints.
 
 The sessions must put their work on torch's current stream, or be done with it when run_device returns.
+Where the networks run as CUDA graphs, so do the steps: see captured.py. All that waits lies between them.
 """
 
 import contextlib
@@ -15,11 +16,16 @@ import torch
 
 from posegauge.errors import Unavailable
 from posegauge.pipeline import device_steps as ops
+from posegauge.pipeline.captured import Captured
 from posegauge.pipeline.conventions import DEFAULT, Conventions
 from posegauge.pipeline.pipeline import Pipeline, StageClock
 from posegauge.pipeline.steps import Settings
 
 NETWORKS = ("detect", "pose")
+
+# The steps that can be CUDA graphs, and whether what one returns must outlive its next call: boxes are the
+# caller's, and the poses of one block of persons wait for those of the others.
+STEPS = {"letterbox": False, "nms": True, "padded_box": False, "crops": False, "decode": True}
 
 
 class Timeline:
@@ -62,9 +68,21 @@ class Timeline:
 
 
 class DeviceSteps:
-    """As pipeline.HostSteps, in torch operations on a device."""
+    """As pipeline.HostSteps, in torch operations on a device.
 
-    def __init__(self, detector_size, pose_size, device: str, conventions: Conventions = DEFAULT):
+    What a method returns is valid until the next call of the same method; that of `select` and `decode` for
+    as long as it is held.
+    """
+
+    def __init__(
+        self,
+        detector_size,
+        pose_size,
+        device: str,
+        conventions: Conventions = DEFAULT,
+        captured: bool = False,
+    ):
+        """`captured`: whether the steps are kept as CUDA graphs, one step a method that calls _step."""
         self.detector_size = detector_size
         self.pose_size = pose_size
         self.device = device
@@ -73,6 +91,23 @@ class DeviceSteps:
         self._bytes = (torch.empty(0, dtype=torch.uint8),) * 2  # on the host, page-locked, and on the device
         self._letterboxes = {}  # (height, width) of an image -> ops.Letterbox
         self._inputs = {}  # number of images -> (the detector's input, the shapes of the images in it)
+        self._captured = {name: Captured(name, keep) for name, keep in STEPS.items()} if captured else {}
+
+    @property
+    def builds(self) -> int:
+        """Steps that ran otherwise than by a replay, where they are captured; see backends.base.Session."""
+        return sum(step.captures + step.plain_calls for step in self._captured.values())
+
+    def provenance(self) -> dict:
+        """See HostSteps."""
+        graphs = {name: step.provenance() for name, step in self._captured.items()}
+        return {"device": self.device, "cuda_graphs": graphs or None}
+
+    def _step(self, step: str, function, *tensors: torch.Tensor, **options) -> tuple:
+        """Return function(*tensors, **options), replayed as a CUDA graph where the steps are captured."""
+        if not self._captured:
+            return function(*tensors, **options)
+        return self._captured[step](function, *tensors, **options)
 
     @contextlib.contextmanager
     def timed(self, clock: StageClock):
@@ -123,9 +158,14 @@ class DeviceSteps:
             batch = blank if batch is None else batch.copy_(blank)
             self._inputs[len(images)] = batch, shapes
         letterboxes = [self._letterbox(image) for image in images]
-        for image, how, out in zip(images, letterboxes, batch, strict=True):
-            ops.detector_input(image, how, self._constants, out)
+        resized = self._step("letterbox", self._resized, *images)
+        for image, how, out in zip(resized, letterboxes, batch, strict=True):
+            width, height = how.size
+            out[:, :height, :width] = image  # the padding stays
         return batch, [how.to_image for how in letterboxes]
+
+    def _resized(self, *images: torch.Tensor) -> tuple:
+        return tuple(ops.detector_input(image, self._letterbox(image), self._constants) for image in images)
 
     def run(self, stage: str, session, batches: list[torch.Tensor], clock: Timeline) -> list[dict]:
         """See HostSteps."""
@@ -138,14 +178,15 @@ class DeviceSteps:
         return outputs
 
     def _select(
-        self, outputs: dict, index: int, to_image: torch.Tensor, settings: Settings, all_boxes: bool
+        self, outputs: list[torch.Tensor], to_image: torch.Tensor, settings: Settings, all_boxes: bool = False
     ) -> torch.Tensor:
-        """Return ops.pack of one image's boxes. all_boxes: do not stop at the first block; waits."""
-        has_nms = "dets" in outputs
-        if has_nms:
-            bboxes, scores = outputs["dets"][index].float().split([4, 1], 1)
-        else:
-            bboxes, scores = outputs["boxes"][index].float(), outputs["scores"][index].float()
+        """Return ops.pack of one image's boxes.
+
+        outputs: dets [K, 5], or boxes [A, 4] and scores [A, 1]. all_boxes: do not stop at the first block;
+        waits.
+        """
+        has_nms = len(outputs) == 1
+        bboxes, scores = (output.float() for output in (outputs[0].split([4, 1], 1) if has_nms else outputs))
         limit, thr = settings.max_persons, settings.nms_thr
         bboxes, scores, good = ops.candidates(
             bboxes, scores[:, 0], to_image, self.detector_size, settings.score_thr
@@ -161,44 +202,66 @@ class DeviceSteps:
         settled &= ~good[ops.NMS_BLOCK :].any() | (keep.sum() >= limit)
         return ops.pack(bboxes[block], scores[block], keep, settled, limit)
 
+    def _selected(self, *tensors: torch.Tensor, images: int, settings: Settings) -> tuple:
+        """The detector's outputs [images, ...], then to_image of each -> _select of all, [images, K, 7]."""
+        outputs, scales = tensors[:-images], tensors[-images:]
+        packed = [self._select([o[i] for o in outputs], scales[i], settings) for i in range(images)]
+        return (torch.stack(packed),)
+
     def select(self, outputs: dict, scales, settings: Settings, clock: Timeline) -> list[tuple]:
         """See HostSteps."""
+        boxes = [outputs["dets"]] if "dets" in outputs else [outputs["boxes"], outputs["scores"]]
         with clock.stage("nms"):
-            packed = [self._select(outputs, i, scale, settings, False) for i, scale in enumerate(scales)]
+            (packed,) = self._step(
+                "nms", self._selected, *boxes, *scales, images=len(scales), settings=settings
+            )
         with clock.stage("copy"):
-            on_host = torch.stack(packed).cpu().numpy()
+            on_host = packed.cpu().numpy()
         found = []
-        for i, rows in enumerate(on_host):
+        for i, (there, rows) in enumerate(zip(packed, on_host, strict=True)):
             if len(rows) and not rows[0, 6]:
-                with clock.stage("nms"):
-                    packed[i] = self._select(outputs, i, scales[i], settings, all_boxes=True)
-                    rows = packed[i].cpu().numpy()
+                with clock.stage("nms"):  # this waits: never part of a graph
+                    there = self._select([o[i] for o in boxes], scales[i], settings, all_boxes=True)
+                    rows = there.cpu().numpy()
             count = int(rows[:, 5].sum())
-            found.append((packed[i][:, :4], rows[:count, :4].copy(), rows[:count, 4].copy()))
+            found.append((there[:, :4], rows[:count, :4].copy(), rows[:count, 4].copy()))
         return found
 
     def padded_box(self, bboxes: list[torch.Tensor]):
         """See HostSteps."""
-        return ops.padded_box(torch.cat(bboxes), self.pose_size)
+        return self._step("padded_box", self._padded_box, torch.cat(bboxes))
+
+    def _padded_box(self, bboxes: torch.Tensor) -> tuple:
+        return ops.padded_box(bboxes, self.pose_size)
 
     def crops(self, parts: list[tuple], mirrored: bool) -> list[torch.Tensor]:
         """See HostSteps."""
+        tensors = itertools.chain.from_iterable(parts)
+        return list(self._step("crops", self._crops, *tensors, mirrored=mirrored))
+
+    def _crops(self, *tensors: torch.Tensor, mirrored: bool) -> tuple:
+        """Image, centers and sizes of each part, in turn -> float32 [P, 3, height, width]; mirrored, too."""
         crops = [
-            ops.pose_input(image, center, size, self.pose_size, self._constants)
-            for image, center, size in parts
+            ops.pose_input(*part, self.pose_size, self._constants)
+            for part in zip(tensors[::3], tensors[1::3], tensors[2::3], strict=True)
         ]
         crops = crops[0] if len(crops) == 1 else torch.cat(crops)
-        return [crops, crops.flip(3)] if mirrored else [crops]
+        return (crops, crops.flip(3)) if mirrored else (crops,)
 
     def decode(self, outputs: list[dict], center: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
         """See HostSteps; float32 [P, K, 3], the scores last."""
-        simcc = [(output["simcc_x"], output["simcc_y"]) for output in outputs]
-        if len(simcc) == 2:
-            simcc = [ops.mean_of_mirrored(*simcc, self._constants)]
-        points, scores = ops.decode_simcc(*simcc[0], self.pose_size)
+        simcc = [output[name] for output in outputs for name in ("simcc_x", "simcc_y")]
+        (poses,) = self._step("decode", self._decoded, center, size, *simcc)
+        return poses
+
+    def _decoded(self, center: torch.Tensor, size: torch.Tensor, *simcc: torch.Tensor) -> tuple:
+        """simcc: x and y, and with the flip test those of the mirrored crops."""
+        if len(simcc) == 4:
+            simcc = ops.mean_of_mirrored(simcc[:2], simcc[2:], self._constants)
+        points, scores = ops.decode_simcc(*simcc, self.pose_size)
         center, size = center[:, None], size[:, None]
         points = points / self._pose_size * size + center - 0.5 * size
-        return torch.cat([points, scores[..., None]], 2)
+        return (torch.cat([points, scores[..., None]], 2),)
 
     def poses(self, decoded: list[torch.Tensor], clock: Timeline):
         """See HostSteps."""
@@ -219,8 +282,12 @@ class DevicePipeline(Pipeline):
         settings: Settings,
         device: str,
         conventions: Conventions = DEFAULT,
+        captured: bool = False,
     ):
-        """`device`: cuda or cpu. Unavailable where torch cannot use a CUDA device."""
+        """`device`: cuda or cpu; `captured`: see DeviceSteps.
+
+        Unavailable where torch cannot use a CUDA device.
+        """
         if device == "cuda" and not torch.cuda.is_available():
             raise Unavailable(
                 f"torch {torch.__version__} cannot use the CUDA device: CPU build or old driver"
@@ -228,5 +295,5 @@ class DevicePipeline(Pipeline):
         for session in (detector, pose):
             if session is not None and not hasattr(session, "run_device"):
                 raise Unavailable(f"{type(session).__name__} takes no images that are on the device already")
-        steps = DeviceSteps(detector_size, pose_size, device, conventions)
+        steps = DeviceSteps(detector_size, pose_size, device, conventions, captured)
         super().__init__(detector, pose, detector_size, pose_size, settings, steps, conventions)

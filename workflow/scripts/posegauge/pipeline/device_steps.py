@@ -1,7 +1,8 @@
 """The pipeline's steps on images as torch operations: what pipeline.py does with OpenCV, on any device.
 
-Nothing here waits for the device or copies from it, except greedy_nms, so that the host can run ahead. Grey
-levels are mixed in whole numbers, which is exact: the results do not depend on the device.
+Nothing here waits for the device or copies from or to it, except greedy_nms and what makes constants, so that
+the host can run ahead, and CUDA graphs can be made of it. Grey levels are mixed in whole numbers, which is
+exact: the results do not depend on the device.
 
 OpenCV resizes bytes with weights of 11 bits, and cuts crops at coordinates rounded to 1/32 pixel. Both are
 done the same way here, since parity counts for more than the better interpolation. Against OpenCV 4.11 on x86
@@ -14,6 +15,7 @@ grey levels of 255 in images of noise.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from posegauge.pipeline.conventions import Conventions, Pixels
@@ -129,12 +131,12 @@ def blank_input(count: int, input_size: tuple[int, int], constants: Constants) -
     return grey[None, :, None, None].expand(count, 3, input_size[1], input_size[0]).contiguous()
 
 
-def detector_input(image: torch.Tensor, how: Letterbox, constants: Constants, out: torch.Tensor) -> None:
-    """Write the letterboxed, normalised image into one input of `out`.
+def detector_input(image: torch.Tensor, how: Letterbox, constants: Constants) -> torch.Tensor:
+    """Return the resized, normalised image, which goes into the upper left corner of a blank_input.
 
-    image: uint8 [H, W, 3] BGR. out: float32 [3, height, width] made by blank_input; its padding stays.
+    uint8 [H, W, 3] BGR -> float32 [3, new height, new width].
     """
-    out[:, : how.size[1], : how.size[0]] = constants.detector(how.resize(image)).permute(2, 0, 1)
+    return constants.detector(how.resize(image)).permute(2, 0, 1)
 
 
 def candidates(bboxes: torch.Tensor, scores: torch.Tensor, to_image: torch.Tensor, limit, score_thr: float):
@@ -167,7 +169,7 @@ def overlaps(ours: torch.Tensor, theirs: torch.Tensor, iou_thr: float) -> torch.
     common = (high - low).clamp_(min=0).prod(2)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (ours, theirs)]
     distance = 1 - common / (areas[0][:, None] + areas[1][None] - common)
-    return 1 - distance.float() > torch.tensor(iou_thr, dtype=torch.float32).item()
+    return 1 - distance.float() > float(np.float32(iou_thr))
 
 
 def nms_round(above: torch.Tensor, good: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:

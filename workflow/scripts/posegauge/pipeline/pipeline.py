@@ -85,6 +85,13 @@ class HostSteps:
         self.pose_size = pose_size
         self.conventions = conventions
 
+    def provenance(self) -> dict | None:
+        """Say how the steps ran: {"device", "cuda_graphs": {step: graphs and calls} or None}.
+
+        None on the host.
+        """
+        return None
+
     def timed(self, clock: StageClock):
         """Return a context for all steps of one call; as its target a clock with `stage`, for the steps."""
         return contextlib.nullcontext(clock)
@@ -185,6 +192,12 @@ class Pipeline:
     def sessions(self) -> dict:
         """The session of each network, by role; None for a detector that is left out."""
         return {"detector": self.detector, "pose": self.pose}
+
+    def provenance(self) -> dict:
+        """Return what runs each network, by role, and under `steps` how those on a device ran."""
+        steps = self.steps.provenance()
+        networks = {role: session.provenance() for role, session in self.sessions.items() if session}
+        return networks | ({"steps": steps} if steps else {})
 
     def on_host(self, detector, pose) -> "Pipeline":
         """Return a pipeline like this one with other sessions of its networks, and its steps on the host."""

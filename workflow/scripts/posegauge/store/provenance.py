@@ -82,7 +82,7 @@ def command(config_files: list[str], given: dict) -> str:
     return shlex.join([*words, *(["--config", *keys] if keys else [])])
 
 
-def collect(config: dict, sessions: dict, threads: int, root=REPOSITORY) -> dict:
+def collect(config: dict, sessions: dict, threads: int, root=REPOSITORY, steps: dict | None = None) -> dict:
     """Describe what this job uses, measured inside it.
 
     Args:
@@ -90,6 +90,7 @@ def collect(config: dict, sessions: dict, threads: int, root=REPOSITORY) -> dict
         sessions: {"detector" / "pose": session of posegauge.backends, or None}.
         threads: CPU threads that the job was told to use.
         root: folder of the repository, for its revision.
+        steps: provenance of the pipeline's steps, where they run on a device.
 
     Returns:
         The `provenance` object of a result file.
@@ -108,6 +109,7 @@ def collect(config: dict, sessions: dict, threads: int, root=REPOSITORY) -> dict
             role: {key: value for key, value in used.items() if key not in ("file", "sha256")}
             for role, used in backends.items()
         },
+        **({"steps": steps} if steps else {}),
         "machine": machine.fingerprint(),
         "versions": machine.versions(*PACKAGES),
         "threads": threads,
