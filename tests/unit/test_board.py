@@ -527,6 +527,20 @@ def test_a_board_is_published_and_the_readme_names_the_largest_change(drawn):
     assert publish("board", drawn) == []
 
 
+def test_two_boards_have_a_part_of_the_readme_each(drawn):
+    (drawn / "results/board").rename(drawn / "results/board-photographs")
+    readme = drawn / "README.md"
+    other = (
+        "<!-- generated:begin board-weights from board-photographs -->\n<!-- generated:end board-weights -->"
+    )
+    readme.write_text(f"{readme.read_text()}\n{other}\n")
+    publish("board-photographs", drawn)
+    first = read_json(drawn / "results/board-photographs/findings.json")[0]["text"].replace("|", "\\|")
+    before, after = readme.read_text().split("<!-- generated:begin board-weights")
+    assert "old" in before and first not in before and first in after
+    assert "(docs/results/board-photographs.md)" in after
+
+
 def test_an_edited_board_is_not_published(drawn):
     table = drawn / "results/board/tables/board.csv"
     table.write_text(table.read_text() + "\n")

@@ -26,7 +26,7 @@ SECTIONS = [
     "## Limits",
     "## Licence and citation",
 ]
-BLOCKS = ["grid", "latency", "robustness", "findings", "board"]
+BLOCKS = ["grid", "latency", "robustness", "findings", "board", "board-weights"]
 parser = MarkdownIt("commonmark").enable("table")
 
 

@@ -135,7 +135,13 @@ rule quantisation_tries:
     params:
         code=code("try_quantisation", "backends.onnxruntime", "backends.openvino"),
         config=chosen(
-            "dataset.unreadable", "models", "parity.images", "pipeline", "robustness.threads", "threads"
+            "dataset.unreadable",
+            "models",
+            "parity.images",
+            "pipeline",
+            "precision.int8_error",
+            "robustness.threads",
+            "threads",
         ),
         calibration=calibration_settings("pose"),
         title=SHOWN["title"],

@@ -105,7 +105,7 @@ def _publish_board(folder: Path, repository: Path) -> list[Path]:
     page = repository / "docs" / "results" / f"{name}.md"
     texts = {page: _linked(text, name)}
     wanted = [found["name"] for found in BEGIN.finditer(before) if found["run"] == name]
-    if unknown := set(wanted) - {"board"}:
+    if unknown := set(wanted) - {"board", "board-weights"}:
         raise PoseGaugeError(f"{readme}: the block '{unknown.pop()}' is of a run, and {name} is a board")
     findings = files.read_json(folder / "findings.json")
     block = board_findings.block(record, findings, f"docs/results/{name}.md")
