@@ -61,6 +61,7 @@ if CALIBRATED_BY == "train2017":
         input:
             **(scored_by_name() if DATASET["kind"] == "folder" else {}),
             person_images=f"{TRAIN2017}/person_images.json",
+            given=given_mirror,
             table=ancient(own("config/downloads.tsv")),
         output:
             images=directory(f"{TRAIN2017}/images"),

@@ -46,6 +46,20 @@ def given_calibration(wildcards):
     return []
 
 
+def given_mirror(wildcards):
+    """Nothing, when images of COCO train2017 are fetched: refuse a mirror folder without any before a job runs."""
+    if config["asset_mirror"] and not workflow.subprocess_exec and not workflow.remote_exec:
+        # Here and not above: they load OpenCV.
+        from posegauge.data import archives, calibration
+
+        try:
+            row = DOWNLOADS.loc[calibration.TRAIN_ARCHIVE]
+            archives.refuse_mirror(row, place("data/downloads"), config["asset_mirror"], calibration.INSTEAD)
+        except PoseGaugeError as error:
+            raise WorkflowError(str(error)) from None
+    return []
+
+
 def other_images_file():
     """The list of the images without persons."""
     return f"data/{DATASET['name']}/other_images.json"

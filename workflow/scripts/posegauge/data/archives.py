@@ -69,6 +69,24 @@ def bring(row, wanted: dict, downloads, mirror=None, instead: str | None = None,
         raise PoseGaugeError(f"{error}\n  - {instead}") from None
 
 
+def refuse_mirror(row, downloads, mirror, instead: str) -> None:
+    """Raise PoseGaugeError when a mirror folder has nothing of an archive, and nothing was fetched before.
+
+    Arguments as for bring. Which files of the archive will be needed is not known yet.
+    """
+    archive, source = Path(downloads) / row["file"], source_of(row, mirror)
+    if (
+        not isinstance(source, Path)
+        or archive.exists()
+        or any(_members(p).is_dir() for p in (archive, source))
+    ):
+        return
+    try:
+        check_mirror(row, source, mirror, archive)
+    except PoseGaugeError as error:
+        raise PoseGaugeError(f"{error}\n  - {instead}") from None
+
+
 def _bring(row, wanted: dict, archive: Path, mirror, whole: bool, **options) -> None:
     """Do as bring says. whole: whether the archive may be fetched as a whole."""
     pins = dict(pin.rsplit("=", 1) for pin in str(row.get("members") or "").split())
