@@ -288,7 +288,7 @@ def _calibrated(records) -> dict:
     """
     found = [read_json(path)["calibration"] for path in records]
     return {
-        "calibrated_from": found[0]["from"] if found else None,
+        "calibrated_from": found[0].get("from") if found else None,
         "calibrated_on": max((calibration["in_parity"] for calibration in found), default=None),
     }
 
