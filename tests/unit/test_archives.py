@@ -195,6 +195,21 @@ def test_a_server_without_ranges(tmp_path, caplog):
     assert len(server.requests) == 2
 
 
+def test_an_archive_that_is_never_fetched_as_a_whole(tmp_path):
+    with FileServer({"some.zip": ARCHIVE}, honour_range=False) as server:
+        message = fails(tmp_path, row_of(server.url), NAMES[:3], instead="take something else")
+        assert (
+            "HTTP 200 to a request for a part of it, and this archive is never fetched as a whole" in message
+        )
+        assert message.endswith("\n  - take something else")
+        assert len(server.requests) == 1 and not (tmp_path / "downloads/some.zip").exists()
+        server.honour_range = True
+        assert take(tmp_path, row_of(server.url), NAMES[:3], instead="...") == ["some.zip.members"]
+    (tmp_path / "late").mkdir()
+    message = fails(tmp_path / "late", row_of("http://127.0.0.1:9"), NAMES[:1], retries=0, instead="do so")
+    assert "Connection refused" in message and message.endswith("\n  - do so")
+
+
 def test_a_server_that_answers_with_another_part(tmp_path):
     with FileServer({"some.zip": ARCHIVE}, wrong_range=True) as server:
         message = fails(tmp_path, row_of(server.url), NAMES[:2])
@@ -368,6 +383,22 @@ def test_mirrors(tmp_path):
     assert "wrong sha256" in fails(tmp_path / "fresh", row, NAMES[:2], mirror=str(folder))
     assert "no such mirror folder" in fails(tmp_path / "fresh", row, NAMES[:2], mirror=str(folder / "typo"))
     assert (folder / "some.zip").read_bytes() == ARCHIVE[::-1], "left as it is"
+
+
+def test_a_mirror_of_the_single_files_alone(tmp_path):
+    """As a machine with a network leaves them: of an archive of 19 GB nobody carries more."""
+    row = row_of("http://127.0.0.1:9")
+    with FileServer({"some.zip": ARCHIVE}) as server:
+        take(tmp_path, {**row, "url": f"{server.url}/some.zip"}, NAMES[:2])
+    mirror, elsewhere = tmp_path / "mirror", tmp_path / "elsewhere"
+    mirror.mkdir()
+    elsewhere.mkdir()
+    (tmp_path / "downloads/some.zip.members").rename(mirror / "some.zip.members")
+    assert take(elsewhere, row, NAMES[:2], mirror=str(mirror)) == []
+    (tmp_path / "more").mkdir()
+    assert "no such file in the mirror" in fails(tmp_path / "more", row, NAMES[:3], mirror=str(mirror))
+    (mirror / "some.zip.members" / NAMES[0]).write_bytes(b"damaged")
+    assert "no such file in the mirror" in fails(tmp_path / "more", row, NAMES[:2], mirror=str(mirror))
 
 
 # ------------------------------------------------------------------------------------------ COCO's own

@@ -495,6 +495,39 @@ def test_images_that_set_the_ranges_of_int8_and_are_compared_are_told():
     assert "ranges" not in parity_markdown(parity_table(records), records)
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("scenes", "set by rendered scenes, none of them compared."),
+        ("train2017", "set by images of COCO train2017, none of them compared."),
+        ("folder", "set by images of a folder of the user's, none of them compared."),
+        ("dataset", "set by images of the data set, none of them compared."),
+    ],
+)
+def test_what_set_the_ranges_of_int8_is_told(kind, told):
+    made = {"calibrated_from": kind, "calibrated_on": 0}
+    records = [
+        fake_parity("onnxruntime_cpu_int8", **made),
+        fake_parity(ON_CPU, calibrated_from=None, calibrated_on=None),
+    ]
+    assert f"The ranges of INT8 were {told}" in parity_markdown(parity_table(records), records)
+    records[0]["calibrated_on"] = 2
+    text = parity_markdown(parity_table(records), records)
+    assert "none of them" not in text and "2 of the images compared set the ranges of INT8, too" in text
+
+
+def test_the_record_says_what_set_the_ranges_of_int8(tmp_path):
+    made = {"from": "folder", "images": ["a.jpg"], "samples": 3, "in_parity": 0}
+    paths = [tmp_path / f"{role}.json" for role in ("detector", "pose")]
+    for path in paths:
+        path.write_text(json.dumps({"calibration": made}))
+    assert parity._calibrated(paths) == {"calibrated_from": "folder", "calibrated_on": 0}
+    assert parity._calibrated([]) == {"calibrated_from": None, "calibrated_on": None}
+    for calibrated in (parity._calibrated(paths), parity._calibrated([])):
+        write(tmp_path / "record.json", fake_parity(ON_CPU, **calibrated))
+        read_parity([tmp_path / "record.json"])
+
+
 def test_a_missing_source_of_an_old_file_is_told_once(tmp_path):
     reason = "no PyTorch source: Fake-m given as ONNX only"
     write(tmp_path / "old.json", fake_parity(ON_CPU, reason=reason, status="no source"))

@@ -296,7 +296,9 @@ def test_ranges_are_set_by_other_images_than_parity_looks_at():
 def test_records_fit_the_schema(kind, demo_onnx, demo_fp16, int8, tmp_path):
     path = demo_fp16["pose"] if kind == "fp16" else int8["pose"][0]
     made = int8["pose"][1] if kind == "int8" else {"kept": 51, "nodes": {"fp16": 3}}
-    calibration = None if kind == "fp16" else {"images": ["a.jpg"], "samples": 3, "in_parity": 0}
+    calibration = (
+        None if kind == "fp16" else {"from": "scenes", "images": ["a.jpg"], "samples": 3, "in_parity": 0}
+    )
     record = precision.record("pose", kind, demo_onnx["pose"], path, made, calibration)
     files.write_json(tmp_path / "record.json", record, "precision.schema.yaml")
     assert record["source_sha256"] != record["onnx_sha256"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from helpers_config import ROOT, load, only_problem, problems, put
 from posegauge.data.download import read_table
 from posegauge.errors import PoseGaugeError, nearest
-from posegauge.settings import check
+from posegauge.settings import calibration_keys, check
 from posegauge.study import (
     BENCHMARKS,
     COCO_C_CORRUPTIONS,
@@ -79,7 +79,9 @@ def test_the_photographs_are_run_like_the_demo():
     assert set(demo["benchmarks"]) <= set(photographs["benchmarks"])
     assert photographs["coco_c"]["corruptions"] == demo["coco_c"]["corruptions"]
     assert photographs["parity"]["images"] == photographs["dataset"]["expected_person_images"]
-    assert load("config/config.yaml")["precision"]["calibration"] == "scenes", "no photograph sets its ranges"
+    assert calibration_keys.kind(load("config/config.yaml", "config/photographs.yaml")) == "scenes", (
+        "no photograph sets its ranges"
+    )
 
 
 def test_schema_knows_the_names_of_the_study():

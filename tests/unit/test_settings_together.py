@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import helpers_onnx
-from helpers_config import ROOT, load, only_problem, put
+from helpers_config import ROOT, load, only_problem, problems, put
 from posegauge.errors import PoseGaugeError
 from posegauge.pipeline.steps import Settings
-from posegauge.settings import check, parts
+from posegauge.settings import calibration_keys, check, parts
 from posegauge.study import (
     PIPELINE_KEYS,
 )
@@ -83,6 +83,50 @@ def test_a_repository_in_a_folder_with_braces_is_refused(name):
     with pytest.raises(PoseGaugeError, match="Rename the folder"):
         check.check_folder(Path("/home/me") / name / "posegauge")
     check.check_folder(Path("/home/me/My [Projects] 'é' $HOME"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "found"),
+    [
+        ("coco", "auto", "train2017"),
+        ("scenes", "auto", "scenes"),
+        ("folder", "auto", "scenes"),
+        ("coco", "scenes", "scenes"),
+        ("scenes", "train2017", "train2017"),
+        ("folder", "dataset", "dataset"),
+        ("coco", {"images": "a", "annotations": "b"}, "folder"),
+    ],
+)
+def test_what_sets_the_ranges_of_int8(config, kind, given, found):
+    assert config["precision"]["calibration"] == "auto"
+    config["dataset"]["kind"], config["precision"]["calibration"] = kind, given
+    assert calibration_keys.kind(config) == found
+
+
+def test_a_folder_that_sets_the_ranges_of_int8(config, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "a.json").write_text("{}")
+    own = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "a.json")}
+    put(config, "precision.calibration", own)
+    assert check.check(config)["precision"]["calibration"] == own
+    own["annotations"] = str(tmp_path / "b.json")
+    assert only_problem(config).startswith(
+        f"precision.calibration.annotations: no file '{own['annotations']}'"
+    )
+    own["annotations"] = str(tmp_path / "{b}.json")
+    assert "precision.calibration.annotations" in problems(config)[0] and "brace" in problems(config)[0]
+    del own["annotations"]
+    assert only_problem(config).startswith("precision.calibration.annotations: is missing; auto, scenes, ")
+    put(config, "precision.calibration", {**own, "annotations": str(tmp_path / "a.json"), "max_images": 3})
+    assert only_problem(config).startswith("precision.calibration.max_images: unknown key")
+
+
+@pytest.mark.parametrize("given", ["val2017", "/some/folder", 3, ["a"], None])
+def test_what_cannot_set_the_ranges_of_int8(config, given):
+    put(config, "precision.calibration", given)
+    line = only_problem(config)
+    assert line.startswith("precision.calibration: is ")
+    assert "expected auto, scenes, train2017, dataset, or a folder of your own as {images: ..." in line
 
 
 def test_scenes_must_add_up(config):

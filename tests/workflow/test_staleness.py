@@ -50,6 +50,7 @@ PAIRS = {
     "dataset.scenes.images": ({"dataset": ANY_NUMBER}, {"dataset": {"scenes": {"images": 61}} | ANY_NUMBER}),
     "dataset.scenes.empty": ({"dataset": ANY_NUMBER}, {"dataset": {"scenes": {"empty": 9}} | ANY_NUMBER}),
     "engine.compute_capability": ({"engine": RTX}, {"engine": RTX | {"compute_capability": "8.9"}}),
+    "precision.calibration": ({}, {"precision": {"calibration": "dataset"}}),
     "cameras.servers": ({}, {"cameras": {"servers": 1}}),
     "energy.source": ({}, {"energy": {"source": "none"}}),
     "detect_every.artifacts": ({}, {"detect_every": {"artifacts": ["pytorch_cpu_fp32"]}}),
@@ -175,7 +176,8 @@ def plan(tmp_path_factory):
     patch.setattr(snakemake.workflow, "parse", parse)
     patch.setattr(parts, "part", part)
     # No data are read: those of FOLDER are none.
-    patch.setattr(given, "check_given", lambda config, verdict: given.Given([], [], "as before"))
+    for name in ("check_given", "check_calibration"):
+        patch.setattr(given, name, lambda config, verdict: given.Given([], [], "as before"))
     patch.chdir(ROOT)
     yield read
     patch.undo()
@@ -299,6 +301,35 @@ def test_a_changed_key_runs_again_what_reads_it_and_nothing_else(plan, config):
         if "write_run" not in again:
             wrong.append(f"{key}: run.json would show the old value")
     assert not wrong, "\n".join(wrong)
+
+
+def test_images_of_the_users_own_that_set_the_ranges_of_int8(plan):
+    """A changed key or number chooses them again; other images of the data set do, too."""
+
+    def chosen(folder="docs", annotations="data/demo/reference.json", **changes):
+        own = {"calibration": {"images": folder, "annotations": annotations}, "calibration_images": 3}
+        return plan({"dataset": FOLDER, "precision": own | changes})
+
+    before = chosen()
+    rule = before["choose_calibration"]["compared"]
+    assert "'docs'" in rule and "as before" in rule and "/person_images.json" in rule
+    for after in (chosen("envs"), chosen("docs", "data/demo/training.json"), chosen(calibration_images=4)):
+        assert after["choose_calibration"]["compared"] != rule
+    assert {name for name in before if "calibration" in name} == {"choose_calibration", "render_calibration"}
+
+
+def test_images_of_train2017_are_chosen_again_for_another_number(plan):
+    three, four = (
+        plan({"precision": {"calibration": "train2017", "calibration_images": count}}) for count in (3, 4)
+    )
+    again = {name for name in three if three[name]["compared"] != four[name]["compared"]}
+    assert again == {
+        "extract_calibration",
+        "render_calibration",
+        "convert_model",
+        "quantisation_tries",
+        "write_run",
+    }
 
 
 def test_what_reads_images_has_their_list_which_tells_what_changed(plan):

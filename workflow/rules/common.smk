@@ -35,6 +35,7 @@ from posegauge.errors import PoseGaugeError
 from posegauge.install import locks
 from posegauge.measure import power
 from posegauge.report import closing, pages
+from posegauge.settings import calibration_keys
 from posegauge.settings import check as settings
 from posegauge.settings import cluster, onnx_files, timing_only, training
 from posegauge.settings import parts as config_parts

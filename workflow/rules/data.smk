@@ -9,6 +9,9 @@ Makes   data/<name>/person_images.json, and beside it read_annotations.json, the
         folder other_images/
 """
 
+# What is fetched as a whole.
+WHOLE = [name for name in DOWNLOADS["file"] if name not in download.IN_PARTS]
+
 
 # No ensure(sha256=...): of the checkpoints only the first digits are known. No retries: the script has its own,
 # and what it gives up will not mend at once. ancient, and no code: an edited table or library must not throw 800 MB
@@ -22,7 +25,7 @@ rule download_asset:
         "data/downloads/logs/{file}.log",
     wildcard_constraints:
         # A file name holds nothing but letters, digits, '.', '_' and '-' (downloads.schema.yaml).
-        file="|".join(DOWNLOADS["file"].str.replace(".", r"\.")),
+        file="|".join(name.replace(".", r"\.") for name in WHOLE),
     localrule: True
     conda:
         "../../envs/analysis.yaml"
@@ -36,10 +39,10 @@ rule download_asset:
         "../scripts/download_asset.py"
 
 
-# Everything in the table: to fill a mirror for machines without a network (data/README.md).
+# Everything in the table that is fetched as a whole: to fill a mirror for machines without a network (data/README.md).
 rule download_assets:
     input:
-        expand("data/downloads/{file}", file=DOWNLOADS["file"]),
+        expand("data/downloads/{file}", file=WHOLE),
     localrule: True
 
 
@@ -138,26 +141,6 @@ if DATASET["kind"] == "scenes":
             "Render {params.scenes[images]} synthetic scenes"
         script:
             "../scripts/render_scenes.py"
-
-
-rule render_calibration:
-    output:
-        images=directory(f"{CALIBRATION}/images"),
-        annotations=f"{CALIBRATION}/annotations.json",
-    log:
-        f"data/{DATASET['name']}/logs/render_calibration.log",
-    conda:
-        "../../envs/analysis.yaml"
-    threads: 2
-    resources:
-        **needs(minutes=30, mem_mb=2000),
-    params:
-        code=code("render_scenes"),
-        scenes=calibration_scenes,
-    message:
-        "Render {params.scenes[images]} further scenes, which set the ranges of INT8"
-    script:
-        "../scripts/render_scenes.py"
 
 
 rule filter_person_images:

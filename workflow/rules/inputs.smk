@@ -1,12 +1,10 @@
 """What goes into jobs, as input functions that several rules share; nothing is made here."""
 
-# Where scenes lie that set the ranges of INT8, and are scored nowhere.
+# What sets the ranges of INT8, and where what is made for that lies; of the data set's own images nothing is made.
+CALIBRATED_BY = calibration_keys.kind(config)
 CALIBRATION = f"data/{DATASET['name']}/calibration"
-CALIBRATION_FILES = {
-    "images": "images",
-    "person_images": "annotations.json",
-    "annotations": "annotations.json",
-}
+TRAIN2017 = f"data/{DATASET['name']}/calibration_train2017"
+OWN_CALIBRATION = f"data/{DATASET['name']}/calibration_folder"
 
 
 def source_annotations():
@@ -38,6 +36,27 @@ def given_data(wildcards):
     """Nothing, when the images are listed: refuse faulty annotations and images of the user before any job runs."""
     if DATASET["kind"] == "folder" and not workflow.subprocess_exec and not workflow.remote_exec:
         checked_data()
+    return []
+
+
+def given_calibration(wildcards):
+    """Nothing, when images of the user's are chosen for INT8: refuse faulty ones before any job runs."""
+    if not workflow.subprocess_exec and not workflow.remote_exec:
+        checked_calibration()
+    return []
+
+
+def given_mirror(wildcards):
+    """Nothing, when images of COCO train2017 are fetched: refuse a mirror folder without any before a job runs."""
+    if config["asset_mirror"] and not workflow.subprocess_exec and not workflow.remote_exec:
+        # Here and not above: they load OpenCV.
+        from posegauge.data import archives, calibration
+
+        try:
+            row = DOWNLOADS.loc[calibration.TRAIN_ARCHIVE]
+            archives.refuse_mirror(row, place("data/downloads"), config["asset_mirror"], calibration.INSTEAD)
+        except PoseGaugeError as error:
+            raise WorkflowError(str(error)) from None
     return []
 
 
@@ -105,14 +124,33 @@ def calibration_inputs(wildcards):
 
 
 def calibration_files():
-    """The images that set the ranges of INT8: scenes of their own, or images of the data set."""
-    if config["precision"]["calibration"] == "scenes":
-        return {name: f"{CALIBRATION}/{file}" for name, file in CALIBRATION_FILES.items()}
+    """The images that set the ranges of INT8, the list of those that may be taken, and their annotations."""
+    if CALIBRATED_BY == "dataset":
+        return {
+            "images": images_dir(),
+            "person_images": person_images_file(),
+            "annotations": annotations_file(),
+        }
+    if CALIBRATED_BY == "scenes":
+        scenes = f"{CALIBRATION}/annotations.json"
+        return {"images": f"{CALIBRATION}/images", "person_images": scenes, "annotations": scenes}
+    folder = TRAIN2017 if CALIBRATED_BY == "train2017" else OWN_CALIBRATION
     return {
-        "images": images_dir(),
-        "person_images": person_images_file(),
-        "annotations": annotations_file(),
+        "images": f"{TRAIN2017}/images" if CALIBRATED_BY == "train2017" else own_calibration("images"),
+        "person_images": f"{folder}/person_images.json",
+        "annotations": f"{folder}/annotations.json",
     }
+
+
+def own_calibration(key):
+    """The user's images or annotations for INT8; of the images the rule that chooses them tells what has changed."""
+    path = config["precision"]["calibration"][key]
+    return ancient(path) if key == "images" else path
+
+
+def scored_by_name():
+    """The images that are scored, by input names: none of them may set the ranges of INT8."""
+    return {"scored": ancient(images_dir()), "scored_images": person_images_file()}
 
 
 def source_networks():

@@ -100,6 +100,25 @@ def checked_data():
         raise WorkflowError(str(error)) from None
 
 
+@cache
+def checked_calibration():
+    """What is known of the user's own images for INT8; refuses them where they are not good."""
+    try:
+        return given.check_calibration(config, ".snakemake/given_calibration.json")
+    except PoseGaugeError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def calibration_state(wildcards):
+    """For params: what makes these images others than they were, as images_state."""
+    return None if workflow.subprocess_exec else checked_calibration().images
+
+
+def unfit_calibration(wildcards):
+    """For params: those of these images that are too narrow for the detector, and left out."""
+    return checked_calibration().unfit
+
+
 def images_state(wildcards):
     """For params: what makes the user's own images others than they were: a digest of their sizes and times."""
     # The main process alone compares it.
@@ -137,7 +156,7 @@ def calibration_settings(role):
         "images": config["precision"]["calibration_images"],
         "max_error": config["precision"]["int8_error"],
         "compared": config["parity"]["images"],
-        "held_out": config["precision"]["calibration"] == "scenes",
+        "from": CALIBRATED_BY,
     }
 
 

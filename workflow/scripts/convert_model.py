@@ -16,7 +16,7 @@ if precision == "fp16":
     made = convert_fp16(source, target)
 else:
     entries = read_json(snakemake.input.person_images)["images"]
-    if how["held_out"]:
+    if how["from"] != "dataset":
         chosen, in_parity = entries, 0
     else:
         chosen, in_parity = calibration_entries(entries, how["images"], how["compared"])
@@ -30,7 +30,7 @@ else:
     )
     made = convert_int8(source, target, batches, how=INT8[precision], max_error=how["max_error"])
     names = [entry["file_name"] for entry in chosen]
-    calibration = {"images": names, "samples": batches.samples, "in_parity": in_parity}
+    calibration = {"from": how["from"], "images": names, "samples": batches.samples, "in_parity": in_parity}
 log.info("%s: written, nodes by precision: %s", target, made["nodes"])
 write_json(
     snakemake.output.record,

@@ -14,14 +14,15 @@ from posegauge.store.files import read_json, write_json, write_text
 log = logs.start(snakemake.log[0])
 config, files, how = snakemake.params.config, dict(snakemake.input.items()), snakemake.params.calibration
 entries = read_json(files["calibration_person_images"])["images"]
-if not how["held_out"]:
+if how["from"] == "dataset":
     entries, _ = calibration_entries(entries, how["images"], how["compared"])
 scored = {entry["file_name"] for entry in chosen_images(config, files)}
 calibration = {
     "images": files["calibration_images"],
     "entries": entries,
     "annotations": read_annotations(files["calibration_annotations"]),
-    "scored": 0 if how["held_out"] else sum(entry["file_name"] in scored for entry in entries),
+    "from": how["from"],
+    "scored": sum(entry["file_name"] in scored for entry in entries) if how["from"] == "dataset" else 0,
 }
 threads = prediction_threads(config, snakemake.threads)
 with tempfile.TemporaryDirectory() as folder:

@@ -200,6 +200,15 @@ EXECUTION_TITLES = {
 }
 
 
+# What may set the ranges of INT8; see posegauge.settings.calibration_keys.
+CALIBRATION_TITLES = {
+    "scenes": "rendered scenes",
+    "dataset": "images of the data set",
+    "train2017": "images of COCO train2017",
+    "folder": "images of a folder of the user's",
+}
+
+
 # copy: between the memories of host and device, within no other stage; 0 on the CPU.
 STAGES = ("preprocess", "copy", "detect", "nms", "crop", "pose", "decode")
 

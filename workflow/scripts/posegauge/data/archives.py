@@ -44,39 +44,72 @@ class _NoRanges(Exception):
     """The server sends the file as a whole or not at all."""
 
 
-def bring(row, wanted: dict, downloads, mirror=None, **options) -> None:
+def bring(row, wanted: dict, downloads, mirror=None, instead: str | None = None, **options) -> None:
     """Bring files out of an archive of the table of downloads to their places, each whole or not at all.
 
     An archive that lies in `downloads` already is verified and read; so is one in a mirror folder, in place.
+    Files that were fetched alone before, in `downloads` or in a mirror folder, are taken from there.
     Otherwise only these files are fetched, and the whole archive where the server does not send parts of it.
     Each file is held against its CRC, and against its sha256 where the table names it.
 
     row: of the archive, a mapping with file, url, sha256, bytes and members.
     wanted: {file in the archive: place}, both as text; downloads: folder of downloads.
     mirror, options (retries, backoff_s, timeout_s, every_s): as for posegauge.data.download.download.
+    instead: of an archive that is never fetched as a whole: what to do without it, one more way out.
     Raises PoseGaugeError naming what cannot be had, is missing, or is damaged, and the ways out.
     """
-    archive = Path(downloads) / row["file"]
-    pins = dict(pin.rsplit("=", 1) for pin in str(row.get("members") or "").split())
     try:
-        if archive.exists():
-            verify(archive, row)
-            _extract(archive, wanted, pins)
-        elif isinstance(source := source_of(row, mirror), Path):
-            check_mirror(row, source, mirror, archive)
-            problem = mismatch(source, row)
-            if problem:
-                raise failure(row, source, problem, archive)
-            _extract(source, wanted, pins)
-        else:
-            try:
-                _fetch(row, source, wanted, pins, archive, **options)
-            except _NoRanges as refusal:
-                log.warning("%s: %s, so the whole archive is fetched", row["file"], refusal)
-                _extract(download(row, archive, mirror, **options), wanted, pins)
+        _bring(row, wanted, Path(downloads) / row["file"], mirror, instead is None, **options)
     except OSError as error:
         place = error.filename or next(iter(wanted.values()))
         raise PoseGaugeError(f"{place}: cannot be read or written ({error.strerror or error})") from error
+    except PoseGaugeError as error:
+        if instead is None:
+            raise
+        raise PoseGaugeError(f"{error}\n  - {instead}") from None
+
+
+def refuse_mirror(row, downloads, mirror, instead: str) -> None:
+    """Raise PoseGaugeError when a mirror folder has nothing of an archive, and nothing was fetched before.
+
+    Arguments as for bring. Which files of the archive will be needed is not known yet.
+    """
+    archive, source = Path(downloads) / row["file"], source_of(row, mirror)
+    if (
+        not isinstance(source, Path)
+        or archive.exists()
+        or any(_members(p).is_dir() for p in (archive, source))
+    ):
+        return
+    try:
+        check_mirror(row, source, mirror, archive)
+    except PoseGaugeError as error:
+        raise PoseGaugeError(f"{error}\n  - {instead}") from None
+
+
+def _bring(row, wanted: dict, archive: Path, mirror, whole: bool, **options) -> None:
+    """Do as bring says. whole: whether the archive may be fetched as a whole."""
+    pins = dict(pin.rsplit("=", 1) for pin in str(row.get("members") or "").split())
+    if archive.exists():
+        verify(archive, row)
+        _extract(archive, wanted, pins)
+    elif (folder := _folder_with_all(row, wanted, pins, archive, mirror)) is not None:
+        _take(folder, wanted)
+    elif isinstance(source := source_of(row, mirror), Path):
+        check_mirror(row, source, mirror, archive)
+        problem = mismatch(source, row)
+        if problem:
+            raise failure(row, source, problem, archive)
+        _extract(source, wanted, pins)
+    else:
+        try:
+            _fetch(row, source, wanted, pins, archive, **options)
+        except _NoRanges as refusal:
+            if not whole:
+                reason = f"{refusal}, and this archive is never fetched as a whole"
+                raise failure(row, source, reason, archive) from None
+            log.warning("%s: %s, so the whole archive is fetched", row["file"], refusal)
+            _extract(download(row, archive, mirror, **options), wanted, pins)
 
 
 # ------------------------------------------------------------------------------------------ a whole archive
@@ -195,21 +228,41 @@ class _Ranges:
             report_progress(f"{self.row['file']}: {so_far(self.received, self.planned, rate)}")
 
 
-def _fetch(row, url, wanted, pins, archive: Path, **options) -> None:
-    """Fetch files of an archive by range requests, but for those that are there; then put them in place."""
-    folder = archive.with_name(archive.name + ".members")
-    known = _read_notes(folder, row)
-    if not all(_is_there(folder, name, known.get(name), pins) for name in wanted):
-        with requests.Session() as session:
-            ranges = _Ranges(row, url, session, **options)
-            try:
-                _fetch_missing(row, url, wanted, pins, folder, ranges)
-            except (Permanent, PoseGaugeError) as error:
-                kept = sum((folder / name).stat().st_size for name in wanted if (folder / name).is_file())
-                raise failure(row, url, str(error), archive, kept) from None
-        log.info("%s: %d requests, %s fetched", row["file"], ranges.requests, megabytes(ranges.received))
+def _folder_with_all(row, wanted, pins, archive: Path, mirror) -> Path | None:
+    """Return the folder that has all these files of an archive, fetched alone before; None: there is none."""
+    folders = [_members(archive)]
+    if isinstance(source := source_of(row, mirror), Path):
+        folders.append(_members(source))
+    for folder in folders:
+        known = _read_notes(folder, row)
+        if all(_is_there(folder, name, known.get(name), pins) for name in wanted):
+            return folder
+    return None
+
+
+def _members(archive: Path) -> Path:
+    """Return the folder of the files that are fetched alone out of an archive."""
+    return archive.with_name(archive.name + ".members")
+
+
+def _take(folder: Path, wanted: dict) -> None:
+    """Put files that were fetched alone in place."""
     for name in wanted:
         _save(wanted[name], (folder / name).read_bytes())
+
+
+def _fetch(row, url, wanted, pins, archive: Path, **options) -> None:
+    """Fetch files of an archive by range requests, but for those that are there; then put them in place."""
+    folder = _members(archive)
+    with requests.Session() as session:
+        ranges = _Ranges(row, url, session, **options)
+        try:
+            _fetch_missing(row, url, wanted, pins, folder, ranges)
+        except (Permanent, PoseGaugeError) as error:
+            kept = sum((folder / name).stat().st_size for name in wanted if (folder / name).is_file())
+            raise failure(row, url, str(error), archive, kept) from None
+    log.info("%s: %d requests, %s fetched", row["file"], ranges.requests, megabytes(ranges.received))
+    _take(folder, wanted)
 
 
 def _fetch_missing(row, url, wanted, pins, folder: Path, ranges: _Ranges) -> None:

@@ -36,6 +36,10 @@ from posegauge.store.files import read_schema, sha256_file, write_text
 log = logging.getLogger("posegauge")
 
 
+# Archives of the table that are never fetched as a whole: this one has 19 GB, of which ten MB are needed.
+IN_PARTS = ("train2017.zip",)
+
+
 # ---------------------------------------------------------------------------------------------- the table
 
 

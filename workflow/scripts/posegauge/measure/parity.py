@@ -273,7 +273,7 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
         artifact=artifact,
         **kind.fields(),
         source=source.record["source"],
-        calibrated_on=_calibrated_on(files.get("calibration") or ()),
+        **_calibrated(files.get("calibration") or ()),
         **{**dict.fromkeys(FIGURES), **raw, **figures},
         gates=gates,
         passes=not failed if figures else None,
@@ -281,10 +281,16 @@ def check_artifact(config: dict, artifact: str, files: dict, source, threads: in
     )
 
 
-def _calibrated_on(records) -> int | None:
-    """Return how many of the compared images set the ranges of INT8, too; None without such ranges."""
-    shared = [read_json(path)["calibration"]["in_parity"] for path in records]
-    return max(shared, default=None)
+def _calibrated(records) -> dict:
+    """Return what set the ranges of INT8, and how many of the compared images did; None without such ranges.
+
+    records: paths of those of the INT8 files.
+    """
+    found = [read_json(path)["calibration"] for path in records]
+    return {
+        "calibrated_from": found[0].get("from") if found else None,
+        "calibrated_on": max((calibration["in_parity"] for calibration in found), default=None),
+    }
 
 
 def _figures(config: dict, source, artifact: Pipeline, images, annotations) -> dict:

@@ -104,7 +104,7 @@ def measure(config: dict, files: dict, calibration: dict, folder, threads: int) 
         files: {"detector", "pose": the run's FP32 ONNX files, "images": folder, "person_images",
             "annotations": paths}.
         calibration: {"images": folder, "entries": of person_images.json, "annotations": as read,
-            "scored": how many of them are scored here, too}.
+            "from": a key of study.CALIBRATION_TITLES, "scored": how many of them are scored here, too}.
         folder: where the files are made.
         threads: CPU threads.
 
@@ -145,7 +145,11 @@ def measure(config: dict, files: dict, calibration: dict, folder, threads: int) 
         collect(config, base, threads),
         images=len(images),
         reference=reference,
-        calibration={"images": len(calibration["entries"]), "scored": calibration["scored"]},
+        calibration={
+            "from": calibration["from"],
+            "images": len(calibration["entries"]),
+            "scored": calibration["scored"],
+        },
         persons_timed=len(batch),
         tries=found,
         sources={role: sha256_file(files[role]) for role in ROLES},

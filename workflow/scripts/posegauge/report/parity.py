@@ -7,7 +7,7 @@ import pandas as pd
 from posegauge.report.markdown import DASH, DEVICE_TITLES, cell, machines, markdown, page, span
 from posegauge.score import tiers
 from posegauge.score.bootstrap import MIN_IMAGES
-from posegauge.study import EXECUTION_TITLES, RUNTIME_TITLES, source_title
+from posegauge.study import CALIBRATION_TITLES, EXECUTION_TITLES, RUNTIME_TITLES, source_title
 
 ESTIMATES = ("ap_source", "ap_artifact", "ap_diff")
 
@@ -184,14 +184,20 @@ def _tier_text(row: dict, record: dict) -> str:
 
 
 def _calibrated_note(ran: list[dict]) -> str:
-    """Say where images were compared that set the ranges of INT8."""
+    """Say what set the ranges of INT8, and where images did that were compared."""
+    kinds = {record.get("calibrated_from") for record in ran} - {None}
     shared = {record["calibrated_on"] for record in ran if record.get("calibrated_on")}
-    if not shared:
-        return ""
-    return (
-        f"{span(sorted(shared))} of the images compared set the ranges of INT8, too, so on other images INT8 "
-        "may be farther off; a smaller precision.calibration_images or parity.images keeps them apart."
-    )
+    notes = []
+    if kinds:
+        by = " and ".join(CALIBRATION_TITLES[kind] for kind in sorted(kinds))
+        notes.append(f"The ranges of INT8 were set by {by}" + ("." if shared else ", none of them compared."))
+    if shared:
+        notes.append(
+            f"{span(sorted(shared))} of the images compared set the ranges of INT8, too, so on other images "
+            "INT8 may be farther off; a smaller precision.calibration_images or parity.images keeps them "
+            "apart."
+        )
+    return " ".join(notes)
 
 
 def _difference(row: dict) -> str:

@@ -1,7 +1,7 @@
 """What was tried in INT8 and BF16, as a table: see posegauge.measure.quantisation."""
 
 from posegauge.report.markdown import DASH, machines, markdown_table
-from posegauge.study import RUNTIME_TITLES
+from posegauge.study import CALIBRATION_TITLES, RUNTIME_TITLES
 
 
 def text(record: dict, title: str) -> str:
@@ -14,7 +14,8 @@ def text(record: dict, title: str) -> str:
     parts.append(
         f"{title} · {'; '.join(machines([record]))} · threads: {record['provenance']['threads']} · "
         f"AP of FP32: {reference['ap']:.4f} on {record['images']} images, {reference['persons']} persons "
-        f"with a pose · ranges set by {record['calibration']['images']} images, "
+        f"with a pose · ranges set by {record['calibration']['images']} "
+        f"{CALIBRATION_TITLES.get(record['calibration'].get('from'), 'images')}, "
         + (f"{shared} of them scored here, too" if shared else "none of them scored")
         + f" · pose network timed on {record['persons_timed']} persons. One network as tried, the other "
         "FP32 in ONNX Runtime; speed: medians of two sessions of the same runtime run in turn."

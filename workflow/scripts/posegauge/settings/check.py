@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 
 from posegauge.errors import PoseGaugeError, nearest
-from posegauge.settings import film_keys, model_keys, run_keys
+from posegauge.settings import calibration_keys, film_keys, model_keys, run_keys
 from posegauge.settings.parts import PATHS
 from posegauge.store import files, machine, runs
 from posegauge.study import (
@@ -313,6 +313,7 @@ class _Combinations:
             self.pose,
             self.robustness,
             self.thresholds,
+            self.calibration,
             self.video,
             self.detect_every,
             self.runs,
@@ -417,6 +418,9 @@ class _Combinations:
 
     def detect_every(self):
         return film_keys.problems(self.values)
+
+    def calibration(self):
+        return calibration_keys.problems(self.values)
 
     def thresholds(self):
         for name in ("bbox_thr", "person_thr"):

@@ -16,6 +16,8 @@ PATHS = (
     "models.pose.config",
     "models.pose.checkpoint",
     "models.pose.onnx",
+    "precision.calibration.images",
+    "precision.calibration.annotations",
     "video.input",
     "detect_every.clip",
     "detect_every.annotations",
