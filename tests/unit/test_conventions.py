@@ -57,9 +57,9 @@ def test_pixels_are_as_the_config_says_on_every_path(given, tmp_path):
     # On a device.
     constants = ops.Constants.on("cpu", Conventions(pixels, pixels))
     there = ops.blank_input(1, size, constants)
-    ops.detector_input(
-        torch.from_numpy(IMAGE), ops.Letterbox.of(IMAGE.shape[:2], size, "cpu"), constants, there[0]
-    )
+    letterbox = ops.Letterbox.of(IMAGE.shape[:2], size, "cpu")
+    resized = ops.detector_input(torch.from_numpy(IMAGE), letterbox, constants)
+    there[0, :, : resized.shape[1], : resized.shape[2]] = resized
     np.testing.assert_allclose(there.numpy(), batch, atol=1e-5)
     box = [torch.from_numpy(part) for part in (center, extent)]
     cut = ops.pose_input(torch.from_numpy(IMAGE), *box, SIZE, constants).numpy()

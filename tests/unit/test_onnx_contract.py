@@ -20,7 +20,7 @@ from posegauge.errors import PoseGaugeError
 from posegauge.models.adopt import copy_onnx
 from posegauge.models.network import Network
 from posegauge.pipeline import steps
-from posegauge.settings import onnx_contract, onnx_files
+from posegauge.settings import calibration_keys, onnx_contract, onnx_files
 from posegauge.store.files import sha256_file
 from posegauge.study import Artifact
 
@@ -182,7 +182,9 @@ def test_weights_beside_the_file_are_put_into_it(tmp_path):
     assert onnx_files.weights_beside(path) == []
     # Both are inputs of the rule that reads them.
     models = {"pose": {"onnx": str(split)}}
-    rules = {"config": {"models": models}, "onnx_files": onnx_files, "DATASET": {"name": "any"}}
+    config = {"models": models, "precision": {"calibration": "scenes"}}
+    rules = {"config": config, "onnx_files": onnx_files, "DATASET": {"name": "any"}}
+    rules["calibration_keys"] = calibration_keys
     exec((ROOT / "workflow/rules/inputs.smk").read_text(encoding="utf-8"), rules)
     assert rules["given_onnx"]("pose") == [str(split), str(tmp_path / "split.onnx.data")]
     folder = tmp_path / "run"

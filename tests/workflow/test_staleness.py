@@ -120,6 +120,7 @@ OTHERWISE = {
     "coco_c.*": f"{SCORED} write_readme",
     "shards": "predict_condition merge_predictions",
     "export.opset": "export_model",
+    "precision.int8_error": "convert_model",
     "precision.calibration_images": "convert_model render_scenes try_quantisation",
     "precision.calibration": "convert_model try_quantisation",
     "parity.images": "convert_model",
