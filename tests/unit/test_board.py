@@ -408,6 +408,14 @@ def test_the_interval_is_told_by_films_against_every_frame(tmp_path):
         "Detection interval: every 5th frame in place of every frame is 4.00× as fast"
     )
     assert "changes AP by -0.030 [" in told["interval"]
+    # With few rounds there is no interval.
+    for run in runs:
+        for one in run.detect_every[0]["ways"][0]["rows"]:
+            one["speedup"] |= {"low": None, "high": None}
+    (line,) = every.changes(every.table(runs))
+    assert line["ratio"] == pytest.approx(1 / 4) and np.isnan([line["low"], line["high"]]).all()
+    few = {one["id"]: one["text"] for one in board_findings.findings(rows, worth_of(rows), SETTINGS)}
+    assert "is 4.00× as fast and changes AP" in few["interval"]
     assert told["interval"].endswith("on the film walk.mp4, SYNTHETIC: drawn.")
     assert "| RTMDet-nano + RTMPose-t | ONNX Runtime, CPU, FP32 | every 5th frame | 6.00 |" in every.text(
         table

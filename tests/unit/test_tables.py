@@ -238,6 +238,17 @@ def test_persons_are_told_by_pipeline_when_the_detector_finds_others():
     assert "persons in it: 5 (detect+pose), 3 (pose only)" in text
 
 
+def test_a_row_in_whose_course_the_machine_slowed_down_says_so():
+    slow, steady = fake_latency("onnx_full_cpu"), fake_latency("openvino_full_cpu")
+    steady["latency_ms"] = [20.0, 20.0, 20.0, 100.0] * 50  # single slow runs are P95's
+    slow["latency_ms"] = [65.0] * 30 + [137.0] * 170
+    text = latency_text([slow, steady])
+    assert "Unsteady: ONNX Full CPU (medians of its tenths from 65.0 to 137.0 ms)." in text
+    assert "OpenVINO Full CPU (medians" not in text
+    slow["latency_ms"] = [65.0] * 200
+    assert "Unsteady" not in latency_text([slow, steady])
+
+
 @pytest.mark.parametrize(
     ("runs", "told"), [(5, "slowest one"), (201, "slowest 3"), (661, "slowest 7"), (662, None)]
 )

@@ -70,9 +70,10 @@ def _factor(lines: list[dict]) -> str:
     pairs = f"{largest['pairs']} pair{'s' if largest['pairs'] > 1 else ''} of rows"
     meet = f"; of {largest['overlapping']} the P5 to P95 ranges overlap" if largest["overlapping"] else ""
     digits = 1 if times >= 10 else 2
+    interval = "" if pd.isna(low) else f" [{low:.{digits}f}, {high:.{digits}f}]"
     text = (
-        f"{noun}: {largest['to']} in place of {largest['from']} is {times:.{digits}f}× as fast "
-        f"[{low:.{digits}f}, {high:.{digits}f}]{_ap_sentence(largest)}"
+        f"{noun}: {largest['to']} in place of {largest['from']} is {times:.{digits}f}× as fast"
+        f"{interval}{_ap_sentence(largest)}"
         f" ({pairs} that differ in nothing else{meet})"
     )
     if not sure:

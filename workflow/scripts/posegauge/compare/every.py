@@ -85,7 +85,8 @@ def changes(table: pd.DataFrame) -> list[dict]:
             and every["ms_p5"] <= row["ms_p95"]
             for row in rows.to_dict("records")
         ]
-        logs = {key: -np.log(rows[name]) for key, name in _BOUNDS.items()}
+        # No interval where there were too few rounds.
+        logs = {key: -np.log(rows[name].astype(float)) for key, name in _BOUNDS.items()}
         middle, low, high = _mean(logs["ratio"], logs["low"], logs["high"])
         line = {"factor": FACTOR, "from": name_of(1), "to": name_of(int(n)), "pairs": len(rows)}
         line |= {"ratio": np.exp(middle), "low": np.exp(low), "high": np.exp(high), "overlapping": sum(meet)}

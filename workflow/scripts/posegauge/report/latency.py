@@ -39,6 +39,10 @@ from posegauge.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES, STAGES
 # So many runs allow one above the 99th percentile at 99 % confidence: .99^n + n .01 .99^(n-1) < .01.
 RUNS_FOR_P99 = 662
 
+# Single slow runs show in P95. Where the medians of so many parts of a row, one after another, differ by more
+# than this factor, the machine itself went at two speeds, and the mean is of neither.
+PARTS, STEADY = 10, 1.25
+
 
 BENCHMARK_COLUMNS = (
     "benchmark", "title", "pipeline", "runtime", "device", "precision", "status", "reason",
@@ -176,6 +180,26 @@ def p99_note(table: pd.DataFrame) -> str | None:
     return f"P99 is shown from {RUNS_FOR_P99} runs on: {told}."
 
 
+def unsteady_note(records: list[dict]) -> str:
+    """Name the rows in whose course the machine became faster or slower; see STEADY."""
+    told = []
+    for record in records:
+        # Of a few runs each would be a part.
+        if record["status"] == "ok" and len(record["latency_ms"]) >= 2 * PARTS:
+            medians = [np.median(part) for part in np.array_split(record["latency_ms"], PARTS)]
+            if max(medians) > STEADY * min(medians):
+                title = BENCHMARKS[record["benchmark"]].title
+                told.append(
+                    f"{title} (medians of its tenths from {min(medians):.1f} to {max(medians):.1f} ms)"
+                )
+    if not told:
+        return ""
+    return (
+        f"Unsteady: {', '.join(told)}. The machine went at more than one speed meanwhile, as a shared one "
+        "does: trust neither the mean nor a speed-up with it, and measure the row again."
+    )
+
+
 def floor_note(table: pd.DataFrame) -> str:
     """Say what the floor is, and why rows that ran have none."""
     ran = table[table["status"] == "ok"]
@@ -236,7 +260,13 @@ def benchmark_markdown(
     measured = " · ".join(filter(None, (title, measured_text(records))))
     plain = " or ".join(dict.fromkeys(RUNTIME_TITLES[plain_runtime(record)] for record in records))
     speedup = f"Speed-up: mean of the named {plain} row of the same pipeline / mean of this row."
-    notes = [speedup, *tier_notes(table), floor_note(table), f"¹ {note}" if note else ""]
+    notes = [
+        speedup,
+        *tier_notes(table),
+        unsteady_note(records),
+        floor_note(table),
+        f"¹ {note}" if note else "",
+    ]
     return page([markdown(rows, columns), measured, *notes], notice)
 
 
