@@ -165,8 +165,8 @@ def test_a_row_has_the_share_of_ap_that_its_artifact_keeps(tmp_path):
     assert own["onnx_int8_full_cpu"]["ap"] == pytest.approx(0.63), "shown, and on no front"
     parity[2] = kept("onnxruntime_cpu_int8", 1.02)
     again = by_name(read(write_pair(tmp_path / "b", "nano-m", ap=0.7, rows=rows, parity=parity)))
-    (found,) = [shown for (_, name), shown in again.items() if name == "onnx_int8_full_cpu"]
-    assert found["ap"] == 0.7 and found["tier"] == "99.9 %", "more than its source's is chance"
+    (more,) = [shown for (_, name), shown in again.items() if name == "onnx_int8_full_cpu"]
+    assert more["ap"] == 0.7 and more["tier"] == "99.9 %", "more than its source's is chance"
     assert {name for name, shown in own.items() if shown["front"]} == {"openvino_full_cpu", "onnx_full_cpu"}
     text = board_report.rows_text(found, SETTINGS)
     assert "99 % (99.40 % [99.20, 99.60] of AP)" in text and "fails (90.00 % [89.80, 90.20] of AP)" in text
