@@ -74,7 +74,8 @@ def plot(rows: list[Row], published: list[dict], settings: dict, path, notice: s
 def _frame(figure, bottom_in: float, height_in: float, **more):
     """Return axes over the whole width, its place in inches."""
     height = figure.get_figheight()
-    left, width = 0.75 / style.WIDTH_IN, 8.6 / style.WIDTH_IN
+    # Room for ticks of three decimals and the title of the axis.
+    left, width = 0.95 / style.WIDTH_IN, 8.4 / style.WIDTH_IN
     return figure.add_axes((left, bottom_in / height, width, height_in / height), **more)
 
 
