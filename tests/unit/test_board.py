@@ -140,6 +140,16 @@ def test_a_published_ap_is_not_that_of_int8(tmp_path):
     assert rows[0].shown["ap"] is None and "not that of INT8" in rows[0].shown["ap_note"]
 
 
+def test_pairs_without_an_ap_do_not_hide_that_of_the_others(tmp_path):
+    rows = {**ROWS, "openvino_bf16_full_cpu": 0.3}
+    folders = [write_pair(tmp_path / pair, pair, rows=rows, seed=1) for pair in ("nano-m", "m-m")]
+    found = {line["factor"]: line for line in worth_of(read(*folders)).to_dict("records")}
+    detector = found["detector"]
+    assert detector["pairs"] == len(rows) and detector["ap_kind"] == board.PUBLISHED
+    assert detector["ap_change"] == pytest.approx(0.732 - 0.757)
+    assert np.isnan(found["precision"]["ap_change"])
+
+
 def kept(artifact: str, share: float) -> dict:
     """A parity record of an artifact that is not exact and keeps a share of AP."""
     record = fake_parity(artifact, ["max_keypoint_p95_px"])

@@ -160,8 +160,8 @@ def changes_text(table: pd.DataFrame) -> str:
         )
     told = (
         "Time: the median with the second / with the first, geometric mean over pairs of rows that differ in "
-        "nothing else, with a 95 % interval. AP: the mean difference over the same pairs. Ranges that meet: "
-        "pairs whose samples from P5 to P95 overlap, so that single frames may turn round."
+        "nothing else, with a 95 % interval. AP: the mean difference over the same pairs, where known. "
+        "Ranges that meet: pairs whose samples from P5 to P95 overlap, so that single frames may turn round."
     )
     return f"{markdown(lines, columns)}\n\n{told}"
 

@@ -104,7 +104,8 @@ def _overlap(old: dict, new: dict) -> bool:
 
 
 def _ap_change(pairs: list[tuple[Row, Row]]) -> dict:
-    """Return ap_change with its interval, and of which kind it is."""
+    """Return ap_change with its interval and its kind, of the pairs of which both AP are known."""
+    pairs = [pair for pair in pairs if all(row.shown["ap"] is not None for row in pair)]
     line = dict.fromkeys(("ap_change", "ap_change_low", "ap_change_high", "ap_kind"))
     kinds = {row.shown["ap_kind"] for pair in pairs for row in pair}
     if len(kinds) != 1 or kinds not in ({MEASURED}, {PUBLISHED}):
