@@ -31,7 +31,7 @@ def block(record: dict, told: list[dict], page: str) -> str:
     machines = "; ".join(dict.fromkeys(run["machine"] for run in runs))
     revisions = dict.fromkeys(filter(None, (run["git_revision"] for run in runs)))
     about = [
-        f"{len(runs)} runs",
+        f"{len(runs)} run{'s' if len(runs) > 1 else ''}",
         machines,
         f"revision {', '.join(map(short_revision, revisions))}" if revisions else "",
         f"[the board: every row, figure and table]({page})",
