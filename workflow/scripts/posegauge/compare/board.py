@@ -330,10 +330,8 @@ def ap_of(run: Run, shown: dict, pairs: dict) -> dict:
         if shown["ap_share"] is None:
             return unknown | {"ap_note": "what share of the AP the artifact keeps is not known"}
         # Fewer bits add nothing to a network: what is above its source is chance, as with those of SAME.
-        share, note = (
-            min(shown["ap_share"], 1.0),
-            "the run's AP times the artifact's share, which is 1 at most",
-        )
+        share = min(shown["ap_share"], 1.0)
+        note = "the run's AP times the artifact's share, which is 1 at most"
     if shown["tier"] == tiers.NOT_CHECKED:
         note = "the run's AP; whether the artifact keeps it was not checked"
     ends = {

@@ -20,6 +20,8 @@ from posegauge.store import files, runs
 BEGIN = re.compile(r"<!-- generated:begin (?P<name>\S+)(?: from (?P<run>\S+))? -->")
 PICTURE = re.compile(r"(!\[[^\]]*\]\()([^)]+)(\))")
 GRID = "conditions.jpg"
+# Of the README, which a board may fill: one of pairs without weights, and one with.
+BOARD_BLOCKS = ("board", "board-weights")
 NOT_SHOWN = (
     "The grids of this run show photographs, each with a licence of its own, so they are not published; the "
     "run makes them in `results/`."
@@ -105,7 +107,7 @@ def _publish_board(folder: Path, repository: Path) -> list[Path]:
     page = repository / "docs" / "results" / f"{name}.md"
     texts = {page: _linked(text, name)}
     wanted = [found["name"] for found in BEGIN.finditer(before) if found["run"] == name]
-    if unknown := set(wanted) - {"board", "board-weights"}:
+    if unknown := set(wanted) - set(BOARD_BLOCKS):
         raise PoseGaugeError(f"{readme}: the block '{unknown.pop()}' is of a run, and {name} is a board")
     findings = files.read_json(folder / "findings.json")
     block = board_findings.block(record, findings, f"docs/results/{name}.md")

@@ -66,9 +66,8 @@ class Recorder:
 
 @dataclass
 class _Graph:
-    inputs: list[
-        torch.Tensor
-    ]  # what the graph reads; those of one shape are the same for all graphs of a step
+    # What the graph reads; those of one shape are the same for all graphs of a step.
+    inputs: list[torch.Tensor]
     replay: Callable[[], None]
     outputs: tuple
     last: int = 0  # number of the call of the step that replayed it last
