@@ -166,8 +166,10 @@ verify: $(STAMP) ## run a small part of the demo again and check it against comm
 train-demo: $(STAMP) ## train the demo's small models again
 	@$(WORKFLOW) train_demo $(ARGS) --configfile config/demo.yaml
 
+# A test process that ends by itself ends the run, which names its test: with a new process in its place
+# pytest-xdist waits for ever.
 test: $(STAMP) ## run the tests
-	@$(PY) -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder $(ARGS)
+	@$(PY) -m pytest -n auto --maxprocesses 4 --max-worker-restart 0 --no-loadscope-reorder $(ARGS)
 
 test-slurm: $(STAMP) ## run the demo through a Slurm of one node, installed (by root, with apt-get) and started here
 	@SLURM_TESTS=install $(PY) -m pytest tests/slurm -m slurm $(ARGS)

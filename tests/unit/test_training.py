@@ -1,6 +1,8 @@
 """Training: the configs fetch nothing, the published files are small and load in the published configs."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -195,20 +197,27 @@ def test_the_published_weights_fit_the_published_config(role):
             assert torch.equal(value, weights[name].float()), name
 
 
+TRAIN = """
+import json, sys
+sys.path.insert(0, "workflow/scripts")
+from posegauge.models import training
+training.run_part(*json.loads(sys.argv[1]))
+"""
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_tiny_training_runs_to_its_record(role, tmp_path):
     settings = settings_of.load(SETTINGS, role) | {"epochs": 1, "batch": 2, "warmup": 1, "learn_at_most": 2}
     for part, seed in (("train", 1), ("val", 2)):
         scenes.write_scenes(tmp_path / part / "images", tmp_path / part / "annotations.json", 2, 0, seed=seed)
-    training.run_part(
-        role,
-        settings,
-        tmp_path / "train" / "annotations.json",
-        tmp_path / "val" / "annotations.json",
-        tmp_path / "work",
-        tmp_path / "out.pth",
-        tmp_path / "record.json",
-    )
+    names = ("train/annotations.json", "val/annotations.json", "work", "out.pth", "record.json")
+    arguments = json.dumps([role, settings, *(str(tmp_path / name) for name in names)])
+    # As a job does: its loaders fork, which a process with the threads of many runtimes may not survive.
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", TRAIN, arguments],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
     record = files.read_json(tmp_path / "record.json")
     assert record["sha256"] == files.sha256_file(tmp_path / "out.pth")
     assert [row["epoch"] for row in record["val"]] == [1]
