@@ -49,7 +49,7 @@ def judged(folder):
 class Jittery:
     """Stands in for rtmlib's tracker: the true keypoints, four pixels off."""
 
-    lost = None
+    lost, builds = None, 0
 
     def __init__(self, frames, interval):
         self.known, self.interval = Knowing(frames), interval
@@ -65,6 +65,35 @@ class Jittery:
 
 
 # ------------------------------------------------------------------------------------------ the passes
+
+
+def test_a_pass_in_which_a_network_was_compiled_is_made_again():
+    class Compiles:
+        """Compiles a network for its fourth frame, or for each."""
+
+        detected, lost = True, 0
+
+        def __init__(self, always):
+            self.builds, self.calls, self.always = 0, 0, always
+
+        def reset(self):
+            pass
+
+        def __call__(self, image):
+            self.calls += 1
+            if self.calls == 4 or self.always:
+                self.builds += 1
+            return self.calls
+
+    frames = [np.zeros((8, 8, 3), np.uint8)] * 5
+    one_pass = len(frames) + detect_every.WARMUP_FRAMES
+    for always, passes in ((False, 2), (True, detect_every.TRIES)):
+        tracker = Compiles(always)
+        done = detect_every.take_turns({"ours": {1: tracker}}, frames, 1)["ours", 1]
+        assert tracker.calls == passes * one_pass
+        # The frames that are told of are those of the last pass.
+        assert done["found"] == list(range(tracker.calls - len(frames) + 1, tracker.calls + 1))
+        assert [len(times) for times in done["latency_ms"]] == [len(frames)]
 
 
 def test_every_frame_of_every_pass_is_timed_and_what_the_first_found_kept(judged):

@@ -11,6 +11,7 @@ from demo_models import DETECTOR, POSE
 from onnx import TensorProto, helper
 
 from posegauge import backends
+from posegauge.backends.openvino import MOST_FIXED
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.store import files, machine
 from posegauge.study import Artifact
@@ -41,6 +42,36 @@ def test_the_outputs_are_those_of_onnx_runtime(network, counts, demo_onnx):
     assert (provenance["inference_precision"], provenance["threads"]) == ("f32", 1)
     assert set(provenance["layers"]) == {"f32"} and provenance["layers"]["f32"] > 30
     assert (ours.copy_ms, ours.device_ms) == (0, None)
+
+
+def test_each_size_of_batch_is_compiled_once_and_large_ones_share_a_network(demo_onnx):
+    network = replace(POSE, onnx=demo_onnx["pose"])
+    session, theirs = (
+        backends.load(network, FP32, 1),
+        backends.load(network, Artifact("onnxruntime", "cpu"), 1),
+    )
+    built = []
+    for count in (1, 2, 2, MOST_FIXED, MOST_FIXED + 1, MOST_FIXED + 3, 1):
+        batch = random_batch(network, count)
+        np.testing.assert_allclose(
+            session.run(batch)["simcc_x"], theirs.run(batch)["simcc_x"], rtol=1e-4, atol=2e-5
+        )
+        built.append(session.builds)
+    assert built == [1, 2, 2, 3, 4, 4, 4]
+    assert session.provenance()["compiled_for"] == [1, 2, MOST_FIXED, "any"]
+
+
+def test_a_file_for_one_person_takes_them_one_after_another(demo_onnx, tmp_path):
+    model = onnx.load(demo_onnx["pose"])
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, str(tmp_path / "one.onnx"))
+    batch = random_batch(POSE, 3)
+    session = backends.load(replace(POSE, onnx=str(tmp_path / "one.onnx")), FP32, 1)
+    found = session.run(batch)["simcc_x"]
+    for one, expected in zip(batch, found, strict=True):
+        assert np.array_equal(session.run(one[None])["simcc_x"][0], expected)
+    assert found.shape[0] == 3 and session.builds == 1
 
 
 def quantised(path) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from posegauge.backends.base import Options
+from posegauge.backends.base import Options, joined
 from posegauge.backends.onnx_checks import OUTPUTS
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.install import locks
@@ -17,25 +17,23 @@ HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16", "int8_bf16": "bf16"}
 
 QUANTISED = {"int8": ("i8", "u8"), "int8_bf16": ("i8", "u8", "f32"), "bf16": ("f32",)}
 
+# A batch of up to so many persons has a network of its own, compiled when the first of its size comes: with
+# fixed shapes OpenVINO joins more layers, lays its memory out once and works out no shape at each run. Each
+# takes 40 MiB (TinyPose, a million weights) to 150 (RTMPose-m, 14 million). Larger ones share an open one.
+MOST_FIXED = 8
+OPEN = -1
 
-class OpenVINOSession:
-    """A compiled model with one stream, fixed threads and its precision asserted."""
 
-    copy_ms = 0.0
-    device_ms = None
+class _Compiled:
+    """A network compiled for one size of batch, or OPEN: one stream, fixed threads, precision asserted."""
 
-    def __init__(self, network: Network, precision: str, threads: int):
-        import openvino
-
-        core, hint = openvino.Core(), HINTS[precision]
+    def __init__(self, core, model, network: Network, size: int, precision: str, threads: int):
+        hint = HINTS[precision]
+        width, height = network.input_size
         try:
-            model = core.read_model(network.onnx)
-            _check_interface(model, network)
-            if network.role == "detector":
-                # One image at a time: with fixed shapes OpenVINO plans its memory once.
-                width, height = network.input_size
-                model.reshape([1, 3, height, width])
-            self.compiled = core.compile_model(
+            model = model.clone()
+            model.reshape([size, 3, height, width])
+            self.model = core.compile_model(
                 model,
                 "CPU",
                 {
@@ -47,57 +45,100 @@ class OpenVINOSession:
                 },
             )
         except RuntimeError as error:  # all that OpenVINO raises
-            raise PoseGaugeError(
-                f"{network.onnx}: OpenVINO cannot load this {network.role}: {error}"
-            ) from error
-        self.network, self.version = network, openvino.__version__
-        self.device = ", ".join(self.compiled.get_property("EXECUTION_DEVICES"))
-        self.threads = int(self.compiled.get_property("INFERENCE_NUM_THREADS"))
-        self.precision = self.compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        if self.threads != threads:
-            raise PoseGaugeError(f"asked OpenVINO for {threads} threads, it runs {self.threads}")
+            raise _refused(network, error) from error
+        ran = int(self.model.get_property("INFERENCE_NUM_THREADS"))
+        if ran != threads:
+            raise PoseGaugeError(f"asked OpenVINO for {threads} threads, it runs {ran}")
+        self.precision = self.model.get_property("INFERENCE_PRECISION_HINT").to_string()
         if self.precision != hint:
             raise PoseGaugeError(f"asked OpenVINO for {hint}, it computes in {self.precision}")
-        self.request = self.compiled.create_infer_request()
-        # A compiled output may have other names beside its own.
-        known = set().union(*OUTPUTS[network.role])
-        self.names = [next(iter(output.get_names() & known)) for output in self.compiled.outputs]
-        self.layers = self._layers("runtimePrecision")
         # The quantised part of an INT8 file runs in 8 bits; the rest, and all of the others, in float32.
         # What is decoded may stay float32 in bfloat16.
+        self.layers = self.count_layers("runtimePrecision")
         if odd := set(self.layers) - {hint, *QUANTISED.get(precision, ())}:
             raise PoseGaugeError(f"{network.onnx}: OpenVINO runs layers in {', '.join(sorted(odd))}")
+        self.request = self.model.create_infer_request()
+        # A compiled output may have other names beside its own.
+        known = set().union(*OUTPUTS[network.role])
+        self.names = [next(iter(output.get_names() & known)) for output in self.model.outputs]
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """See posegauge.backends.base.Session. The arrays are the request's own: valid until the next run."""
         self.request.infer([batch], share_inputs=True)
         return {name: self.request.get_tensor(name).data for name in self.names}
 
-    def _layers(self, told: str) -> dict[str, int]:
+    def count_layers(self, told: str) -> dict[str, int]:
         """Count the layers that multiply, by what OpenVINO tells of each: its precision or its kernel."""
         found = {}
-        for node in self.compiled.get_runtime_model().get_ops():
+        for node in self.model.get_runtime_model().get_ops():
             info = node.get_rt_info()
             if info["layerType"].astype(str) in ("Convolution", "FullyConnected", "MatMul"):
                 name = info[told].astype(str)
                 found[name] = found.get(name, 0) + 1
         return found
 
+
+class OpenVINOSession:
+    """A network on OpenVINO, compiled for the sizes of batch that come."""
+
+    copy_ms = 0.0
+    device_ms = None
+
+    def __init__(self, network: Network, precision: str, threads: int):
+        import openvino
+
+        self.network, self.precision, self.threads = network, precision, threads
+        self.version, self.core = openvino.__version__, openvino.Core()
+        try:
+            self.model = self.core.read_model(network.onnx)
+        except RuntimeError as error:
+            raise _refused(network, error) from error
+        _check_interface(self.model, network)
+        # A detector sees one image at a time; a file may be made for one person.
+        self.one_by_one = self.model.inputs[0].get_partial_shape()[0].is_static
+        self.compiled = {}
+        self._of(1)
+
+    def _of(self, count: int) -> _Compiled:
+        size = count if count <= MOST_FIXED else OPEN
+        if size not in self.compiled:
+            self.compiled[size] = _Compiled(
+                self.core, self.model, self.network, size, self.precision, self.threads
+            )
+        return self.compiled[size]
+
+    @property
+    def builds(self) -> int:
+        """See posegauge.backends.base.Session."""
+        return len(self.compiled)
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """See posegauge.backends.base.Session. The arrays may be OpenVINO's own: valid until the next run."""
+        if not self.one_by_one or len(batch) == 1:
+            return self._of(len(batch)).run(batch)
+        parts = (self._of(1).run(one) for one in np.split(batch, len(batch)))
+        return joined([{name: values.copy() for name, values in part.items()} for part in parts])
+
     def provenance(self) -> dict:
         """See posegauge.backends.base.Session."""
+        any_size = next(iter(self.compiled.values()))
         return {
             "runtime": "OpenVINO",
             "version": self.version,
-            "provider": self.device,
+            "provider": ", ".join(any_size.model.get_property("EXECUTION_DEVICES")),
             "device": "cpu",
             "threads": self.threads,
-            "inference_precision": self.precision,
-            "layers": self.layers,
+            "inference_precision": any_size.precision,
+            "layers": any_size.layers,
             # brgconv_avx512_bf16, say: the instruction set and the type of each kernel that runs.
-            "kernels": self._layers("primitiveType"),
+            "kernels": any_size.count_layers("primitiveType"),
+            "compiled_for": ["any" if size == OPEN else size for size in self.compiled],
             "file": self.network.onnx,
             "sha256": sha256_file(self.network.onnx),
         }
+
+
+def _refused(network: Network, error: Exception) -> PoseGaugeError:
+    return PoseGaugeError(f"{network.onnx}: OpenVINO cannot load this {network.role}: {error}")
 
 
 def _check_interface(model, network: Network) -> None:

@@ -43,6 +43,10 @@ METRICS = ("ap", "ap50", "ar")
 # Frames of each pass that come before those that count: the first run after another program is slower.
 WARMUP_FRAMES = 2
 
+# A pass in which a network was compiled, for a number of persons that came for the first time, is made again:
+# so many passes at most.
+TRIES = 3
+
 
 # The threads of ONNX Runtime and PyTorch go on spinning for some milliseconds after a call.
 PAUSE_S = 0.03
@@ -116,25 +120,37 @@ def take_turns(ways: dict, frames: list[np.ndarray], rounds: int) -> dict:
     tracker returned, "detected": [frames], "lost": [frames]}}.
     """
     turns = [(way, n) for way, trackers in ways.items() for n in trackers]
-    passes = {turn: {"latency_ms": [], "found": [], "detected": [], "lost": []} for turn in turns}
+    passes = {turn: {"latency_ms": []} for turn in turns}
     for number in progress(range(rounds), "rounds"):
         for way, n in turns[number % len(turns) :] + turns[: number % len(turns)]:
-            tracker, one, taken = ways[way][n], passes[way, n], []
-            tracker.reset()
-            time.sleep(PAUSE_S)
-            for image in frames[:1] * WARMUP_FRAMES:
-                tracker(image)
-            tracker.reset()
-            for image in frames:
-                begin = time.perf_counter()
-                found = tracker(image)
-                taken.append((time.perf_counter() - begin) * 1e3)
-                if number == 0:
-                    one["found"].append(found)
-                    one["detected"].append(tracker.detected)
-                    one["lost"].append(tracker.lost)
-            one["latency_ms"].append(taken)
+            tracker, one = ways[way][n], passes[way, n]
+            for _ in range(TRIES):
+                built = tracker.builds
+                done = _pass(tracker, frames)
+                if tracker.builds == built:
+                    break
+            one["latency_ms"].append(done.pop("latency_ms"))
+            if number == 0:
+                one |= done
     return passes
+
+
+def _pass(tracker, frames: list[np.ndarray]) -> dict:
+    """Work off the film once; return what take_turns returns, lists [frames]."""
+    done = {"latency_ms": [], "found": [], "detected": [], "lost": []}
+    tracker.reset()
+    time.sleep(PAUSE_S)
+    for image in frames[:1] * WARMUP_FRAMES:
+        tracker(image)
+    tracker.reset()
+    for image in frames:
+        begin = time.perf_counter()
+        found = tracker(image)
+        done["latency_ms"].append((time.perf_counter() - begin) * 1e3)
+        done["found"].append(found)
+        done["detected"].append(tracker.detected)
+        done["lost"].append(tracker.lost)
+    return done
 
 
 class Judge:

@@ -16,7 +16,7 @@ from posegauge.data.images import find_entry, read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.logs import progress
 from posegauge.measure import gpu_monitor, power
-from posegauge.pipeline.pipeline import Pipeline, detector_work
+from posegauge.pipeline.pipeline import Pipeline, builds, detector_work
 from posegauge.store import machine as store_machine
 from posegauge.store.files import read_json
 from posegauge.store.provenance import collect
@@ -139,11 +139,11 @@ def measure(
         return latency_ms, persons.stages_ms, persons.device_ms, len(persons)
 
     warmed = warm_up(lambda: run()[0], protocol["warmup"], protocol["max_warmup"])
-    built = _builds(pipeline)
+    built = builds(pipeline)
     meter.start()
     done = [run() for _ in progress(range(protocol["runs"]), "runs")]
     meter.stop(len(done), run)
-    if _builds(pipeline) != built:
+    if builds(pipeline) != built:
         raise PoseGaugeError(
             "a network was compiled, captured or tuned for a new batch size during the timed runs, or a step "
             "ran otherwise than as a CUDA graph from before them: set benchmark.warmup higher"
@@ -166,12 +166,6 @@ def measure(
             }
         ],
     }
-
-
-def _builds(pipeline: Pipeline) -> int:
-    """What the pipeline's sessions and steps have built so far, see posegauge.backends.base.Session."""
-    parts = (getattr(pipeline, part, None) for part in ("detector", "pose", "steps"))
-    return sum(getattr(part, "builds", 0) for part in parts)
 
 
 def warm_up(run: Callable[[], float], least: int, most: int) -> dict:

@@ -31,6 +31,8 @@ class RtmlibTracker:
     It has no box scores, so all are 1; where it holds nobody, it takes the whole image for a person.
     """
 
+    builds = 0
+
     def __init__(self, programs: Rtmlib, interval: int, tracking: bool = False):
         """programs: its detector and pose network. interval: its det_frequency. tracking: its own switch."""
         import rtmlib

@@ -328,6 +328,12 @@ class Pipeline:
             return self._estimate(images, self.steps.put_boxes([bboxes], clock), clock, flip)
 
 
+def builds(pipeline: Pipeline) -> int:
+    """Count what its networks and steps have built so far, see posegauge.backends.base.Session."""
+    parts = (getattr(pipeline, part, None) for part in ("detector", "pose", "steps"))
+    return sum(getattr(part, "builds", 0) for part in parts)
+
+
 def detector_work(pipeline: Pipeline, image: np.ndarray) -> dict:
     """Return what NMS does on an image: {"candidates": boxes above score_thr, "kept": boxes after NMS}."""
     batch, _ = pipeline.detector_input(image)

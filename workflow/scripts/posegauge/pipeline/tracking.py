@@ -13,7 +13,7 @@ frame costs more than all else: docs/tracking.md has what was tried.
 import numpy as np
 
 from posegauge.pipeline.keypoint_sets import SCORED
-from posegauge.pipeline.pipeline import Persons, Pipeline
+from posegauge.pipeline.pipeline import Persons, Pipeline, builds
 
 # With fewer keypoints above keypoint_thr a person is lost: two of them may be one eye and one ear.
 MIN_KEYPOINTS = 4
@@ -135,6 +135,11 @@ class DetectEvery:
     def settings(self):
         """The thresholds of the pipeline."""
         return self.pipeline.settings
+
+    @property
+    def builds(self) -> int:
+        """What the pipeline's networks and steps have built so far, see posegauge.backends.base.Session."""
+        return builds(self.pipeline)
 
     def reset(self) -> None:
         """Forget the film: the next frame is the first of another."""
