@@ -1,6 +1,11 @@
 """Backends say why they cannot run, and refuse files that are not what the pipeline needs."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,6 +20,7 @@ from posegauge.models.network import Network
 from posegauge.pipeline import steps
 from posegauge.study import Artifact
 
+ROOT = Path(__file__).resolve().parents[2]
 POSE = Network(role="pose", name="Tiny", input_size=(32, 64))
 
 
@@ -97,6 +103,39 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", _out_of_memory)
     with pytest.raises(Unavailable, match=r"out of GPU memory in the pose Tiny"):
         backend.open_session(make_onnx(tmp_path / "pose.onnx"), [("CUDAExecutionProvider", {})], 1)
+
+
+LOAD = """
+import json, os, sys
+from posegauge import backends
+from posegauge.models.network import Network
+from posegauge.study import Artifact
+os.sched_setaffinity(0, json.loads(sys.argv[2]))
+network = Network(role="pose", name="Tiny", input_size=(32, 64), onnx=sys.argv[1])
+before = set(os.listdir("/proc/self/task"))
+session = backends.load(network, Artifact("onnxruntime", "cpu"), int(sys.argv[3]))
+new = set(os.listdir("/proc/self/task")) - before
+may_use = [sorted(os.sched_getaffinity(int(one))) for one in new]
+print(json.dumps([session.provenance()["pinned_cores"], sorted(one for one in may_use if len(one) == 1)]))
+"""
+
+
+def test_a_session_with_all_cores_has_each_further_thread_on_one_of_them(tmp_path):
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("one core")
+    path = make_onnx(tmp_path / "pose.onnx").onnx
+
+    def pinned(allowed, threads):
+        words = [sys.executable, "-c", LOAD, path, json.dumps(allowed), str(threads)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
+        done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    assert pinned(cores, len(cores)) == [cores[1:], [[core] for core in cores[1:]]]
+    assert pinned(cores, 1) == [[], []]
+    # With cores to spare Linux chooses: other sessions may run on them.
+    assert pinned(cores[:1], 2)[0] == []
 
 
 def _out_of_memory(*_args):

@@ -15,6 +15,7 @@ import numpy as np
 from posegauge.backends.base import Session
 from posegauge.backends.device import require_torch_cuda
 from posegauge.backends.onnx_checks import CPU, CUDA
+from posegauge.backends.onnxruntime import pin_threads
 from posegauge.backends.torch import fix_numerics
 from posegauge.errors import Unavailable
 from posegauge.models.network import Network
@@ -178,6 +179,8 @@ class Rtmlib:
         provider = (CUDA, {"use_tf32": "0"}) if device == "cuda" else (CPU, {})
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        if device == "cpu":
+            pin_threads(options, threads)  # as ONNX Runtime does of itself where nobody says how many
         options.log_severity_level = 3
         for tool, file in ((self.detector, detector), (self.pose, pose)):
             tool.session = onnxruntime.InferenceSession(file, options, providers=[provider])

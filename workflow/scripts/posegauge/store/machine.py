@@ -85,9 +85,12 @@ def memory_peak_mib() -> float:
 
 def usable_cores() -> int:
     """Return the number of logical cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(cores_by_number()) or os.cpu_count() or 1
+
+
+def cores_by_number() -> list[int]:
+    """Return the numbers of the logical cores that this process may run on; [] where none can be told."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def exact_int8() -> bool:
