@@ -13,7 +13,9 @@ from pathlib import Path
 
 CPU = "Haswell"
 # Where the sums of eight bits matter, and the comparison with MMPose's own inferencer.
-FILES = ["tests/unit/test_openvino_backend.py", "tests/unit/test_precision.py", "tests/unit/test_protocol.py"]
+FILES = [
+    f"tests/unit/test_{name}.py" for name in ("openvino_backend", "precision", "int8_search", "protocol")
+]
 NEWER = r" (avx512\w*|avx_vnni\w*|amx_\w+|gfni|vaes|vpclmulqdq)\b"
 
 
