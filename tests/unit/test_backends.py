@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import yaml
 from onnx import TensorProto, helper
 
 from posegauge import backends
-from posegauge.backends import base
+from posegauge.backends import assemble, base
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.models import adopt
 from posegauge.models.network import Network
 from posegauge.pipeline import steps
+from posegauge.store import machine
 from posegauge.study import Artifact
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,39 +110,62 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(tmp_path, monkeypatch):
 LOAD = """
 import json, os, sys, time
 from posegauge import backends
+from posegauge.backends.base import Options
 from posegauge.models.network import Network
 from posegauge.study import Artifact
-os.sched_setaffinity(0, json.loads(sys.argv[2]))
 network = Network(role="pose", name="Tiny", input_size=(32, 64), onnx=sys.argv[1])
 before = set(os.listdir("/proc/self/task"))
-session = backends.load(network, Artifact("onnxruntime", "cpu"), int(sys.argv[3]))
-pinned, deadline = session.provenance()["pinned_cores"], time.monotonic() + 60
+options = Options(pinned=sys.argv[2] == "pinned")
+session = backends.load(network, Artifact("onnxruntime", "cpu"), len(os.sched_getaffinity(0)), options)
+told, deadline = session.provenance()["pinned_cores"], time.monotonic() + 60
 while True:  # a thread pins itself, when it first runs
     new = set(os.listdir("/proc/self/task")) - before
     may_use = [sorted(os.sched_getaffinity(int(one))) for one in new]
     alone = sorted(one for one in may_use if len(one) == 1)
-    if len(alone) >= len(pinned) or time.monotonic() > deadline:
+    if len(alone) >= len(told) or time.monotonic() > deadline:
         break
-print(json.dumps([pinned, alone]))
+print(json.dumps([told, alone]))
 """
 
 
-def test_a_session_with_all_cores_has_each_further_thread_on_one_of_them(tmp_path):
+def test_pinned_threads_have_cores_of_their_own(tmp_path):
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         pytest.skip("one core")
-    path = make_onnx(tmp_path / "pose.onnx").onnx
 
-    def pinned(allowed, threads):
-        words = [sys.executable, "-c", LOAD, path, json.dumps(allowed), str(threads)]
+    def run(how):
+        words = [sys.executable, "-c", LOAD, make_onnx(tmp_path / "pose.onnx").onnx, how]
         environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
         done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
         return json.loads(done.stdout.splitlines()[-1])
 
-    assert pinned(cores, len(cores)) == [cores[1:], [[core] for core in cores[1:]]]
-    assert pinned(cores, 1) == [[], []]
-    # With cores to spare Linux chooses: other sessions may run on them.
-    assert pinned(cores[:1], 2)[0] == []
+    assert run("pinned") == [cores[1:], [[core] for core in cores[1:]]]
+    assert run("free") == [[], []]
+
+
+def test_threads_are_pinned_where_they_have_all_cores_and_nothing_else_runs(monkeypatch):
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    seen = []
+    monkeypatch.setattr(assemble.backends, "load", lambda *given: seen.append(given[-1].pinned) or given[0])
+
+    def pinned(cores, threads, alone):
+        monkeypatch.setattr(machine, "cores_by_number", lambda: cores)
+        seen.clear()
+        for runtime in ("onnxruntime", "openvino"):
+            assemble.build_pipeline(
+                config,
+                Artifact(runtime, "cpu"),
+                threads,
+                {"detector": "run/models/d.onnx", "pose": "run/models/p.onnx"},
+                alone=alone,
+            )
+        assert len(seen) == 4 and len(set(seen)) == 1
+        return seen[0]
+
+    assert pinned([0, 1], 2, True) and pinned([4, 6, 7], 3, True)
+    assert not pinned([0, 1], 2, False)
+    # With cores to spare Linux finds a free one; one thread needs no other's core; not every system tells.
+    assert not pinned([0, 1, 2], 2, True) and not pinned([0], 1, True) and not pinned([], 2, True)
 
 
 def _out_of_memory(*_args):

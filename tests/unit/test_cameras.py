@@ -275,7 +275,7 @@ def test_a_measurement_of_two_artifacts(boxes, tmp_path, monkeypatch):
     files = {name: tmp_path / f"{name}.json" for name in ("annotations", "person_images")}
     fake = FakePipeline()
 
-    def build(config, artifact, threads, onnx):
+    def build(config, artifact, threads, onnx, alone):
         if artifact.device == "cuda":
             raise Unavailable("no CUDA device")
         return fake

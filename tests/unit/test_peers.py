@@ -237,7 +237,7 @@ class Fake:
 
 def fake_programs(monkeypatch, **programs):
     """Put programs in the place of those that load_ways makes: {class: Fake}; all others run on CUDA."""
-    monkeypatch.setattr(peers, "build_pipeline", lambda *_: SimpleNamespace(**PARTS))
+    monkeypatch.setattr(peers, "build_pipeline", lambda *_, **__: SimpleNamespace(**PARTS))
     limits = "OnnxThroughput", "OpenVINOThroughput"
     for name in ("Bare", "Ours", "rtmlib_beside", "Original", "MMPose", "Inferencer", *limits):
         way = programs.get(name, Fake())

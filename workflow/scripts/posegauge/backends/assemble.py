@@ -1,5 +1,6 @@
 """From the config's `models:` to networks, and from networks to a pipeline in a runtime."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from posegauge.models.network import Network
 from posegauge.pipeline.conventions import Conventions, pixels_of
 from posegauge.pipeline.pipeline import Pipeline
 from posegauge.pipeline.steps import Settings
+from posegauge.store import machine
 from posegauge.study import ROLES, Artifact
 
 
@@ -77,8 +79,17 @@ def backend_options(config: dict, artifact: Artifact, onnx) -> Options:
     return Options()
 
 
+def pinned(threads: int) -> bool:
+    """Say whether the threads of a network that runs alone on the machine are given cores: where it has all.
+
+    Where there are more cores than threads Linux finds a free one; where others run, pinned threads would
+    wait for each other on one core while another is free.
+    """
+    return 1 < threads == len(machine.cores_by_number())
+
+
 def build_pipeline(
-    config: dict, artifact: Artifact, threads: int, onnx: dict, pose_only: bool = False
+    config: dict, artifact: Artifact, threads: int, onnx: dict, pose_only: bool = False, alone: bool = False
 ) -> Pipeline:
     """Load the networks of a config as an artifact.
 
@@ -89,11 +100,12 @@ def build_pipeline(
         onnx: {"detector": path, "pose": path} of the run's ONNX files in the artifact's precision; a path may
             be empty where the artifact runs none. TensorRT engines lie in the folder engines/ beside theirs.
         pose_only: leave the detector out.
+        alone: whether nothing else runs on the machine meanwhile, as where time is measured.
 
     Raises:
         Unavailable: see posegauge.backends.load.
     """
-    options = backend_options(config, artifact, onnx["pose"])
+    options = replace(backend_options(config, artifact, onnx["pose"]), pinned=alone and pinned(threads))
     sessions = {
         role: backends.load(network(config["models"], role, onnx[role]), artifact, threads, options)
         for role in ROLES

@@ -17,8 +17,11 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class Options:
-    """What the runtimes may do (keys of `engine:` and `execution:` in the config)."""
+    """What the runtimes may do (keys of `engine:` and `execution:` in the config, and `pinned`)."""
 
+    pinned: bool = (
+        False  # whether each CPU thread beside the caller's has a core of its own; see assemble.pinned
+    )
     allow_fallback: bool = False  # whether nodes of a CUDA session may run on the CPU
     engines: str | None = None  # folder of the run's TensorRT engines and timing caches
     library: str = "tensorrt"  # tensorrt | tensorrt_rtx

@@ -42,8 +42,8 @@ class OnnxSession:
     device_ms = None
     builds = 0
 
-    def __init__(self, network: Network, threads: int):
-        self.session = open_session(network, [(CPU, {})], threads)
+    def __init__(self, network: Network, threads: int, pinned: bool = False):
+        self.session = open_session(network, [(CPU, {})], threads, pinned)
         self.nodes = onnx_checks.check_nodes(network, self.session, CPU, allow_fallback=False)
         self.network = network
         self.threads = threads
@@ -275,7 +275,7 @@ def tensorrt_options(network: Network, artifact: Artifact, options: Options) -> 
     return chosen
 
 
-def open_session(network: Network, providers: list[tuple], threads: int):
+def open_session(network: Network, providers: list[tuple], threads: int, pinned: bool = False):
     """Return an onnxruntime.InferenceSession whose first provider is the first that was asked for.
 
     Raises Unavailable when ONNX Runtime took another one, PoseGaugeError when the file cannot be loaded or
@@ -291,9 +291,9 @@ def open_session(network: Network, providers: list[tuple], threads: int):
     # each other, most of all on few cores.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if pinned:
+        pin_threads(options)
     asked = providers[0][0]
-    if asked == CPU:
-        pin_threads(options, threads)
     try:
         # enable_fallback=1 would swap a provider that fails for the CPU, here and in the middle of a run.
         content = onnx_fp16_on_cpu.for_cpu(network.onnx) if asked == CPU else network.onnx
@@ -315,17 +315,15 @@ def open_session(network: Network, providers: list[tuple], threads: int):
     return session
 
 
-def pin_threads(options, threads: int) -> None:
-    """Give each thread of a session beside the calling one a core of its own, where it has all cores.
+def pin_threads(options) -> None:
+    """Give each thread of a session beside the calling one a core of its own, the first being the caller's.
 
     ONNX Runtime does so where it is not told how many threads to take. Otherwise Linux may wake a thread on
     the core of the one that called, again and again: on two cores a network then takes up to twice its time.
-    Where there are more cores than threads, other sessions may run on them, and Linux finds a free one.
     """
     cores = machine.cores_by_number()
-    if 1 < threads == len(cores):
-        # Counted from 1.
-        options.add_session_config_entry(AFFINITIES, ";".join(str(core + 1) for core in cores[1:]))
+    # Counted from 1.
+    options.add_session_config_entry(AFFINITIES, ";".join(str(core + 1) for core in cores[1:]))
 
 
 def _pinned(session) -> list[int]:
@@ -394,7 +392,7 @@ def load(network: Network, artifact: Artifact, threads: int, options: Options):
     if artifact.device == "cuda":
         require_gpu_build(TENSORRT if artifact.execution == "tensorrt" else CUDA)
     if artifact.device == "cpu" and artifact.execution == "plain" and artifact.images == "host":
-        session = OnnxSession(network, threads)
+        session = OnnxSession(network, threads, options.pinned)
     else:
         session = OnnxDeviceSession(network, artifact, threads, options)
     # After ONNX Runtime has found the file sound.

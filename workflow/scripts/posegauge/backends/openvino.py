@@ -27,7 +27,7 @@ OPEN = -1
 class _Compiled:
     """A network compiled for one size of batch, or OPEN: one stream, fixed threads, precision asserted."""
 
-    def __init__(self, core, model, network: Network, size: int, precision: str, threads: int):
+    def __init__(self, core, model, network: Network, size: int, precision: str, threads: int, pinned: bool):
         hint = HINTS[precision]
         width, height = network.input_size
         try:
@@ -40,6 +40,7 @@ class _Compiled:
                     "PERFORMANCE_HINT": "LATENCY",
                     "NUM_STREAMS": 1,
                     "INFERENCE_NUM_THREADS": threads,
+                    "ENABLE_CPU_PINNING": pinned,
                     "INFERENCE_PRECISION_HINT": hint,
                     "EXECUTION_MODE_HINT": "ACCURACY" if hint == "f32" else "PERFORMANCE",
                 },
@@ -83,10 +84,10 @@ class OpenVINOSession:
     copy_ms = 0.0
     device_ms = None
 
-    def __init__(self, network: Network, precision: str, threads: int):
+    def __init__(self, network: Network, precision: str, threads: int, pinned: bool):
         import openvino
 
-        self.network, self.precision, self.threads = network, precision, threads
+        self.network, self.precision, self.threads, self.pinned = network, precision, threads, pinned
         self.version, self.core = openvino.__version__, openvino.Core()
         try:
             self.model = self.core.read_model(network.onnx)
@@ -102,7 +103,7 @@ class OpenVINOSession:
         size = count if count <= MOST_FIXED else OPEN
         if size not in self.compiled:
             self.compiled[size] = _Compiled(
-                self.core, self.model, self.network, size, self.precision, self.threads
+                self.core, self.model, self.network, size, self.precision, self.threads, self.pinned
             )
         return self.compiled[size]
 
@@ -127,6 +128,7 @@ class OpenVINOSession:
             "provider": ", ".join(any_size.model.get_property("EXECUTION_DEVICES")),
             "device": "cpu",
             "threads": self.threads,
+            "pinned": any_size.model.get_property("ENABLE_CPU_PINNING"),
             "inference_precision": any_size.precision,
             "layers": any_size.layers,
             # brgconv_avx512_bf16, say: the instruction set and the type of each kernel that runs.
@@ -178,4 +180,4 @@ def load(network: Network, artifact: Artifact, threads: int, options: Options) -
         raise Unavailable(f"openvino {openvino.__version__} has no plugin for this processor")
     if "bf16" in artifact.precision:
         machine.require_bf16()
-    return OpenVINOSession(network, artifact.precision, threads)
+    return OpenVINOSession(network, artifact.precision, threads, options.pinned)

@@ -59,7 +59,7 @@ def measure_batches(config: dict, files: dict, onnx: dict, threads: int) -> dict
     pipelines, outcomes = {}, {}
     for name in protocol["artifacts"]:
         with attempt(name) as outcomes[name]:
-            pipelines[name] = build_pipeline(config, ARTIFACTS[name], threads, onnx[name])
+            pipelines[name] = build_pipeline(config, ARTIFACTS[name], threads, onnx[name], alone=True)
     devices = {name: ARTIFACTS[name].device for name in pipelines}
     measured = measure(
         {name: (pipelines[name], devices[name]) for name in pipelines}, pictures, protocol, config["seed"]

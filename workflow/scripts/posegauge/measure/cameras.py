@@ -60,7 +60,7 @@ def measure_cameras(config: dict, files: dict, onnx: dict, threads: int) -> dict
         cv2.setNumThreads(threads // count)
 
         def load(artifact=artifact, paths=onnx[name], share=threads // count) -> Worker:
-            worker = Worker(build_pipeline(config, artifact, share, paths))
+            worker = Worker(build_pipeline(config, artifact, share, paths, alone=True))
             worker.pipeline.always_detect = True
             for frame in shown * WARMUP_ROUNDS[artifact.device]:
                 worker(frame)

@@ -71,7 +71,7 @@ def measure_detect_every(config: dict, name: str, files: dict, onnx: dict, threa
     ways, outcomes, sessions, pipeline = {}, {}, {}, None
     with tempfile.TemporaryDirectory() as folder:
         with attempt(name) as outcomes[OURS]:
-            pipeline = build_pipeline(config, artifact, threads, onnx)
+            pipeline = build_pipeline(config, artifact, threads, onnx, alone=True)
             sessions = pipeline.sessions
             ways[OURS] = {n: DetectEvery(pipeline, n) for n in intervals}
         if artifact in BESIDE and OURS in ways:

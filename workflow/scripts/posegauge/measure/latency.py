@@ -72,7 +72,7 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
         # Before the networks are loaded: the memory in use and the power drawn then are not theirs.
         monitor = gpu_monitor.watch(row.artifact.device)
         meter.idle(energy["idle_seconds"])
-        pipeline = build_pipeline(config, row.artifact, threads, files, pose_only)
+        pipeline = build_pipeline(config, row.artifact, threads, files, pose_only, alone=True)
         sessions = pipeline.sessions
         detector = None if pose_only else detector_work(pipeline, image)
         pipeline.always_detect = not pose_only

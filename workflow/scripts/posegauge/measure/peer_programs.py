@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from posegauge.backends.assemble import pinned
 from posegauge.backends.base import Session
 from posegauge.backends.device import require_torch_cuda
 from posegauge.backends.onnx_checks import CPU, CUDA
@@ -179,8 +180,8 @@ class Rtmlib:
         provider = (CUDA, {"use_tf32": "0"}) if device == "cuda" else (CPU, {})
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        if device == "cpu":
-            pin_threads(options, threads)  # as ONNX Runtime does of itself where nobody says how many
+        if device == "cpu" and pinned(threads):
+            pin_threads(options)  # as ONNX Runtime does of itself where nobody says how many
         options.log_severity_level = 3
         for tool, file in ((self.detector, detector), (self.pose, pose)):
             tool.session = onnxruntime.InferenceSession(file, options, providers=[provider])

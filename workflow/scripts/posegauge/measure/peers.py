@@ -195,7 +195,7 @@ def load_ways(config: dict, device: str, files: dict, threads: int, folder: Path
     """
     onnx, torch = beside(device)
     with attempt(WAYS[OURS].title) as outcome:
-        pipeline = build_pipeline(config, onnx, threads, files)
+        pipeline = build_pipeline(config, onnx, threads, files, alone=True)
     if not outcome.ok:
         return {}, dict.fromkeys(WAYS, outcome)
     settings = pipeline.settings
@@ -205,10 +205,12 @@ def load_ways(config: dict, device: str, files: dict, threads: int, folder: Path
         "onnx_limit": lambda: OnnxThroughput(pipeline, threads),
         "openvino_limit": lambda: OpenVINOThroughput(pipeline, threads),
         OURS: lambda: Ours(pipeline),
-        "openvino": lambda: Ours(build_pipeline(config, Artifact("openvino", "cpu"), threads, files)),
+        "openvino": lambda: Ours(
+            build_pipeline(config, Artifact("openvino", "cpu"), threads, files, alone=True)
+        ),
         "rtmlib": lambda: rtmlib_beside(pipeline, files, folder, threads, device),
         "original": lambda: Original(pipeline),
-        "pytorch": lambda: Ours(build_pipeline(config, torch, threads, files)),
+        "pytorch": lambda: Ours(build_pipeline(config, torch, threads, files, alone=True)),
         "mmpose": lambda: MMPose(*networks, settings, device),
         "inferencer": lambda: Inferencer(*networks, settings, device),
     }

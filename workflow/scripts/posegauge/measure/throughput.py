@@ -81,7 +81,9 @@ def measure_throughput(config: dict, files: dict, threads: int) -> dict:
                     continue
                 if way.runtime not in pipelines:
                     artifact = Artifact(way.runtime, device)
-                    pipelines[way.runtime] = assemble.build_pipeline(config, artifact, threads, files)
+                    pipelines[way.runtime] = assemble.build_pipeline(
+                        config, artifact, threads, files, alone=True
+                    )
                 ready[name] = Swept(pipelines[way.runtime], images, annotated, way.sets)
         turns = take_turns(ready, entries, how, protocol["rounds"])
     provenance = {
