@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from posegauge.backends import assemble
+from posegauge.backends.base import Options
 from posegauge.errors import Unavailable
 from posegauge.pipeline import captured, device_pipeline, pipeline
 from posegauge.pipeline import device_steps as ops
@@ -432,7 +433,7 @@ def test_the_rows_whose_networks_are_graphs_on_the_device_get_it():
 def test_a_pipeline_is_built_so(execution, monkeypatch):
     monkeypatch.setattr(assemble.backends, "load", lambda *_: Boxes())
     monkeypatch.setattr(assemble, "network", lambda *_: None)
-    monkeypatch.setattr(assemble, "backend_options", lambda *_: None)
+    monkeypatch.setattr(assemble, "backend_options", lambda *_: Options())
     made = []
     monkeypatch.setattr(device_pipeline, "DevicePipeline", lambda *given: made.append(given))
     size = {"input_size": [320, 320]}

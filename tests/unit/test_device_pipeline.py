@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from posegauge import backends
 from posegauge.backends import assemble
+from posegauge.backends.base import Options
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.pipeline import device_pipeline, pipeline, steps
 from posegauge.pipeline import device_steps as ops
@@ -343,9 +344,8 @@ def test_the_pipeline_on_the_host_passes_the_networks_time_on_a_gpu_on(host, sce
 def test_an_artifact_with_images_on_the_device_gets_it(monkeypatch):
     monkeypatch.setattr(assemble.backends, "load", lambda *_: OnDevice(None))
     monkeypatch.setattr(assemble, "network", lambda *_: None)
-    monkeypatch.setattr(assemble, "backend_options", lambda *_: None)
+    monkeypatch.setattr(assemble, "backend_options", lambda *_: Options())
     size = {"input_size": [320, 320]}
-    monkeypatch.setattr(assemble, "backend_options", lambda *_: None)
     config = {"models": {"detector": size, "pose": size}, "pipeline": {}}
     onnx = {"detector": None, "pose": None}
     for images, kind in (("host", pipeline.Pipeline), ("device", DevicePipeline)):
