@@ -13,9 +13,8 @@ from pathlib import Path
 
 CPU = "Haswell"
 # Where the sums of eight bits matter, and the comparison with MMPose's own inferencer.
-FILES = [
-    f"tests/unit/test_{name}.py" for name in ("openvino_backend", "precision", "int8_search", "protocol")
-]
+TESTS = ("openvino_backend", "precision", "int8_search", "protocol")
+FILES = [f"tests/unit/test_{name}.py" for name in TESTS]
 NEWER = r" (avx512\w*|avx_vnni\w*|amx_\w+|gfni|vaes|vpclmulqdq)\b"
 
 

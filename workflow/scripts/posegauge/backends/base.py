@@ -19,15 +19,13 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 class Options:
     """What the runtimes may do (keys of `engine:` and `execution:` in the config, and `pinned`)."""
 
-    pinned: bool = (
-        False  # whether each CPU thread beside the caller's has a core of its own; see assemble.pinned
-    )
     allow_fallback: bool = False  # whether nodes of a CUDA session may run on the CPU
     engines: str | None = None  # folder of the run's TensorRT engines and timing caches
     library: str = "tensorrt"  # tensorrt | tensorrt_rtx
     pose_batches: tuple[int, ...] = (1, 8, 32)  # smallest, usual and largest batch of the pose engine
     optimization_level: int = 3  # of TensorRT's builder, 0 to 5
     compute_capability: str | None = None  # of the cards to build for; None: the GPU here
+    pinned: bool = False  # whether CPU threads have a core each; see assemble.pinned
 
 
 class Session(Protocol):
