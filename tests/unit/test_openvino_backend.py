@@ -61,6 +61,16 @@ def test_each_size_of_batch_is_compiled_once_and_large_ones_share_a_network(demo
     assert session.provenance()["compiled_for"] == [1, 2, MOST_FIXED, "any"]
 
 
+def test_outputs_stay_what_they_are_when_the_next_batch_runs(demo_onnx):
+    """The flip test looks at two runs together."""
+    session = backends.load(replace(POSE, onnx=demo_onnx["pose"]), FP32, 1)
+    batch = random_batch(POSE, 1)
+    first = session.run(batch)["simcc_x"]
+    before = first.copy()
+    assert not np.array_equal(session.run(-batch)["simcc_x"], before)
+    assert np.array_equal(first, before)
+
+
 def test_a_file_for_one_person_takes_them_one_after_another(demo_onnx, tmp_path):
     model = onnx.load(demo_onnx["pose"])
     for value in (*model.graph.input, *model.graph.output):

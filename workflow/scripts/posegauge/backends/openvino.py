@@ -65,7 +65,8 @@ class _Compiled:
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         self.request.infer([batch], share_inputs=True)
-        return {name: self.request.get_tensor(name).data for name in self.names}
+        # The request writes the next outputs into the same memory.
+        return {name: self.request.get_tensor(name).data.copy() for name in self.names}
 
     def count_layers(self, told: str) -> dict[str, int]:
         """Count the layers that multiply, by what OpenVINO tells of each: its precision or its kernel."""
@@ -113,11 +114,10 @@ class OpenVINOSession:
         return len(self.compiled)
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """See posegauge.backends.base.Session. The arrays may be OpenVINO's own: valid until the next run."""
+        """See posegauge.backends.base.Session."""
         if not self.one_by_one or len(batch) == 1:
             return self._of(len(batch)).run(batch)
-        parts = (self._of(1).run(one) for one in np.split(batch, len(batch)))
-        return joined([{name: values.copy() for name, values in part.items()} for part in parts])
+        return joined([self._of(1).run(one) for one in np.split(batch, len(batch))])
 
     def provenance(self) -> dict:
         """See posegauge.backends.base.Session."""
