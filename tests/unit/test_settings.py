@@ -223,7 +223,7 @@ FAULTS = [
     (
         "benchmark.zzz",
         3,
-        "benchmark.zzz: unknown key; known here: image, boxes, warmup, max_warmup, runs, processes",
+        "benchmark.zzz: unknown key; known here: image, boxes, warmup, max_warmup, runs, tries, processes",
     ),
     (
         "benchmarks",

@@ -259,7 +259,8 @@ def test_values_of_the_command_line(config):
     config["asset_mirror"] = "None"
     checked = check.check(config)
     assert checked["benchmark"] == {
-        "image": None, "boxes": "detected", "warmup": 10, "max_warmup": 200, "runs": 20, "processes": 1,
+        "image": None, "boxes": "detected", "warmup": 10, "max_warmup": 200, "runs": 20, "tries": 3,
+        "processes": 1,
     }  # fmt: skip
     assert checked["pipeline"]["nms_thr"] == 0.5
     assert checked["models"]["pose"]["input_size"] == [288, 384]

@@ -249,6 +249,19 @@ def test_a_row_in_whose_course_the_machine_slowed_down_says_so():
     assert "Unsteady" not in latency_text([slow, steady])
 
 
+def test_rows_that_were_timed_again_are_named():
+    once, twice, never = (fake_latency(f"{name}_full_cpu") for name in ("onnx", "openvino", "pytorch"))
+    (state,) = once["measured_under"]
+    again = state | {"unsteady": [[1.0] * 10]}
+    once["measured_under"], twice["measured_under"] = [again, state | {"unsteady": []}], [again, state, again]
+    text = latency_text([once, twice, never])
+    assert (
+        "Timed again, since the machine changed its speed meanwhile: ONNX Full CPU, OpenVINO Full CPU (2×)."
+        in text
+    )
+    assert "Timed again" not in latency_text([never])
+
+
 @pytest.mark.parametrize(
     ("runs", "told"), [(5, "slowest one"), (201, "slowest 3"), (661, "slowest 7"), (662, None)]
 )

@@ -19,6 +19,7 @@ from posegauge.pipeline import captured
 from posegauge.pipeline.pipeline import Persons
 from posegauge.pipeline.steps import Settings
 from posegauge.report.energy import energy_columns
+from posegauge.score.steadiness import course, is_steady
 from posegauge.store import machine
 from posegauge.store.files import read_json, write_json
 from posegauge.study import BENCHMARKS, STAGES, Artifact
@@ -40,8 +41,8 @@ class FakePipeline:
         return Persons(*arrays, stages, dict(self.device_ms))
 
 
-def protocol(warmup=3, max_warmup=3, runs=7) -> dict:
-    return {"warmup": warmup, "max_warmup": max_warmup, "runs": runs}
+def protocol(warmup=3, max_warmup=3, runs=7, tries=1) -> dict:
+    return {"warmup": warmup, "max_warmup": max_warmup, "runs": runs, "tries": tries}
 
 
 def test_every_sample_is_kept_and_warm_up_apart():
@@ -62,6 +63,42 @@ def test_times_on_the_gpu_stand_beside_those_of_the_wall():
     figures = latency.measure(FakePipeline({"detect": 0.5, "pose": 0.25}), IMAGE, None, protocol())
     assert figures["device_ms"] == {"detect": [0.5] * 7, "pose": [0.25] * 7}
     assert len(figures["latency_ms"]) == 7
+
+
+# ------------------------------------------------------------------------------------------- timed again
+
+
+class Changing(FakePipeline):
+    """Takes 2 ms of a clock of its own, and 20 in the later half of its first `slow` tries of 20 runs."""
+
+    def __init__(self, slow):
+        super().__init__()
+        self.slow, self.now = slow, 0.0
+
+    def __call__(self, image, bboxes=None):
+        number, within = divmod(self.calls, 20)
+        self.now += 0.02 if number < self.slow and within >= 10 else 0.002
+        return super().__call__(image, bboxes)
+
+
+@pytest.mark.parametrize(("slow", "tries", "made"), [(0, 3, 1), (1, 3, 2), (9, 3, 3), (9, 1, 1)])
+def test_a_row_is_timed_again_until_the_machine_keeps_its_speed(slow, tries, made, monkeypatch):
+    pipeline = Changing(slow)
+    monkeypatch.setattr(latency, "time", types.SimpleNamespace(perf_counter=lambda: pipeline.now))
+    figures = latency.measure(pipeline, IMAGE, None, protocol(0, 0, 20, tries))
+    assert pipeline.calls == 20 * made and len(figures["latency_ms"]) == 20
+    assert len(figures["stages_ms"]["pose"]) == 20
+    (state,) = figures["measured_under"]
+    assert len(state["unsteady"]) == made - 1
+    assert state["unsteady"] == [pytest.approx([2.0] * 5 + [20.0] * 5)] * (made - 1)
+    assert is_steady(figures["latency_ms"]) == (made > slow)
+
+
+def test_steady_means_tenths_within_a_quarter_of_each_other():
+    assert is_steady([10.0] * 10 + [12.4] * 10) and not is_steady([10.0] * 10 + [12.6] * 10)
+    assert is_steady([10.0, 90.0, 10.0] * 10), "single slow runs are no change of speed"
+    assert is_steady([10.0] * 9 + [90.0] * 10), "of so few runs each would be a part"
+    assert course([1.0] * 18 + [3.0, 5.0]) == [1.0] * 9 + [4.0] and course([1.0] * 19) == []
 
 
 # -------------------------------------------------------------------------------------------------- warm-up
@@ -277,7 +314,7 @@ def row_config(**benchmark) -> dict:
         }
         for network in (DETECTOR, POSE)
     }
-    protocol = {"image": None, "boxes": "detected", "warmup": 2, "max_warmup": 2, "runs": 3}
+    protocol = {"image": None, "boxes": "detected", "warmup": 2, "max_warmup": 2, "runs": 3, "tries": 1}
     return {
         "models": models,
         "pipeline": asdict(Settings()),

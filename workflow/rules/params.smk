@@ -37,7 +37,7 @@ def chosen(*keys):
 def row_config(benchmark):
     """For params: what of the config a benchmark row reads."""
     # Not how many processes: asking for five instead of three keeps the three that were measured.
-    protocol = [f"benchmark.{key}" for key in ("image", "boxes", "warmup", "max_warmup", "runs")]
+    protocol = [f"benchmark.{key}" for key in ("image", "boxes", "warmup", "max_warmup", "runs", "tries")]
     return chosen("energy", "threads", *protocol, *runtime_keys(BENCHMARKS[benchmark].artifact))
 
 

@@ -17,6 +17,7 @@ from posegauge.errors import PoseGaugeError
 from posegauge.logs import progress
 from posegauge.measure import gpu_monitor, power
 from posegauge.pipeline.pipeline import Pipeline, builds, detector_work
+from posegauge.score.steadiness import course, is_steady
 from posegauge.store import machine as store_machine
 from posegauge.store.files import read_json
 from posegauge.store.provenance import collect
@@ -39,7 +40,7 @@ def measure_row(config: dict, name: str, files: dict, threads: int) -> dict:
 
     Args:
         config: what its runtime needs (study.Artifact.config_keys), energy, and benchmark: image, boxes,
-            warmup, max_warmup, runs.
+            warmup, max_warmup, runs, tries.
         name: of the row, a key of study.BENCHMARKS.
         files: {"detector", "pose": the run's ONNX files, or nothing where the row runs none, "images":
             folder, "person_images", "annotations": paths}.
@@ -115,7 +116,7 @@ def measure(
         pipeline: detect+pose, or pose only when `bboxes` is given.
         image: uint8 BGR [H, W, 3].
         bboxes: None or float32 [N, 4] xyxy.
-        protocol: warmup (runs at least), max_warmup (at most) and runs, as in the config's `benchmark`.
+        protocol: warmup (runs at least), max_warmup (at most), runs, tries: of the config's `benchmark`.
         monitor: looks at the GPU between runs.
         meter: counts the joules of the timed runs, and of further ones where these are over too soon.
 
@@ -123,7 +124,9 @@ def measure(
         {"persons": N of the last run, "latency_ms": [runs] wall clock around the whole call,
         "stages_ms": {stage: [runs]},
         "device_ms": {"detect", "pose": [runs]} of the networks on the GPU, {} on the CPU,
-        "measured_under": [{"warm_up", "host", "memory", "gpu", "energy"}] as in latency.schema.yaml}.
+        "measured_under": [{"warm_up", "unsteady", "host", "memory", "gpu", "energy"}] as in
+        latency.schema.yaml}. All are of the first try in whose course the machine kept its speed, or of the
+        last one.
     """
     meter = meter or power.Meter([], "no meter was given")
     before = store_machine.state()
@@ -139,9 +142,14 @@ def measure(
         return latency_ms, persons.stages_ms, persons.device_ms, len(persons)
 
     warmed = warm_up(lambda: run()[0], protocol["warmup"], protocol["max_warmup"])
-    built = builds(pipeline)
-    meter.start()
-    done = [run() for _ in progress(range(protocol["runs"]), "runs")]
+    built, unsteady = builds(pipeline), []
+    while True:
+        meter.start()
+        done = [run() for _ in progress(range(protocol["runs"]), "runs")]
+        latency_ms = [ms for ms, *_ in done]
+        if is_steady(latency_ms) or len(unsteady) + 1 >= protocol["tries"]:
+            break
+        unsteady.append(course(latency_ms))
     meter.stop(len(done), run)
     if builds(pipeline) != built:
         raise PoseGaugeError(
@@ -153,12 +161,13 @@ def measure(
     on_device = dict.fromkeys(name for _, _, device_ms, _ in done for name in device_ms)
     return {
         "persons": done[-1][-1],
-        "latency_ms": [latency_ms for latency_ms, *_ in done],
+        "latency_ms": latency_ms,
         "stages_ms": {stage: [stages_ms[stage] for _, stages_ms, *_ in done] for stage in STAGES},
         "device_ms": {name: [device_ms.get(name, 0.0) for *_, device_ms, _ in done] for name in on_device},
         "measured_under": [
             {
                 "warm_up": warmed,
+                "unsteady": unsteady,
                 "host": {"before": before, "after": store_machine.state()},
                 "memory": _memory(monitor),
                 "gpu": monitor.record() if monitor else None,

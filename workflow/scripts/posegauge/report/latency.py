@@ -34,15 +34,11 @@ from posegauge.report.style import (
 )
 from posegauge.report.verdicts import baseline, no_baseline, plain_runtime, row_tier
 from posegauge.score import tiers
+from posegauge.score.steadiness import course, is_steady
 from posegauge.study import BENCHMARKS, PIPELINE_TITLES, RUNTIME_TITLES, STAGES
 
 # So many runs allow one above the 99th percentile at 99 % confidence: .99^n + n .01 .99^(n-1) < .01.
 RUNS_FOR_P99 = 662
-
-# Single slow runs show in P95. Where the medians of so many parts of a row, one after another, differ by more
-# than this factor, the machine itself went at two speeds, and the mean is of neither.
-PARTS, STEADY = 10, 1.25
-
 
 BENCHMARK_COLUMNS = (
     "benchmark", "title", "pipeline", "runtime", "device", "precision", "status", "reason",
@@ -181,23 +177,27 @@ def p99_note(table: pd.DataFrame) -> str | None:
 
 
 def unsteady_note(records: list[dict]) -> str:
-    """Name the rows in whose course the machine became faster or slower; see STEADY."""
-    told = []
+    """Name the rows in whose course the machine changed its speed, and those that were timed again."""
+    told, again = [], []
     for record in records:
-        # Of a few runs each would be a part.
-        if record["status"] == "ok" and len(record["latency_ms"]) >= 2 * PARTS:
-            medians = [np.median(part) for part in np.array_split(record["latency_ms"], PARTS)]
-            if max(medians) > STEADY * min(medians):
-                title = BENCHMARKS[record["benchmark"]].title
-                told.append(
-                    f"{title} (medians of its tenths from {min(medians):.1f} to {max(medians):.1f} ms)"
-                )
-    if not told:
-        return ""
-    return (
-        f"Unsteady: {', '.join(told)}. The machine went at more than one speed meanwhile, as a shared one "
-        "does: trust neither the mean nor a speed-up with it, and measure the row again."
-    )
+        if record["status"] != "ok":
+            continue
+        title = BENCHMARKS[record["benchmark"]].title
+        if not is_steady(record["latency_ms"]):
+            medians = course(record["latency_ms"])
+            told.append(f"{title} (medians of its tenths from {min(medians):.1f} to {max(medians):.1f} ms)")
+        tries = [one for state in record.get("measured_under", ()) for one in state.get("unsteady", ())]
+        if tries:
+            again.append(f"{title} ({len(tries)}×)" if len(tries) > 1 else title)
+    notes = []
+    if told:
+        notes.append(
+            f"Unsteady: {', '.join(told)}. The machine went at more than one speed meanwhile, as a shared one "
+            "does: trust neither the mean nor a speed-up with it, and measure the row again."
+        )
+    if again:
+        notes.append(f"Timed again, since the machine changed its speed meanwhile: {', '.join(again)}.")
+    return " ".join(notes)
 
 
 def floor_note(table: pd.DataFrame) -> str:
