@@ -192,8 +192,8 @@ def unsteady_note(records: list[dict]) -> str:
     notes = []
     if told:
         notes.append(
-            f"Unsteady: {', '.join(told)}. The machine went at more than one speed meanwhile, as a shared one "
-            "does: trust neither the mean nor a speed-up with it, and measure the row again."
+            f"Unsteady: {', '.join(told)}. The machine went at more than one speed meanwhile, as a shared "
+            "one does: trust neither the mean nor a speed-up with it, and measure the row again."
         )
     if again:
         notes.append(f"Timed again, since the machine changed its speed meanwhile: {', '.join(again)}.")
