@@ -356,7 +356,7 @@ def test_the_table_shows_times_ratios_and_reasons(tmp_path):
     records = Run.of_folder(tmp_path).peers
     table = report_peers.peers_table(records)
     assert list(table.columns) == list(report_peers.PEERS_COLUMNS)
-    assert len(table) == 8 * 4 + 2 + 1 + 10
+    assert len(table) == 9 * 4 + 2 + 1 + 11
     text = report_peers.peers_markdown(table, records, "A + B on fakes", "Invented.")
     assert "CPU (CPUExecutionProvider), threads: 2" in text and text.count("GPU:") == 1
     assert "GPU: *not run: no CUDA device*" in text

@@ -70,6 +70,11 @@ WAYS = {
     ),
     OURS: Way("posegauge", "ONNX Runtime", "this pipeline"),
     "openvino": Way("posegauge, OpenVINO", "OpenVINO", "this pipeline on OpenVINO"),
+    "openvino_bf16": Way(
+        "posegauge, OpenVINO BF16",
+        "OpenVINO",
+        "this pipeline on OpenVINO in bfloat16: what that costs in AP is its tier among the latencies",
+    ),
     "rtmlib": Way(
         "rtmlib",
         "ONNX Runtime",
@@ -91,7 +96,7 @@ WAYS = {
 }
 
 
-CPU_ALONE = ("onnx_limit", "openvino_limit", "openvino")
+CPU_ALONE = ("onnx_limit", "openvino_limit", "openvino", "openvino_bf16")
 
 
 def given_boxes(annotations: dict, entries: list[dict], entry: dict, count: int) -> np.ndarray:
@@ -200,17 +205,20 @@ def load_ways(config: dict, device: str, files: dict, threads: int, folder: Path
         return {}, dict.fromkeys(WAYS, outcome)
     settings = pipeline.settings
     networks = [network(config["models"], role) for role in ROLES]
+
+    def ours_on(artifact: Artifact) -> Ours:
+        return Ours(build_pipeline(config, artifact, threads, files, alone=True))
+
     makers = {
         "bare": lambda: Bare(pipeline),
         "onnx_limit": lambda: OnnxThroughput(pipeline, threads),
         "openvino_limit": lambda: OpenVINOThroughput(pipeline, threads),
         OURS: lambda: Ours(pipeline),
-        "openvino": lambda: Ours(
-            build_pipeline(config, Artifact("openvino", "cpu"), threads, files, alone=True)
-        ),
+        "openvino": lambda: ours_on(Artifact("openvino", "cpu")),
+        "openvino_bf16": lambda: ours_on(Artifact("openvino", "cpu", "bf16")),
         "rtmlib": lambda: rtmlib_beside(pipeline, files, folder, threads, device),
         "original": lambda: Original(pipeline),
-        "pytorch": lambda: Ours(build_pipeline(config, torch, threads, files, alone=True)),
+        "pytorch": lambda: ours_on(torch),
         "mmpose": lambda: MMPose(*networks, settings, device),
         "inferencer": lambda: Inferencer(*networks, settings, device),
     }

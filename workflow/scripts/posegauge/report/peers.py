@@ -61,7 +61,8 @@ def peers_markdown(
     explained = (
         "Median of the rounds; ×: median of posegauge on ONNX Runtime / median of this program, so below 1 "
         "posegauge is faster; the 95 % interval is a bootstrap over the rounds. All programs of a device ran "
-        "in one process, in turn, with the same weights, boxes and number of threads, in FP32 without TF32. "
+        "in one process, in turn, with the same weights, boxes and number of threads, in FP32 without TF32 "
+        "where they do not say BF16. "
         "In detect+pose detector and NMS run, and the given boxes take the place of what they find. "
         "Keypoints: distance from those of posegauge in the same boxes."
     )
