@@ -55,7 +55,7 @@ def plot(rows: list[Row], published: list[dict], settings: dict, path, notice: s
         for row in placed:
             taken += _point(axes, row.shown, colours[row.shown["machine"]])
         labels = _labels(placed)
-        named = [label for label in labels if "\n" in label[1]]
+        named = [label for label in labels if len(label[1]) > 1]
         for *_, shown in named:
             taken += _ap_interval(axes, shown, colours[shown["machine"]])
         _place(axes, [label[:3] for label in named] + _draw_published(axes, told, taken), taken, _SIDES)
@@ -198,7 +198,7 @@ def _around(axes, x: float, y: float, size: float) -> Bbox:
 
 
 def _labels(placed: list[Row]) -> list[tuple]:
-    """Return (places, text, style, row) of every row, those first that should have a place.
+    """Return (places, texts, style, row) of every row, those first that should have a place.
 
     Each pair of networks is named once per machine, at its fastest row, and wherever it is on the front; the
     others say what runs them.
@@ -210,10 +210,10 @@ def _labels(placed: list[Row]) -> list[tuple]:
         at = [(shown["ms_p50"], shown["ap"])]
         if key not in named or shown["front_of_machine"]:
             named.add(key)
-            text = f"{shown['detector']} + {shown['pose']}\n{_runs_on(shown)}"
-            first.append((at, text, {"color": "black", "fontsize": 8, "linespacing": 1.1}, shown))
+            texts = f"{shown['detector']} + {shown['pose']}\n{_runs_on(shown)}", _runs_on(shown)
+            first.append((at, texts, {"color": "black", "fontsize": 8, "linespacing": 1.1}, shown))
         else:
-            rest.append((at, _runs_on(shown), {"color": style.QUIET, "fontsize": 7}, shown))
+            rest.append((at, (_runs_on(shown),), {"color": style.QUIET, "fontsize": 7}, shown))
     return first + rest
 
 
@@ -241,7 +241,7 @@ def _draw_published(axes, told: list[dict], taken: list[Bbox]) -> list[tuple]:
         taken += [_around(axes, *at, SMALL + 1) for at in zip(ms, ap, strict=True)]
         every = f"\ndetector every {rows[-1]['interval']}th frame" if rows[-1]["interval"] > 1 else ""
         quiet = {"color": style.GREY, "fontsize": 7.5, "style": "italic", "linespacing": 1.1}
-        labels.append((list(zip(ms, ap, strict=True))[::-1], f"published: {short}{every}", quiet))
+        labels.append((list(zip(ms, ap, strict=True))[::-1], (f"published: {short}{every}",), quiet))
     return labels
 
 
@@ -258,11 +258,14 @@ def _p50(row: Row) -> float:
 
 
 def _place(axes, labels: list[tuple], taken: list[Bbox], sides: tuple) -> None:
-    """Write each label (its points, text, style) at the first of these where it lies on nothing, if any."""
+    """Write each label (its points, texts, style) at the first of these where it lies on nothing, if any.
+
+    texts: what it may say, the best first; a later one is tried where those before it fit nowhere.
+    """
     renderer = axes.figure.canvas.get_renderer()
     inside = axes.get_window_extent(renderer)
-    for points, text, look in labels:
-        for at, far, (right, up) in itertools.product(points, (8, 15, 24), sides):
+    for points, texts, look in labels:
+        for text, at, far, (right, up) in itertools.product(texts, points, (8, 15, 24), sides):
             note = axes.annotate(
                 text, at, xytext=(right * far, up * far), textcoords="offset points", ha=_ACROSS[right],
                 va=_UP[up], multialignment=_ACROSS[right], path_effects=style.HALO, zorder=6, **look,
@@ -287,14 +290,15 @@ def _strip(axes, bare: list[Row], told: list[dict], colours: dict) -> None:
         look = {"marker": MARKS[shown["tier"]], "markersize": SIZE, "markeredgecolor": "white"}
         axes.plot(shown["ms_p50"], -0.45, linestyle="none", color=colours[shown["machine"]], **look)
         taken.append(_around(axes, shown["ms_p50"], -0.45, SIZE))
-        labels.append(([(shown["ms_p50"], -0.45)], _runs_on(shown), {"color": style.QUIET, "fontsize": 7}))
+        look = {"color": style.QUIET, "fontsize": 7}
+        labels.append(([(shown["ms_p50"], -0.45)], (_runs_on(shown),), look))
     for row in sorted(told, key=_ms):
         look = {"markerfacecolor": "white", "markeredgecolor": style.GREY, "markersize": SMALL}
         axes.plot(row["ms"], -0.45, marker="o", linestyle="none", **look)
         taken.append(_around(axes, row["ms"], -0.45, SMALL))
         quiet = {"color": style.GREY, "fontsize": 7, "style": "italic"}
         text = f"{row['short']}, {row['runtime'].rpartition(' ')[0]}"
-        labels.append(([(row["ms"], -0.45)], text, quiet))
+        labels.append(([(row["ms"], -0.45)], (text,), quiet))
     head = axes.text(0.005, 0.9, "AP not known", transform=axes.transAxes, fontsize=8, va="top")
     head.set_color(style.QUIET)
     taken.append(head.get_window_extent(axes.figure.canvas.get_renderer()))
