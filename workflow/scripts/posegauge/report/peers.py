@@ -1,6 +1,6 @@
 """The pipeline beside other programs: table, Markdown, figure and sentence."""
 
-from textwrap import fill
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -151,7 +151,7 @@ TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 LEFT_IN, RIGHT_IN, GAP_IN, ROW_IN = 2.1, 0.3, 0.25, 0.5
 
 
-LABEL_CHARS, REASON_CHARS = 22, 46  # so many fit beside a panel, and into one
+LABEL_LETTERS, REASON_LETTERS = 22, 46  # so many fit beside a panel, and into one
 
 
 def plot_peers(records: list[dict], path, title: str = "", notice: str | None = None) -> None:
@@ -230,14 +230,14 @@ def _panel(axes, table: pd.DataFrame, ways: list[dict], persons: list[int], labe
         ran = way["status"] == "ok"
         if labelled:
             axes.text(
-                -0.03, y, fill(way["label"], LABEL_CHARS), transform=margin, ha="right", va="center",
+                -0.03, y, textwrap.fill(way["label"], LABEL_LETTERS), transform=margin, ha="right", va="center",
                 color="black" if ran else GREY,
             )  # fmt: skip
         rows = table[(table["way"] == way["way"]) & (table["device"] == way["device"])]
         if rows.empty:
             reason = "has no such call" if ran else f"not run: {way['reason']}"
             axes.text(
-                0.02, y, fill(reason, REASON_CHARS), transform=margin, va="center",
+                0.02, y, textwrap.fill(reason, REASON_LETTERS), transform=margin, va="center",
                 color=GREY, fontsize=9, style="italic",
             )  # fmt: skip
         for row in rows.to_dict("records"):
