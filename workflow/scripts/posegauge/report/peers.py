@@ -230,8 +230,8 @@ def _panel(axes, table: pd.DataFrame, ways: list[dict], persons: list[int], labe
         ran = way["status"] == "ok"
         if labelled:
             axes.text(
-                -0.03, y, textwrap.fill(way["label"], LABEL_LETTERS), transform=margin, ha="right", va="center",
-                color="black" if ran else GREY,
+                -0.03, y, textwrap.fill(way["label"], LABEL_LETTERS), transform=margin,
+                ha="right", va="center", color="black" if ran else GREY,
             )  # fmt: skip
         rows = table[(table["way"] == way["way"]) & (table["device"] == way["device"])]
         if rows.empty:
