@@ -51,7 +51,7 @@ def test_pixels_are_as_the_config_says_on_every_path(given, tmp_path):
     np.testing.assert_array_equal(told, scale)
     center, extent = steps.padded_box(BOX, SIZE)
     crops = steps.pose_input(IMAGE, center, extent, SIZE, pixels)
-    matrix = steps.crop_matrix(center[1], extent[1], SIZE)
+    matrix = steps.crop_matrices(center, extent, SIZE)[1]
     np.testing.assert_array_equal(crops[1], expected(cv2.warpAffine(IMAGE, matrix, SIZE), pixels))
 
     # On a device.

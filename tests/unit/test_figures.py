@@ -9,7 +9,7 @@ from fake_results import fake_latency
 
 from posegauge.errors import PoseGaugeError
 from posegauge.predict import draw
-from posegauge.report import grids, latency, style
+from posegauge.report import grids, latency_figure, style
 from posegauge.score import tiers
 from posegauge.study import COCO_C_CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
 
@@ -35,7 +35,9 @@ def check_png(path):
 
 @pytest.mark.parametrize("case", LATENCY)
 def test_latency_figure(tmp_path, case):
-    latency.plot_latency(LATENCY[case], tmp_path / "a.png", "Fake-m on fakes", "An invented notice. " * 12)
+    latency_figure.plot_latency(
+        LATENCY[case], tmp_path / "a.png", "Fake-m on fakes", "An invented notice. " * 12
+    )
     check_png(tmp_path / "a.png")
 
 
@@ -48,11 +50,11 @@ def test_the_shape_beside_a_title_is_the_tier(monkeypatch, tmp_path):
         "onnx_pose_cpu": tiers.Verdict("99.9 %", 0.9991, 0.985, 1.01),
         "onnx_full_gpu": tiers.Verdict("fails", 0.5, 0.4, 0.6),
     }
-    latency.plot_latency(LATENCY["cpu"], tmp_path / "a.png", verdicts=verdicts)
+    latency_figure.plot_latency(LATENCY["cpu"], tmp_path / "a.png", verdicts=verdicts)
     check_png(tmp_path / "a.png")
-    monkeypatch.setattr(latency, "save", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(latency_figure, "save", lambda figure, path: kept.append(figure))
     for told in (verdicts, {}):
-        latency.plot_latency(LATENCY["cpu"], None, verdicts=told)
+        latency_figure.plot_latency(LATENCY["cpu"], None, verdicts=told)
     shown, plain = ([entry.get_text() for box in one.legends for entry in box.texts] for one in kept)
     # What did not run has no mark, so "fails" is no entry.
     told = ["source", "99.9 %?", "99 %", "not checked", "(?: too few images to tell)"]
@@ -68,9 +70,27 @@ def test_the_shape_beside_a_title_is_the_tier(monkeypatch, tmp_path):
     style.plt.close("all")
 
 
+def test_rows_without_a_result_stand_together_by_reason(monkeypatch):
+    kept = []
+    monkeypatch.setattr(latency_figure, "save", lambda figure, path: kept.append(figure))
+    records = [
+        fake_latency("pytorch_full_cpu"),
+        fake_latency("pytorch_full_gpu", False, reason="no CUDA device"),
+        fake_latency("onnx_full_cpu"),
+        fake_latency("onnx_full_gpu", False, reason="no CUDA device"),
+        fake_latency("tensorrt_full_fp16", False, reason="no TensorRT"),
+    ]
+    latency_figure.plot_latency(records, None)
+    texts = [text.get_text().replace("\u00a0", " ") for text in kept[0].axes[0].texts]
+    assert "not run: no CUDA device\nPyTorch Full GPU · ONNX Full GPU" in texts and "2 rows" in texts
+    assert "not run: no TensorRT" in texts and "TensorRT Full FP16" in texts
+    assert "PyTorch Full GPU" not in texts, "no line of its own"
+    style.plt.close("all")
+
+
 def test_the_same_data_give_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
-        latency.plot_latency(LATENCY["one"], tmp_path / name)
+        latency_figure.plot_latency(LATENCY["one"], tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 

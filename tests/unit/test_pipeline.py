@@ -281,7 +281,7 @@ def test_crop_is_that_of_mmpose(corner, size):
     center, scale = steps.padded_box(box, (192, 256))
     np.testing.assert_allclose(center[0], theirs["input_center"], rtol=1e-6)
     np.testing.assert_allclose(scale[0], theirs["input_scale"], rtol=1e-6)
-    matrix = steps.crop_matrix(center[0], scale[0], (192, 256))
+    (matrix,) = steps.crop_matrices(center, scale, (192, 256))
     assert abs(cv2.warpAffine(image, matrix, (192, 256)).astype(int) - theirs["img"]).max() <= 1
 
 

@@ -7,7 +7,8 @@ import pytest
 from fake_results import fake_latency, fake_parity
 
 from posegauge.report.findings import key_findings
-from posegauge.report.latency import benchmark_markdown, benchmark_table, plot_latency
+from posegauge.report.latency import benchmark_markdown, benchmark_table
+from posegauge.report.latency_figure import plot_latency
 from posegauge.report.machine import machine_markdown, machine_table
 from posegauge.report.records import read_latency
 from posegauge.study import BENCHMARKS, source_title, sources

@@ -262,7 +262,7 @@ def pose_input(
 ):
     """As steps.pose_input: uint8 [H, W, 3] BGR -> float32 [N, 3, height, width], normalised."""
     width, height = input_size
-    # steps.crop_matrix fixes the crop by three float32 points; half a crop's width spans both scales.
+    # steps.crop_matrices fixes a crop by three float32 points; half a crop's width spans both scales.
     left = center[:, 0] + size[:, 0] * -0.5
     side = center[:, 0] - left
     x, y = left.double()[:, None], center[:, 1].double()[:, None]

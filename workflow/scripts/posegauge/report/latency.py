@@ -1,37 +1,15 @@
-"""The latency table: rows, Markdown and figure."""
+"""The latency table: its rows, and as Markdown."""
 
 import math
-import textwrap
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from posegauge.measure import roofline
 from posegauge.report.energy import energy_columns
+from posegauge.report.latency_figure import plot_latency
 from posegauge.report.markdown import DASH, DEVICE_TITLES, cell, machines, markdown, page, span
 from posegauge.report.parity import TIER_COLUMNS, TIERS_NOTE, counts, row_verdict
-from posegauge.report.style import (
-    GREY,
-    LEGEND_IN,
-    QUIET,
-    RULE,
-    RUNTIME_COLOURS,
-    STYLE,
-    TIER_LEGEND_IN,
-    WIDTH_IN,
-    axis_number,
-    band,
-    columns,
-    dress,
-    frame,
-    legend,
-    message,
-    save,
-    tier_legend,
-    tier_mark,
-)
 from posegauge.report.verdicts import baseline, no_baseline, plain_runtime, row_tier
 from posegauge.score import tiers
 from posegauge.score.steadiness import course, is_steady
@@ -297,122 +275,6 @@ def speedup_text(row: dict) -> str:
         number += f" · {row['tier']}{'' if row_verdict(row).told else '?'}"
     same = row["speedup_against"] == row["benchmark"]
     return f"{number} ({'baseline' if same else 'vs ' + BENCHMARKS[row['speedup_against']].title})"
-
-
-LABEL_LETTERS = 21  # of a row's title in one line at the left
-
-
-def _latency_row(axes, y: float, record: dict) -> None:
-    """Draw the samples of one row: dots, the box of the quartiles, the median and P95."""
-    samples = np.asarray(record["latency_ms"], dtype=np.float64)
-    colour = RUNTIME_COLOURS[record["runtime"]]
-    p25, p50, p75, p95 = np.percentile(samples, (25, 50, 75, 95))
-    # A fixed scatter (golden ratio) instead of a random one: the same data give the same picture.
-    scatter = (np.arange(len(samples)) * 0.618034 % 1 - 0.5) * 0.56
-    axes.scatter(samples, y + scatter, s=5, color=colour, alpha=0.28, linewidths=0, zorder=2)
-    axes.fill_betweenx([y - 0.3, y + 0.3], p25, p75, color=colour, alpha=0.35, linewidth=0, zorder=3)
-    axes.plot([p50, p50], [y - 0.36, y + 0.36], color=colour, linewidth=2.4, zorder=4)
-    axes.plot(p95, y, marker="D", markersize=5, markerfacecolor="white", markeredgecolor="black", zorder=5)
-    columns(axes, y, [axis_number(value) for value in (p50, p95, 1000 / samples.mean())])
-
-
-def _ticks(value: float, _position=None) -> str:
-    return f"{value:g}"
-
-
-def _latency_axis(axes, records: list[dict]) -> None:
-    """Set the logarithmic axis so that all samples fit and at least two ticks have a label."""
-    samples = np.concatenate([np.asarray(record["latency_ms"], dtype=np.float64) for record in records])
-    low, high = samples.min() / 1.3, samples.max() * 1.3
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    wide = high / low > 30
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 3, 5, 7), numticks=20))
-    axes.xaxis.set_major_formatter(FuncFormatter(_ticks))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(axis="x", color=RULE, linewidth=0.8, zorder=0)
-    axes.set_axisbelow(True)
-
-
-def plot_latency(
-    records: list[dict], path, title: str = "", notice: str | None = None, verdicts: dict | None = None
-) -> None:
-    """Draw the latency figure as PNG: one row per benchmark, grouped by pipeline.
-
-    records: as read by records.read_latency. A row without a result is listed in grey with its reason.
-    verdicts: {benchmark: tiers.Verdict}; the shape beside a row's title shows its tier.
-    """
-    verdicts = verdicts or {}
-    heading = "Latency per image"
-    ran = [record for record in records if record["status"] == "ok"]
-    with plt.rc_context(STYLE):
-        if not records:
-            message(path, heading, "No benchmark row is configured.", notice)
-            return
-        groups = [(name, [r for r in records if r["pipeline"] == name]) for name in PIPELINE_TITLES.values()]
-        groups = [(name, rows) for name, rows in groups if rows]
-        slots = len(records) + len(groups)
-        marked = [verdicts[name] for record in ran if (name := record["benchmark"]) in verdicts]
-        legend_in = LEGEND_IN + (TIER_LEGEND_IN if marked else 0)
-        height = 0.43 * slots + 1.15 + legend_in
-        figure = plt.figure(figsize=(WIDTH_IN, height))
-        runs = sorted({len(record["latency_ms"]) for record in ran})
-        told = [title, f"{' / '.join(map(str, runs))} runs each" if runs else "no row ran", *machines(ran)]
-        bottom, top = dress(figure, heading, " · ".join(filter(None, told)), notice)
-        axes = frame(figure, bottom + legend_in, top + 0.15)
-        axes.set_ylim(slots - 0.45, -0.55)
-        if ran:
-            _latency_axis(axes, ran)
-        else:
-            axes.set_xticks([])
-            axes.spines["bottom"].set_visible(False)
-        y, margin = 0.0, axes.get_yaxis_transform()
-        for pipeline, rows in groups:
-            band(axes, y, 0.4, pipeline)
-            for record in rows:
-                y += 1
-                works = record["status"] == "ok"
-                name = textwrap.fill(record["title"], LABEL_LETTERS)
-                if works and record["benchmark"] in verdicts:
-                    mark = tier_mark(verdicts[record["benchmark"]])
-                    axes.plot(-0.022, y, transform=margin, clip_on=False, **mark)
-                axes.text(
-                    -0.045, y, name, transform=margin, ha="right", va="center",
-                    color="black" if works else GREY, fontsize=9 if "\n" in name else None, linespacing=1,
-                )  # fmt: skip
-                if works:
-                    _latency_row(axes, y, record)
-                else:
-                    reason = textwrap.shorten(f"{record['status']}: {record['reason']}", 95, placeholder=" …")
-                    quiet = {"color": GREY, "fontsize": 10, "style": "italic"}
-                    ground = {"facecolor": "white", "edgecolor": "none", "pad": 2}
-                    axes.text(0.015, y, reason, transform=margin, va="center", bbox=ground, **quiet)
-            y += 1
-        axes.set_yticks([])
-        if ran:
-            columns(axes, 0, ["median", "P95", "FPS"], fontsize=9.5, color=QUIET)
-            axes.set_xlabel("milliseconds per image (logarithmic)")
-            _latency_legend(figure, ran, bottom + legend_in - LEGEND_IN + 0.02)
-        if marked:
-            tier_legend(figure, marked, bottom + 0.02)
-        save(figure, path)
-
-
-def _latency_legend(figure, ran: list[dict], y_in: float) -> None:
-    handles = [
-        plt.Line2D([], [], color=colour, linewidth=5, alpha=0.8, label=name)
-        for name, colour in RUNTIME_COLOURS.items()
-        if any(record["runtime"] == name for record in ran)
-    ]
-    plain = {"linestyle": "none", "color": QUIET}
-    markers = {
-        "median": {"marker": "|", "markersize": 11, "markeredgewidth": 2.4},
-        "middle half": {"marker": "s", "markersize": 9, "alpha": 0.4},
-        "P95": {"marker": "D", "markersize": 5, "markerfacecolor": "white", "markeredgecolor": "black"},
-        "one run": {"marker": ".", "markersize": 5, "alpha": 0.6},
-    }
-    handles += [plt.Line2D([], [], label=name, **plain, **style) for name, style in markers.items()]
-    legend(figure, handles, y_in, columnspacing=1.4, handlelength=1.2, handletextpad=0.5)
 
 
 # ------------------------------------------------------------------- what report/pages.py asks for
