@@ -126,11 +126,13 @@ class FileServer:
         """Send `content`, or its first `limit` bytes, and close the connection."""
         handler.close_connection = True
         content = content if limit is None else content[:limit]
-        try:
-            for start in range(0, len(content), self.chunk):
-                piece = content[start : start + self.chunk]
+        for start in range(0, len(content), self.chunk):
+            piece = content[start : start + self.chunk]
+            # Before it is written: a client that has all of it may look at once.
+            seen.sent += len(piece)
+            try:
                 handler.wfile.write(piece)
-                seen.sent += len(piece)
-                time.sleep(self.delay_s)
-        except OSError:  # the client went away
-            pass
+            except OSError:  # the client went away
+                seen.sent -= len(piece)
+                return
+            time.sleep(self.delay_s)
