@@ -30,6 +30,8 @@ from posegauge.report.style import (
 from posegauge.study import PIPELINE_TITLES
 
 LABEL_LETTERS = 21  # of a row's title in one line at the left
+NOT_RUN_LETTERS = 84  # of a line that names rows without a result
+LINE_SLOTS = 0.45  # its height, in rows
 
 
 def _latency_row(axes, y: float, record: dict) -> None:
@@ -64,10 +66,6 @@ def _latency_axis(axes, records: list[dict]) -> None:
     axes.set_axisbelow(True)
 
 
-NOT_RUN_LETTERS = 84  # of a line that names rows without a result
-LINE_SLOTS = 0.45  # its height, in rows
-
-
 def _without_result(rows: list[dict]) -> list[tuple[str, str, int]]:
     """Return (label, text, lines) of the rows that did not run, those of one reason together."""
     reasons = {}
@@ -92,8 +90,7 @@ def plot_latency(
 ) -> None:
     """Draw the latency figure as PNG: one row per benchmark, grouped by pipeline.
 
-    records: as read by records.read_latency. Rows without a result stand in grey below the others, with their
-    reason.
+    records: as read by records.read_latency. Rows without a result stand in grey below the others, by reason.
     verdicts: {benchmark: tiers.Verdict}; the shape beside a row's title shows its tier.
     """
     verdicts = verdicts or {}
