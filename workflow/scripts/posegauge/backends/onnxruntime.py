@@ -1,6 +1,8 @@
 """ONNX Runtime on the CPU, on CUDA (with or without CUDA graphs), and its TensorRT provider."""
 
+import functools
 import importlib.metadata
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +33,6 @@ CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "EXHAUSTIVE",
     "cudnn_conv_use_max_workspace": "1",
 }
-
-AFFINITIES = "session.intra_op_thread_affinities"
 
 
 class OnnxSession:
@@ -291,13 +291,12 @@ def open_session(network: Network, providers: list[tuple], threads: int, pinned:
     # each other, most of all on few cores.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    if pinned:
-        pin_threads(options)
+    kind = pinned_session() if pinned else onnxruntime.InferenceSession
     asked = providers[0][0]
     try:
         # enable_fallback=1 would swap a provider that fails for the CPU, here and in the middle of a run.
         content = onnx_fp16_on_cpu.for_cpu(network.onnx) if asked == CPU else network.onnx
-        session = onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
+        session = kind(content, options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime raises a class of its own per status code
         reason = device_reason(network, error) or _cannot_run(network, str(error))
         if reason:
@@ -315,24 +314,34 @@ def open_session(network: Network, providers: list[tuple], threads: int, pinned:
     return session
 
 
-def pin_threads(options) -> None:
-    """Give each thread of a session beside the calling one a core of its own, the first being the caller's.
+@functools.cache
+def pinned_session() -> type:
+    """Return the class of an InferenceSession whose threads have a core each, the caller the first.
 
-    ONNX Runtime does so where it is not told how many threads to take. Otherwise Linux may wake a thread on
-    the core of the one that called, again and again: on two cores a network then takes up to twice its time.
+    ONNX Runtime pins its own threads where it is not told how many to take, and the caller never. Unpinned,
+    Linux may wake one on the caller's core, again and again: on two cores a network then takes up to twice
+    its time. It may move the caller to the core of a pinned one, too, where both stay: up to three times.
     """
-    cores = machine.cores_by_number()
-    # Counted from 1.
-    options.add_session_config_entry(AFFINITIES, ";".join(str(core + 1) for core in cores[1:]))
+    import onnxruntime
 
+    class PinnedSession(onnxruntime.InferenceSession):
+        def __init__(self, file, options, **others):
+            """`options` (SessionOptions) are told the cores."""
+            self.cores = machine.cores_by_number()
+            # Counted from 1.
+            places = ";".join(str(core + 1) for core in self.cores[1:])
+            options.add_session_config_entry("session.intra_op_thread_affinities", places)
+            super().__init__(file, options, **others)
 
-def _pinned(session) -> list[int]:
-    """Return the cores of pin_threads, counted from 0."""
-    try:
-        places = session.get_session_options().get_session_config_entry(AFFINITIES)
-    except RuntimeError:  # there is no such entry
-        return []
-    return [int(place) - 1 for place in places.split(";")]
+        def run(self, *args, **others):
+            # For this call alone: threads that the caller starts later, as OpenCV's, would be on its core.
+            os.sched_setaffinity(0, self.cores[:1])
+            try:
+                return super().run(*args, **others)
+            finally:
+                os.sched_setaffinity(0, self.cores)
+
+    return PinnedSession
 
 
 def described(network: Network, session, threads: int) -> dict:
@@ -345,7 +354,7 @@ def described(network: Network, session, threads: int) -> dict:
         "provider": session.get_providers()[0],
         "precision": onnx_checks.precision(network.onnx),
         "threads": threads,
-        "pinned_cores": _pinned(session),
+        "pinned_cores": getattr(session, "cores", []),
         "file": network.onnx,
         "sha256": sha256_file(network.onnx),
     }

@@ -16,7 +16,7 @@ from posegauge.backends.assemble import pinned
 from posegauge.backends.base import Session
 from posegauge.backends.device import require_torch_cuda
 from posegauge.backends.onnx_checks import CPU, CUDA
-from posegauge.backends.onnxruntime import pin_threads
+from posegauge.backends.onnxruntime import pinned_session
 from posegauge.backends.torch import fix_numerics
 from posegauge.errors import Unavailable
 from posegauge.models.network import Network
@@ -180,11 +180,11 @@ class Rtmlib:
         provider = (CUDA, {"use_tf32": "0"}) if device == "cuda" else (CPU, {})
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        if device == "cpu" and pinned(threads):
-            pin_threads(options)  # as ONNX Runtime does of itself where nobody says how many
         options.log_severity_level = 3
+        # Its threads are placed as ours are; ONNX Runtime does so in part where nobody says how many.
+        kind = pinned_session() if device == "cpu" and pinned(threads) else onnxruntime.InferenceSession
         for tool, file in ((self.detector, detector), (self.pose, pose)):
-            tool.session = onnxruntime.InferenceSession(file, options, providers=[provider])
+            tool.session = kind(file, options, providers=[provider])
         # ONNX Runtime takes the CPU where it cannot load CUDA's provider.
         self.provider = self.pose.session.get_providers()[0]
 
