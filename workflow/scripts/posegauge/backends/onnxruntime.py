@@ -354,7 +354,7 @@ def described(network: Network, session, threads: int) -> dict:
         "provider": session.get_providers()[0],
         "precision": onnx_checks.precision(network.onnx),
         "threads": threads,
-        "pinned_cores": getattr(session, "cores", []),
+        "pinned": hasattr(session, "cores"),  # see pinned_session
         "file": network.onnx,
         "sha256": sha256_file(network.onnx),
     }
