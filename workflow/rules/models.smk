@@ -129,7 +129,7 @@ rule quantisation_tries:
         f"{RUN}/logs/quantisation_tries.log",
     conda:
         "../../envs/onnxruntime.yaml"
-    threads: 1
+    threads: measuring_threads()
     resources:
         **needs(minutes=240, mem_mb=8000, alone=True),
     params:

@@ -26,6 +26,6 @@ calibration = {
 }
 threads = prediction_threads(config, snakemake.threads)
 with tempfile.TemporaryDirectory() as folder:
-    record = measure(config, files, calibration, folder, threads)
+    record = measure(config, files, calibration, folder, threads, max(snakemake.threads // threads, 1))
 write_json(snakemake.output.record, record, "quantisation.schema.yaml")
 write_text(snakemake.output.table, text(record, snakemake.params.title))

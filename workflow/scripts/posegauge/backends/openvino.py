@@ -23,6 +23,8 @@ QUANTISED = {"int8": ("i8", "u8"), "int8_bf16": ("i8", "u8", "f32"), "bf16": ("f
 MOST_FIXED = 8
 OPEN = -1
 
+MOST_TOLD = 300  # characters of an error of OpenVINO
+
 
 class _Compiled:
     """A network compiled for one size of batch, or OPEN: one stream, fixed threads, precision asserted."""
@@ -46,7 +48,7 @@ class _Compiled:
                 },
             )
         except RuntimeError as error:  # all that OpenVINO raises
-            raise _refused(network, error) from error
+            raise _refused(network, precision, error) from error
         ran = int(self.model.get_property("INFERENCE_NUM_THREADS"))
         if ran != threads:
             raise PoseGaugeError(f"asked OpenVINO for {threads} threads, it runs {ran}")
@@ -93,7 +95,7 @@ class OpenVINOSession:
         try:
             self.model = self.core.read_model(network.onnx)
         except RuntimeError as error:
-            raise _refused(network, error) from error
+            raise _refused(network, precision, error) from error
         _check_interface(self.model, network)
         # A detector sees one image at a time; a file may be made for one person.
         self.one_by_one = self.model.inputs[0].get_partial_shape()[0].is_static
@@ -139,8 +141,17 @@ class OpenVINOSession:
         }
 
 
-def _refused(network: Network, error: Exception) -> PoseGaugeError:
-    return PoseGaugeError(f"{network.onnx}: OpenVINO cannot load this {network.role}: {error}")
+def _refused(network: Network, precision: str, error: Exception) -> Exception:
+    """Return what to raise where OpenVINO refuses a file: bad input, or the end of one row.
+
+    INT8 files are made here, of an FP32 one that has been found sound: what OpenVINO cannot do with them is
+    no fault of the input.
+    """
+    # First it names the places in its own source.
+    lines = [line for line in str(error).splitlines() if not line.startswith("Exception from ")]
+    text = " ".join(" ".join(lines).split())[:MOST_TOLD]
+    kind = Unavailable if "int8" in precision else PoseGaugeError
+    return kind(f"{network.onnx}: OpenVINO cannot load this {network.role}: {text}")
 
 
 def _check_interface(model, network: Network) -> None:

@@ -4,7 +4,10 @@ One network is as tried, the other stays FP32, so that a loss can be told apart.
 images; the ranges are set by those that the run's INT8 files are calibrated on.
 """
 
+import functools
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -96,7 +99,7 @@ TRIES = (
 )
 
 
-def measure(config: dict, files: dict, calibration: dict, folder, threads: int) -> dict:
+def measure(config: dict, files: dict, calibration: dict, folder, threads: int, workers: int = 1) -> dict:
     """Make and measure every try.
 
     Args:
@@ -106,10 +109,11 @@ def measure(config: dict, files: dict, calibration: dict, folder, threads: int) 
         calibration: {"images": folder, "entries": of person_images.json, "annotations": as read,
             "from": a key of study.CALIBRATION_TITLES, "scored": how many of them are scored here, too}.
         folder: where the files are made.
-        threads: CPU threads.
+        threads: CPU threads of a session, while it is timed and while its images are scored.
+        workers: so many parts of the images are scored side by side. Nothing runs beside what is timed.
 
     Returns:
-        The record of quantisation.schema.yaml. A try that this machine cannot run says why.
+        The record of quantisation.schema.yaml. A try that this machine or a runtime cannot run says why.
     """
     images = [*read_images(files["images"], chosen_images(config, files), config["dataset"]["unreadable"])]
     truth, models, found = read_truth(files["annotations"]), config["models"], []
@@ -118,7 +122,8 @@ def measure(config: dict, files: dict, calibration: dict, folder, threads: int) 
         return load(assemble.network(models, role, str(path)), Artifact(runtime, "cpu", precision), threads)
 
     base = {role: session(role, GIVEN.runtime, "fp32", files[role]) for role in ROLES}
-    reference = _score(config, base, images, truth)
+    # ONNX Runtime's sessions are used by all workers at once, what is tried has one for each.
+    reference = _score(config, [base] * workers, images, truth)
     for role in ROLES:
         batch = _timed_batch(config, role, base, images)
         fp32 = {runtime: session(role, runtime, "fp32", files[role]) for runtime in BOTH}
@@ -135,10 +140,12 @@ def measure(config: dict, files: dict, calibration: dict, folder, threads: int) 
                 with attempt(f"{role}, {one.name}") as outcome:
                     if one.how and not path.exists():
                         _convert(config, role, files[role], path, calibration, one)
-                    tried = session(role, runtime, precision, path if one.how else files[role])
-                    values["ms"], values["fp32_ms"] = in_turns((tried, fp32[runtime]), batch)
-                    values |= _score(config, {**base, role: tried}, images, truth)
-                    values["instructions"] = tried.provenance().get("kernels")
+                    file = path if one.how else files[role]
+                    make = functools.partial(session, role, runtime, precision, file)
+                    tried = _each(make, workers, file)
+                    values["ms"], values["fp32_ms"] = in_turns((tried[0], fp32[runtime]), batch)
+                    values |= _score(config, [{**base, role: its} for its in tried], images, truth)
+                    values["instructions"] = tried[0].provenance().get("kernels")
                 found.append({**row, **outcome.fields(), **values})
     return make_record(
         "quantisation",
@@ -182,19 +189,43 @@ def _pipeline(config: dict, sessions: dict) -> Pipeline:
     return Pipeline(sessions["detector"], sessions["pose"], *sizes, settings, conventions=conventions)
 
 
-def _score(config: dict, sessions: dict, images: list, truth) -> dict:
-    """Return {"ap": keypoint AP, "persons": boxes that get a pose in use} on the images."""
-    pipeline, results, persons = _pipeline(config, sessions), [], 0
-    for image_id, image in images:
-        boxes, scores = (np.array(values) for values in pipeline.detect(image))
-        persons += int((scores > pipeline.settings.bbox_thr).sum())
-        keypoints, keypoint_scores = pipeline.estimate(image, boxes)
-        # As in parity: a score that is no number stands for the worst one.
-        found = Persons(boxes, scores, keypoints, np.nan_to_num(keypoint_scores, posinf=0, neginf=0))
-        results += coco_results(found, image_id, pipeline.settings.keypoint_thr, "detected")
+def _each(make: Callable, count: int, file) -> list:
+    """Return `count` sessions on a file; Unavailable where its runtime cannot load what was made here."""
+    try:
+        return [make() for _ in range(count)]
+    except (PoseGaugeError, Unavailable) as error:
+        # The file is gone when this is read.
+        raise Unavailable(str(error).replace(f"{file}: ", "")) from error
+
+
+def _score(config: dict, sessions: list[dict], images: list, truth) -> dict:
+    """Return {"ap": keypoint AP, "persons": boxes that get a pose in use} on the images.
+
+    sessions: {"detector", "pose"} of each worker, which takes its share of the images.
+    """
+
+    def find(number: int) -> list[tuple]:
+        pipeline, found = _pipeline(config, sessions[number]), []
+        for image_id, image in images[number :: len(sessions)]:
+            boxes, scores = (np.array(values) for values in pipeline.detect(image))
+            keypoints, keypoint_scores = pipeline.estimate(image, boxes)
+            # As in parity: a score that is no number stands for the worst one.
+            persons = Persons(boxes, scores, keypoints, np.nan_to_num(keypoint_scores, posinf=0, neginf=0))
+            used = int((scores > pipeline.settings.bbox_thr).sum())
+            found.append((coco_results(persons, image_id, pipeline.settings.keypoint_thr, "detected"), used))
+        return found
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        parts = list(pool.map(find, range(len(sessions))))
+    results, used = [], 0
+    # In the order of the images, which decides between equal scores.
+    for place in range(len(images)):
+        poses, count = parts[place % len(sessions)][place // len(sessions)]
+        results += poses
+        used += count
     ids = [image_id for image_id, _ in images]
     ap = metrics.keypoint_scores(truth, results, ids, np.ones((1, len(ids))), ("all",))["ap"][0]
-    return {"ap": float(ap), "persons": persons}
+    return {"ap": float(ap), "persons": used}
 
 
 def _timed_batch(config: dict, role: str, base: dict, images: list) -> np.ndarray:
