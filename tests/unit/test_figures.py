@@ -11,7 +11,7 @@ from posegauge.errors import PoseGaugeError
 from posegauge.predict import draw
 from posegauge.report import grids, latency_figure, style
 from posegauge.score import tiers
-from posegauge.study import COCO_C_CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
+from posegauge.study import BENCHMARKS, COCO_C_CONDITIONS, STUDY_BENCHMARKS, STUDY_CONDITIONS
 
 LATENCY = {
     "all": [fake_latency(name) for name in STUDY_BENCHMARKS],
@@ -85,6 +85,13 @@ def test_rows_without_a_result_stand_together_by_reason(monkeypatch):
     assert "not run: no CUDA device\nPyTorch Full GPU · ONNX Full GPU" in texts and "2 rows" in texts
     assert "not run: no TensorRT" in texts and "TensorRT Full FP16" in texts
     assert "PyTorch Full GPU" not in texts, "no line of its own"
+
+    several = [fake_latency(name, False, reason="none") for name in BENCHMARKS if "full_gpu" in name]
+    latency_figure.plot_latency([*records[:1], *several], None)
+    (names,) = [text.get_text() for text in kept[1].axes[0].texts if "not run: none" in text.get_text()]
+    lines = names.replace("\u00a0", " ").splitlines()[1:]
+    assert len(lines) > 1 and all(line.endswith(" ·") for line in lines[:-1]) and not lines[-1].endswith("·")
+    assert " ".join(lines).split(" · ") == [record["title"] for record in several]
     style.plt.close("all")
 
 

@@ -74,6 +74,7 @@ def measured(given, demo_onnx, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantisation, "TRIES", WAYS)
+        patch.setattr(quantisation, "ROUNDS", 2)
         patch.setattr(quantisation, "convert_int8", made)
         return [
             quantisation.measure(

@@ -245,10 +245,10 @@ def _timed_batch(config: dict, role: str, base: dict, images: list) -> np.ndarra
     return pose_input(image, center, extent, size, pipeline.conventions.pose).copy()
 
 
-def in_turns(sessions, batch: np.ndarray, rounds: int = ROUNDS) -> list[float]:
+def in_turns(sessions, batch: np.ndarray) -> list[float]:
     """Return the median milliseconds of each session's run on `batch`, one after the other in every round."""
     spent = [[] for _ in sessions]
-    for turn in range(WARMUP + rounds):
+    for turn in range(WARMUP + ROUNDS):
         for session, times in zip(sessions, spent, strict=True):
             start = time.perf_counter()
             session.run(batch)

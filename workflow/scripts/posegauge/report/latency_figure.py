@@ -78,8 +78,8 @@ def _without_result(rows: list[dict]) -> list[tuple[str, str, int]]:
         if len(titles) == 1:
             shown.append((textwrap.fill(titles[0], LABEL_LETTERS), reason, 1))
         else:
-            # A title stays on one line.
-            names = " · ".join(title.replace(" ", "\u00a0") for title in titles)
+            # A line ends with a dot and breaks no title.
+            names = "\u00a0· ".join(title.replace(" ", "\u00a0") for title in titles)
             lines = [reason, *textwrap.wrap(names, NOT_RUN_LETTERS)]
             shown.append((f"{len(titles)} rows", "\n".join(lines), len(lines)))
     return shown
