@@ -6,7 +6,7 @@ from posegauge import logs
 from posegauge.backends.assemble import prediction_threads
 from posegauge.data.annotations import read_annotations
 from posegauge.measure.parity import chosen_images
-from posegauge.measure.quantisation import measure
+from posegauge.measure.quantisation import MOST_WORKERS, measure
 from posegauge.models.int8 import calibration_entries
 from posegauge.report.quantisation import text
 from posegauge.store.files import read_json, write_json, write_text
@@ -25,7 +25,8 @@ calibration = {
     "scored": sum(entry["file_name"] in scored for entry in entries) if how["from"] == "dataset" else 0,
 }
 threads = prediction_threads(config, snakemake.threads)
+workers = min(snakemake.threads // threads, MOST_WORKERS)
 with tempfile.TemporaryDirectory() as folder:
-    record = measure(config, files, calibration, folder, threads, max(snakemake.threads // threads, 1))
+    record = measure(config, files, calibration, folder, threads, workers)
 write_json(snakemake.output.record, record, "quantisation.schema.yaml")
 write_text(snakemake.output.table, text(record, snakemake.params.title))

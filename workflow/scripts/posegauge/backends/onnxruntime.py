@@ -1,8 +1,6 @@
 """ONNX Runtime on the CPU, on CUDA (with or without CUDA graphs), and its TensorRT provider."""
 
-import functools
 import importlib.metadata
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +17,9 @@ from posegauge.backends.base import (
 )
 from posegauge.backends.device import Buffers, DeviceSession, gpu, require_torch_cuda
 from posegauge.backends.onnx_checks import CPU, CUDA, TENSORRT
+from posegauge.backends.onnx_pinned import pinned_session
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.models.network import Network
-from posegauge.store import machine
 from posegauge.store.files import sha256_file
 from posegauge.study import Artifact
 
@@ -312,36 +310,6 @@ def open_session(network: Network, providers: list[tuple], threads: int, pinned:
         )
     onnx_checks.check_interface(session, network)
     return session
-
-
-@functools.cache
-def pinned_session() -> type:
-    """Return the class of an InferenceSession whose threads have a core each, the caller the first.
-
-    ONNX Runtime pins its own threads where it is not told how many to take, and the caller never. Unpinned,
-    Linux may wake one on the caller's core, again and again: on two cores a network then takes up to twice
-    its time. It may move the caller to the core of a pinned one, too, where both stay: up to three times.
-    """
-    import onnxruntime
-
-    class PinnedSession(onnxruntime.InferenceSession):
-        def __init__(self, file, options, **others):
-            """`options` (SessionOptions) are told the cores."""
-            self.cores = machine.cores_by_number()
-            # Counted from 1.
-            places = ";".join(str(core + 1) for core in self.cores[1:])
-            options.add_session_config_entry("session.intra_op_thread_affinities", places)
-            super().__init__(file, options, **others)
-
-        def run(self, *args, **others):
-            # For this call alone: threads that the caller starts later, as OpenCV's, would be on its core.
-            os.sched_setaffinity(0, self.cores[:1])
-            try:
-                return super().run(*args, **others)
-            finally:
-                os.sched_setaffinity(0, self.cores)
-
-    return PinnedSession
 
 
 def described(network: Network, session, threads: int) -> dict:

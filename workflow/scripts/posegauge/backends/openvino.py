@@ -1,5 +1,7 @@
 """OpenVINO on the CPU, in float32, on an INT8 file, and in bfloat16 only where the row says so."""
 
+import textwrap
+
 import numpy as np
 
 from posegauge.backends.base import Options, joined
@@ -149,7 +151,7 @@ def _refused(network: Network, precision: str, error: Exception) -> Exception:
     """
     # First it names the places in its own source.
     lines = [line for line in str(error).splitlines() if not line.startswith("Exception from ")]
-    text = " ".join(" ".join(lines).split())[:MOST_TOLD]
+    text = textwrap.shorten(" ".join(lines), MOST_TOLD, placeholder=" …")
     kind = Unavailable if "int8" in precision else PoseGaugeError
     return kind(f"{network.onnx}: OpenVINO cannot load this {network.role}: {text}")
 

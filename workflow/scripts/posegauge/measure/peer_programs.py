@@ -16,7 +16,7 @@ from posegauge.backends.assemble import pinned
 from posegauge.backends.base import Session
 from posegauge.backends.device import require_torch_cuda
 from posegauge.backends.onnx_checks import CPU, CUDA
-from posegauge.backends.onnxruntime import pinned_session
+from posegauge.backends.onnx_pinned import pinned_session
 from posegauge.backends.torch import fix_numerics
 from posegauge.errors import Unavailable
 from posegauge.models.network import Network

@@ -4,9 +4,8 @@ One network is as tried, the other stays FP32, so that a loss can be told apart.
 images; the ranges are set by those that the run's INT8 files are calibrated on.
 """
 
-import functools
+import queue
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,6 +41,10 @@ class Try:
     runtimes: dict[str, str]  # {runtime: precision of its artifact}
     searched: bool = False  # whether the convolutions that lose most stay, as in the rows' own files
 
+
+# Sessions of a try at a time, however many cores: each of OpenVINO's compiles the network for every size of
+# batch, at up to 150 MiB.
+MOST_WORKERS = 4
 
 # The pose network is timed on so many persons of one image at most.
 MOST_PERSONS = 16
@@ -121,6 +124,13 @@ def measure(config: dict, files: dict, calibration: dict, folder, threads: int, 
     def session(role, runtime, precision, path):
         return load(assemble.network(models, role, str(path)), Artifact(runtime, "cpu", precision), threads)
 
+    def each_worker(role, runtime, precision, path):
+        try:
+            return [session(role, runtime, precision, path) for _ in range(workers)]
+        except (PoseGaugeError, Unavailable) as error:
+            # A file that was made here, and is gone when this is read.
+            raise Unavailable(str(error).replace(f"{path}: ", "")) from error
+
     base = {role: session(role, GIVEN.runtime, "fp32", files[role]) for role in ROLES}
     # ONNX Runtime's sessions are used by all workers at once, what is tried has one for each.
     reference = _score(config, [base] * workers, images, truth)
@@ -140,9 +150,7 @@ def measure(config: dict, files: dict, calibration: dict, folder, threads: int, 
                 with attempt(f"{role}, {one.name}") as outcome:
                     if one.how and not path.exists():
                         _convert(config, role, files[role], path, calibration, one)
-                    file = path if one.how else files[role]
-                    make = functools.partial(session, role, runtime, precision, file)
-                    tried = _each(make, workers, file)
+                    tried = each_worker(role, runtime, precision, path if one.how else files[role])
                     values["ms"], values["fp32_ms"] = in_turns((tried[0], fp32[runtime]), batch)
                     values |= _score(config, [{**base, role: its} for its in tried], images, truth)
                     values["instructions"] = tried[0].provenance().get("kernels")
@@ -189,43 +197,36 @@ def _pipeline(config: dict, sessions: dict) -> Pipeline:
     return Pipeline(sessions["detector"], sessions["pose"], *sizes, settings, conventions=conventions)
 
 
-def _each(make: Callable, count: int, file) -> list:
-    """Return `count` sessions on a file; Unavailable where its runtime cannot load what was made here."""
-    try:
-        return [make() for _ in range(count)]
-    except (PoseGaugeError, Unavailable) as error:
-        # The file is gone when this is read.
-        raise Unavailable(str(error).replace(f"{file}: ", "")) from error
-
-
 def _score(config: dict, sessions: list[dict], images: list, truth) -> dict:
     """Return {"ap": keypoint AP, "persons": boxes that get a pose in use} on the images.
 
-    sessions: {"detector", "pose"} of each worker, which takes its share of the images.
+    sessions: {"detector", "pose"} of each worker.
     """
+    idle = queue.SimpleQueue()
+    for pair in sessions:
+        idle.put(_pipeline(config, pair))
 
-    def find(number: int) -> list[tuple]:
-        pipeline, found = _pipeline(config, sessions[number]), []
-        for image_id, image in images[number :: len(sessions)]:
+    def find(given: tuple) -> tuple[list, int]:
+        image_id, image = given
+        pipeline = idle.get()
+        try:
             boxes, scores = (np.array(values) for values in pipeline.detect(image))
             keypoints, keypoint_scores = pipeline.estimate(image, boxes)
-            # As in parity: a score that is no number stands for the worst one.
-            persons = Persons(boxes, scores, keypoints, np.nan_to_num(keypoint_scores, posinf=0, neginf=0))
-            used = int((scores > pipeline.settings.bbox_thr).sum())
-            found.append((coco_results(persons, image_id, pipeline.settings.keypoint_thr, "detected"), used))
-        return found
+        finally:
+            idle.put(pipeline)
+        # As in parity: a score that is no number stands for the worst one.
+        persons = Persons(boxes, scores, keypoints, np.nan_to_num(keypoint_scores, posinf=0, neginf=0))
+        settings = pipeline.settings
+        used = int((scores > settings.bbox_thr).sum())
+        return coco_results(persons, image_id, settings.keypoint_thr, "detected"), used
 
     with ThreadPoolExecutor(len(sessions)) as pool:
-        parts = list(pool.map(find, range(len(sessions))))
-    results, used = [], 0
-    # In the order of the images, which decides between equal scores.
-    for place in range(len(images)):
-        poses, count = parts[place % len(sessions)][place // len(sessions)]
-        results += poses
-        used += count
+        # In the order of the images, which decides between equal scores.
+        found = list(pool.map(find, images))
+    results = [pose for poses, _ in found for pose in poses]
     ids = [image_id for image_id, _ in images]
     ap = metrics.keypoint_scores(truth, results, ids, np.ones((1, len(ids))), ("all",))["ap"][0]
-    return {"ap": float(ap), "persons": used}
+    return {"ap": float(ap), "persons": sum(used for _, used in found)}
 
 
 def _timed_batch(config: dict, role: str, base: dict, images: list) -> np.ndarray:
