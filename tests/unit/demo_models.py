@@ -1,12 +1,16 @@
-"""The small models of the repository as pipelines, for tests that need real networks."""
+"""The small models of the repository, and scenes for them, for tests that need real networks."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from conftest import ROOT
 from posegauge import backends
+from posegauge.data.coco import filter_person_images
+from posegauge.data.scenes.scenes import write_scenes
 from posegauge.models.network import Network
 from posegauge.pipeline.pipeline import Pipeline
 from posegauge.pipeline.steps import Settings
+from posegauge.store import files
 from posegauge.study import Artifact
 
 DETECTOR = Network(
@@ -23,6 +27,29 @@ POSE = Network(
     config="mmpose::configs/body_2d_keypoint/rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py",
     checkpoint=str(ROOT / "data/demo/rtmpose_t_demo.pth"),
 )
+
+
+def described(*networks: Network) -> dict:
+    """Return what a config's `models` says of networks: those of the demo, or those given."""
+    return {
+        network.role: {
+            "name": network.name,
+            "config": network.config,
+            "checkpoint": network.checkpoint,
+            "onnx": None,
+            "input_size": list(network.input_size),
+        }
+        for network in networks or (DETECTOR, POSE)
+    }
+
+
+def written_scenes(folder: Path, count: int, empty: int, seed: int) -> dict[str, Path]:
+    """Render scenes into a folder, `empty` of them without persons; return their files by purpose."""
+    paths = {"images": folder / "images"}
+    paths |= {name: folder / f"{name}.json" for name in ("annotations", "person_images")}
+    write_scenes(paths["images"], paths["annotations"], count, empty, seed)
+    files.write_json(paths["person_images"], filter_person_images(paths["annotations"], "scenes"))
+    return paths
 
 
 def torch_pipeline(settings: Settings) -> Pipeline:

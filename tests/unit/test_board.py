@@ -12,8 +12,9 @@ from fake_results import MACHINE, fake_parity
 from fake_runs import close
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.text import Text
 
-from posegauge.compare import board, board_findings, board_report, changes, every, history
+from posegauge.compare import board, board_figure, board_findings, board_report, changes, every, history
 from posegauge.compare.front import answer, cost_per_million, on_front
 from posegauge.compare.publish import publish
 from posegauge.compare.published import read_published
@@ -577,6 +578,22 @@ def test_a_board_of_nothing_with_an_ap_is_drawn(tmp_path):
     told = board_report.write(tmp_path / "board", [folder], FACTS, study, SETTINGS | {"min_ap": 0.5})
     assert told[-1]["text"] == "No row has an AP, so none can be named for the budget."
     assert (tmp_path / "board/figures/board.png").stat().st_size > 1000
+
+
+def test_a_runtime_in_the_figure_stands_nearest_to_its_own_row(tmp_path, monkeypatch):
+    shares = ROWS | {"openvino_full_cpu": 0.6}  # beside ONNX Runtime, whose label then has little room
+    folders = [write_pair(tmp_path / pair, pair, rows=shares, seed=i) for i, pair in enumerate(PAIRS)]
+    rows, figures = read(*folders), []
+    monkeypatch.setattr(board_figure.style, "save", lambda figure, path: figures.append(figure))
+    board_figure.plot(rows, [], SETTINGS, tmp_path / "board.png")
+    axes = figures[0].axes[0]
+    marks = axes.transData.transform([(row.shown["ms_p50"], row.shown["ap"]) for row in rows])
+    runtimes = [note for note in axes.texts if "+" not in note.get_text()]
+    assert len(runtimes) >= len(PAIRS)
+    for note in runtimes:
+        box = Text.get_window_extent(note).get_points()
+        away = np.linalg.norm(np.maximum(np.maximum(box[0] - marks, marks - box[1]), 0), axis=1)
+        assert np.allclose(marks[away.argmin()], axes.transData.transform(note.xy)), note.get_text()
 
 
 def test_foreign_text_cannot_break_the_tables(tmp_path):

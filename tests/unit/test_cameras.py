@@ -8,12 +8,11 @@ import time
 import cv2
 import numpy as np
 import pytest
+from demo_models import written_scenes
 from fake_results import MACHINE, fake_parity
 from hypothesis import given
 from hypothesis import strategies as some
 
-from posegauge.data.coco import filter_person_images
-from posegauge.data.scenes.scenes import write_scenes
 from posegauge.errors import PoseGaugeError, Unavailable
 from posegauge.measure import cameras, streams
 from posegauge.measure.streams import LEAD_FRAMES, Frame, Waiting
@@ -269,10 +268,7 @@ CONFIG = {
 
 @pytest.mark.parametrize("boxes", ["detected", "annotated"])
 def test_a_measurement_of_two_artifacts(boxes, tmp_path, monkeypatch):
-    write_scenes(tmp_path / "images", tmp_path / "annotations.json", 3, 0, 5)
-    entries = filter_person_images(tmp_path / "annotations.json", "scenes")
-    write_json(tmp_path / "person_images.json", entries)
-    files = {name: tmp_path / f"{name}.json" for name in ("annotations", "person_images")}
+    files = written_scenes(tmp_path, 3, 0, 5)
     fake = FakePipeline()
 
     def build(config, artifact, threads, onnx, alone):
@@ -283,7 +279,7 @@ def test_a_measurement_of_two_artifacts(boxes, tmp_path, monkeypatch):
     monkeypatch.setattr(cameras, "build_pipeline", build)
     config = CONFIG | {"benchmark": {"boxes": boxes}}
     onnx = {name: {} for name in CONFIG["cameras"]["artifacts"]}
-    record = cameras.measure_cameras(config, files | {"images": tmp_path / "images"}, onnx, 1)
+    record = cameras.measure_cameras(config, files, onnx, 1)
     write_json(tmp_path / "cameras.json", record, "cameras.schema.yaml")
     on_cpu, on_gpu = record["artifacts"]
     assert (on_gpu["status"], on_gpu["reason"], on_gpu["streams"]) == ("not run", "no CUDA device", None)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import yaml
-from demo_models import DETECTOR, POSE, torch_pipeline
+from demo_models import DETECTOR, POSE, described, torch_pipeline, written_scenes
 from fake_results import fake_latency, fake_parity
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ from conftest import ROOT
 from posegauge.backends import base
 from posegauge.data import coco
 from posegauge.data.annotations import read_annotations
-from posegauge.data.coco import filter_person_images, person_boxes
+from posegauge.data.coco import person_boxes
 from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.measure import parity, parity_source
@@ -46,14 +46,7 @@ SHIFT_PX = 4  # of the network's input
 def config() -> dict:
     """The default config with the demo models, made small."""
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    for network in (DETECTOR, POSE):
-        config["models"][network.role] = {
-            "name": network.name,
-            "config": network.config,
-            "checkpoint": network.checkpoint,
-            "onnx": None,
-            "input_size": list(network.input_size),
-        }
+    config["models"] = described()
     config["parity"]["images"] = IMAGES
     config["bootstrap"]["resamples"] = 50
     return config
@@ -62,16 +55,7 @@ def config() -> dict:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> dict:
     """Files of synthetic scenes, all with persons."""
-    from posegauge.data.scenes.scenes import write_scenes
-
-    folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder / "images", folder / "annotations.json", IMAGES, 0, 31)
-    record = filter_person_images(folder / "annotations.json", "scenes")
-    files.write_json(folder / "person_images.json", record)
-    return {
-        "images": folder / "images",
-        "annotations": folder / "annotations.json",
-        "person_images": folder / "person_images.json",
+    return written_scenes(tmp_path_factory.mktemp("scenes"), IMAGES, 0, 31) | {
         "source_detector": DETECTOR.checkpoint,
         "source_pose": POSE.checkpoint,
     }

@@ -6,7 +6,7 @@ import cv2
 import demo_models
 import numpy as np
 import pytest
-from demo_models import DETECTOR, POSE
+from demo_models import DETECTOR, POSE, described
 from fake_results import MACHINE
 
 from posegauge.backends import base
@@ -202,11 +202,8 @@ def test_ratio_is_paired_by_rounds():
 
 CONFIG = {
     "models": {
-        network.role: {
-            "name": network.name, "config": network.config, "checkpoint": network.checkpoint, "onnx": None,
-            "input_size": list(network.input_size), "pixels": pixels,
-        }
-        for network, pixels in ((DETECTOR, "rtmdet"), (POSE, "rtmpose"))
+        role: entry | {"pixels": pixels}
+        for (role, entry), pixels in zip(described().items(), ("rtmdet", "rtmpose"), strict=True)
     },
     "pipeline": {},
     "execution": {"allow_fallback": False},

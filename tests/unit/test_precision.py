@@ -13,14 +13,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from demo_models import DETECTOR, POSE
+from demo_models import DETECTOR, POSE, written_scenes
 from onnx import TensorProto, helper, numpy_helper
 
 from posegauge import backends
 from posegauge.backends import onnx_fp16_on_cpu
 from posegauge.data import coco
 from posegauge.data.annotations import read_annotations
-from posegauge.data.coco import filter_person_images
 from posegauge.data.images import read_entry
 from posegauge.errors import PoseGaugeError
 from posegauge.models import precision
@@ -35,14 +34,11 @@ SIMCC_BINS = 0.01  # of the demo's SimCC values, which are of the order of 1
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory) -> dict:
-    from posegauge.data.scenes.scenes import write_scenes
-
-    folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder / "images", folder / "annotations.json", 4, 0, 5)
+    paths = written_scenes(tmp_path_factory.mktemp("scenes"), 4, 0, 5)
     return {
-        "images": folder / "images",
-        "entries": filter_person_images(folder / "annotations.json", "scenes")["images"],
-        "annotations": read_annotations(folder / "annotations.json"),
+        "images": paths["images"],
+        "entries": files.read_json(paths["person_images"])["images"],
+        "annotations": read_annotations(paths["annotations"]),
     }
 
 

@@ -3,13 +3,10 @@
 from pathlib import Path
 
 import pytest
-from demo_models import DETECTOR, POSE
+from demo_models import described, written_scenes
 
-from conftest import ROOT
 from helpers_config import load
 from posegauge.data.annotations import read_annotations
-from posegauge.data.coco import filter_person_images
-from posegauge.data.scenes.scenes import write_scenes
 from posegauge.measure import quantisation
 from posegauge.models.int8 import Int8
 from posegauge.report.quantisation import text
@@ -30,30 +27,16 @@ WAYS = (
 def given(tmp_path_factory) -> dict:
     """What measure takes, but for the ways: a config, and files of rendered scenes of two seeds."""
     folder, config = tmp_path_factory.mktemp("scenes"), load("config/config.yaml")
-    for network in (DETECTOR, POSE):
-        config["models"][network.role] |= {
-            "name": network.name,
-            "config": network.config,
-            "checkpoint": str(ROOT / network.checkpoint),
-            "input_size": list(network.input_size),
-        }
+    config["models"] = described()
     config["parity"]["images"] = IMAGES
-    for name, seed in (("scored", 31), ("ranges", 32)):
-        write_scenes(folder / name, folder / f"{name}.json", IMAGES, 0, seed)
-        files.write_json(
-            folder / f"{name}_images.json", filter_person_images(folder / f"{name}.json", "scenes")
-        )
+    ranges = written_scenes(folder / "ranges", IMAGES, 0, 32)
     return {
         "config": config,
-        "files": {
-            "images": folder / "scored",
-            "annotations": folder / "scored.json",
-            "person_images": folder / "scored_images.json",
-        },
+        "files": written_scenes(folder / "scored", IMAGES, 0, 31),
         "calibration": {
-            "images": folder / "ranges",
-            "entries": files.read_json(folder / "ranges_images.json")["images"],
-            "annotations": read_annotations(folder / "ranges.json"),
+            "images": ranges["images"],
+            "entries": files.read_json(ranges["person_images"])["images"],
+            "annotations": read_annotations(ranges["annotations"]),
             "from": "scenes",
             "scored": 0,
         },

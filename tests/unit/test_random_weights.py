@@ -10,8 +10,7 @@ import yaml
 
 from conftest import ROOT
 from posegauge import study
-from posegauge.data.coco import filter_person_images
-from posegauge.data.scenes.scenes import render_scene, write_scenes
+from posegauge.data.scenes.scenes import render_scene
 from posegauge.measure import parity, parity_source
 from posegauge.models import build, random_weights
 from posegauge.pipeline import steps
@@ -112,21 +111,11 @@ def test_parity_of_random_weights_is_that_of_raw_outputs(drawn, tmp_path):
     record = model_record(replace(drawn[0], onnx=onnx["detector"]), onnx["detector"])
     assert record["source"].startswith("random weights, timing only")
     files.write_json(tmp_path / "detector.json", record, "model.schema.yaml")
-    write_scenes(tmp_path / "images", tmp_path / "annotations.json", count=2, empty=0, seed=3)
-    files.write_json(
-        tmp_path / "person_images.json", filter_person_images(tmp_path / "annotations.json", "scenes")
-    )
     whole = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    whole["models"] = {
-        network.role: {
-            "name": network.name, "config": network.config, "checkpoint": network.checkpoint,
-            "onnx": None, "input_size": list(network.input_size), "random": True,
-        }
-        for network in drawn
-    }  # fmt: skip
-    data = {"images": tmp_path / "images"}
+    described = demo_models.described(*drawn)
+    whole["models"] = {role: entry | {"random": True} for role, entry in described.items()}
+    data = demo_models.written_scenes(tmp_path, 2, 0, 3)
     data |= {f"source_{network.role}": network.checkpoint for network in drawn}
-    data |= {name: tmp_path / f"{name}.json" for name in ("annotations", "person_images")}
     record = parity_source.predict(whole, data, tmp_path / "pytorch.npz", 1)
     files.write_json(tmp_path / "pytorch.json", record, parity_source.SCHEMA)
     source = parity_source.read(tmp_path / "pytorch.json", whole, data, 1)

@@ -6,13 +6,11 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from demo_models import DETECTOR, POSE
+from demo_models import described, written_scenes
 from fake_graphs import FakeRecorder
 from fake_power import drawing, zone
 
 from posegauge.backends import base
-from posegauge.data.coco import filter_person_images
-from posegauge.data.scenes.scenes import write_scenes
 from posegauge.errors import PoseGaugeError
 from posegauge.measure import gpu_monitor, latency, power
 from posegauge.pipeline import captured
@@ -294,29 +292,14 @@ def test_the_state_of_the_host():
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory) -> dict:
     """The files of three scenes, the last one without persons."""
-    folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder / "images", folder / "annotations.json", 3, 1, 5)
-    record = filter_person_images(folder / "annotations.json", "scenes")
-    write_json(folder / "person_images.json", record)
-    files = {name: folder / f"{name}.json" for name in ("annotations", "person_images")}
-    return files | {"images": folder / "images"}
+    return written_scenes(tmp_path_factory.mktemp("scenes"), 3, 1, 5)
 
 
 def row_config(**benchmark) -> dict:
     """What a row of the demo's models reads of the config."""
-    models = {
-        network.role: {
-            "name": network.name,
-            "config": network.config,
-            "checkpoint": network.checkpoint,
-            "onnx": None,
-            "input_size": list(network.input_size),
-        }
-        for network in (DETECTOR, POSE)
-    }
     protocol = {"image": None, "boxes": "detected", "warmup": 2, "max_warmup": 2, "runs": 3, "tries": 1}
     return {
-        "models": models,
+        "models": described(),
         "pipeline": asdict(Settings()),
         "benchmark": protocol | benchmark,
         "execution": {"allow_fallback": False},

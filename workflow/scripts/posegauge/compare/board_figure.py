@@ -1,9 +1,11 @@
 """The board's figure: AP against milliseconds per frame, the Pareto front, labels where there is room."""
 
 import itertools
+from math import hypot
 
 import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
@@ -22,6 +24,8 @@ LINE_IN = 0.2  # of the legend
 # Where a label may stand: right, up, and how its text is aligned to that. What names no networks stays near.
 _SIDES = ((-1, 1), (0, 1), (1, 1), (0, -1), (1, -1), (-1, -1), (1, 0), (-1, 0))
 _NEAR = ((0, 1), (0, -1), (1, 1), (1, -1), (-1, -1))
+_FAR = (8, 15, 24)  # points; from the second on a thin line leads to the label
+_LEADER = {"arrowstyle": "-", "color": style.GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": SIZE / 2 + 1}
 _ACROSS = {1: "left", 0: "center", -1: "right"}
 _UP = {1: "bottom", 0: "center", -1: "top"}
 
@@ -59,7 +63,8 @@ def plot(rows: list[Row], published: list[dict], settings: dict, path, notice: s
         for *_, shown in named:
             taken += _ap_interval(axes, shown, colours[shown["machine"]])
         _place(axes, [label[:3] for label in named] + _draw_published(axes, told, taken), taken, _SIDES)
-        _place(axes, [label[:3] for label in labels if label not in named], taken, _NEAR)
+        marks = [(row.shown["ms_p50"], row.shown["ap"]) for row in placed]
+        _place(axes, [label[:3] for label in labels if label not in named], taken, _NEAR, marks)
         axes.set_ylabel("keypoint AP")
         foot = axes
         if strip_in:
@@ -257,26 +262,37 @@ def _p50(row: Row) -> float:
     return row.shown["ms_p50"]
 
 
-def _place(axes, labels: list[tuple], taken: list[Bbox], sides: tuple) -> None:
+def _place(axes, labels: list[tuple], taken: list[Bbox], sides: tuple, marks=()) -> None:
     """Write each label (its points, texts, style) at the first of these where it lies on nothing, if any.
 
-    texts: what it may say, the best first; a later one is tried where those before it fit nowhere.
+    texts: what it may say, the best first; a later one is tried where those before it fit nowhere. marks:
+    points to none of which a label may be nearer than to its own.
     """
     renderer = axes.figure.canvas.get_renderer()
     inside = axes.get_window_extent(renderer)
     for points, texts, look in labels:
-        for text, at, far, (right, up) in itertools.product(texts, points, (8, 15, 24), sides):
+        for text, at, far, (right, up) in itertools.product(texts, points, _FAR, sides):
             note = axes.annotate(
                 text, at, xytext=(right * far, up * far), textcoords="offset points", ha=_ACROSS[right],
-                va=_UP[up], multialignment=_ACROSS[right], path_effects=style.HALO, zorder=6, **look,
+                va=_UP[up], multialignment=_ACROSS[right], path_effects=style.HALO, zorder=6,
+                arrowprops=None if far == _FAR[0] else _LEADER, **look,
             )  # fmt: skip
-            box = note.get_window_extent(renderer).padded(1)
+            note.update_positions(renderer)
+            box = Text.get_window_extent(note, renderer).padded(1)  # without the leader
             across = inside.x0 <= box.x0 and box.x1 <= inside.x1
             upright = inside.y0 <= box.y0 and box.y1 <= inside.y1
-            if across and upright and not any(box.overlaps(other) for other in taken):
+            free = across and upright and not any(box.overlaps(other) for other in taken)
+            own = _distance(axes, box, at)
+            if free and all(own <= _distance(axes, box, mark) for mark in marks):
                 taken.append(box)
                 break
             note.remove()
+
+
+def _distance(axes, box: Bbox, at: tuple) -> float:
+    """Return how far a box in pixels is from a point of the axes."""
+    x, y = axes.transData.transform(at)
+    return hypot(max(box.x0 - x, x - box.x1, 0), max(box.y0 - y, y - box.y1, 0))
 
 
 def _strip(axes, bare: list[Row], told: list[dict], colours: dict) -> None:
@@ -302,7 +318,7 @@ def _strip(axes, bare: list[Row], told: list[dict], colours: dict) -> None:
     head = axes.text(0.005, 0.9, "AP not known", transform=axes.transAxes, fontsize=8, va="top")
     head.set_color(style.QUIET)
     taken.append(head.get_window_extent(axes.figure.canvas.get_renderer()))
-    _place(axes, labels, taken, _SIDES)
+    _place(axes, labels, taken, _SIDES, [at for (at,), *_ in labels])
 
 
 def _legend(figure, ran: list[Row], published: list[dict], colours: dict, bottom: float) -> None:
