@@ -16,7 +16,7 @@ from posegauge.study import BENCHMARKS, PREDICTION_SETS, STUDY_CONDITIONS
 
 SMALL = DEMO_CONFIGS[:2]
 ROWS = yaml.safe_load((ROOT / "config/demo.yaml").read_text())["benchmarks"]
-COCO_C = [f"coco_c_{name}_{severity}" for name in ("glass_blur", "jpeg_compression") for severity in (1, 5)]
+COCO_C = [f"coco_c_{name}_{severity}" for name in ("impulse_noise", "jpeg_compression") for severity in (1, 5)]
 CHOSEN = [*STUDY_CONDITIONS, *COCO_C]
 TABLES = [
     "benchmark",
@@ -293,7 +293,7 @@ def test_nothing_is_left_to_do(demo):
 
 def test_predictions_are_byte_identical_in_another_run(demo, session_workspace):
     other = session_workspace("again")
-    names = ("clean", "coco_c_glass_blur_5")
+    names = ("clean", "coco_c_impulse_noise_5")
     # Other shards, another number of cores.
     other.write("shards.yaml", "shards: 2\nthreads: 1\n")
     other.snakemake(*(f"predict_{name}" for name in names), configs=(*SMALL, "shards.yaml"), cores=1)
