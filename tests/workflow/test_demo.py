@@ -16,7 +16,9 @@ from posegauge.study import BENCHMARKS, PREDICTION_SETS, STUDY_CONDITIONS
 
 SMALL = DEMO_CONFIGS[:2]
 ROWS = yaml.safe_load((ROOT / "config/demo.yaml").read_text())["benchmarks"]
-COCO_C = [f"coco_c_{name}_{severity}" for name in ("impulse_noise", "jpeg_compression") for severity in (1, 5)]
+COCO_C = [
+    f"coco_c_{name}_{severity}" for name in ("impulse_noise", "jpeg_compression") for severity in (1, 5)
+]
 CHOSEN = [*STUDY_CONDITIONS, *COCO_C]
 TABLES = [
     "benchmark",
