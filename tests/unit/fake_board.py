@@ -5,6 +5,10 @@ from pathlib import Path
 from fake_results import MACHINE, fake_parity
 from fake_runs import latency, samples, scores, write_run
 
+from conftest import ROOT
+from posegauge.compare import board
+
+FACTS = ROOT / "config/published_pairs.yaml"
 ROWS = {"pytorch_full_cpu": 1.0, "onnx_full_cpu": 0.62, "openvino_full_cpu": 0.5}
 DETECTORS = {
     "nano": ("RTMDet-nano", "rtmdet_nano_320-8xb32_coco-person", 25.0),
@@ -14,6 +18,11 @@ POSES = {"t": 20.0, "s": 32.0, "m": 75.0, "l": 150.0}
 PAIRS = ("nano-t", "nano-s", "nano-m", "nano-l", "m-m", "m-l")
 SETTINGS = {"max_ms": None, "min_ap": None, "price_per_hour": None, "currency": None, "published": False}
 GPU = MACHINE | {"gpus": [{"name": "Fake T5", "memory_mib": 16000, "driver_version": "535"}]}
+
+
+def read(*folders, **settings) -> list:
+    """Return the board's rows of run folders."""
+    return board.read(folders, FACTS, SETTINGS | settings)[1]
 
 
 def models(pair: str, random: bool) -> dict:
